@@ -1,0 +1,40 @@
+// Addresses are 16 bytes everywhere; an IPv4 address is held as ::ffff:a.b.c.d (RFC 4291 2.5.5.2).
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <cstring>
+
+namespace pollux::net {
+
+struct IpAddress {
+  std::array<std::uint8_t, 16> bytes{};
+
+  static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) noexcept {
+    return IpAddress{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d}};
+  }
+  [[nodiscard]] constexpr bool is_v4() const noexcept {
+    for (std::size_t i = 0; i < 10; ++i)
+      if (bytes[i] != 0) return false;
+    return bytes[10] == 0xff && bytes[11] == 0xff;
+  }
+  /// The four bytes of a mapped address as an integer in host order.
+  [[nodiscard]] constexpr std::uint32_t v4_host() const noexcept {
+    return std::uint32_t{bytes[12]} << 24 | std::uint32_t{bytes[13]} << 16 |
+           std::uint32_t{bytes[14]} << 8 | bytes[15];
+  }
+  static constexpr IpAddress from_v4_host(std::uint32_t host) noexcept {
+    return v4(static_cast<std::uint8_t>(host >> 24), static_cast<std::uint8_t>(host >> 16),
+              static_cast<std::uint8_t>(host >> 8), static_cast<std::uint8_t>(host));
+  }
+  friend constexpr bool operator==(const IpAddress&, const IpAddress&) noexcept = default;
+};
+
+struct Endpoint {
+  IpAddress address;
+  std::uint16_t port = 0;
+  friend constexpr bool operator==(const Endpoint&, const Endpoint&) noexcept = default;
+};
+
+}  // namespace pollux::net
