@@ -1,9 +1,8 @@
 // TOML to Config. The first fault is reported and ends the reading: a list of follow-up errors hides the
 // one that matters.
+#include <algorithm>
 #include <array>
-#include <cmath>
 #include <fstream>
-#include <limits>
 #include <sstream>
 
 #include <fmt/format.h>
