@@ -220,7 +220,6 @@ typedef struct pollux_worker_stats {
   uint64_t buffers_in_use;
   uint64_t tasks_in_use;
   uint64_t timers_armed;
-  uint64_t allocations; /* on the worker since it started: stays 0 */
 } pollux_worker_stats;
 
 POLLUX_EXPORT int pollux_worker_stats_get(const pollux_instance *instance, uint32_t worker,
