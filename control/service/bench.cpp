@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -79,29 +80,32 @@ std::string validate_bench(pollux_bench_in& in, std::uint64_t unit_blocks, std::
 /// State of the run's thread.
 class Bench::Runner {
  public:
-  Runner(Bench& bench, Queue& queue) : bench_(bench), queue_(queue), random_(seed()) {
+  /// `memory` is page aligned, memory_bytes() long and outlives `queue`, which may register it.
+  Runner(Bench& bench, Queue& queue, std::byte* memory)
+      : bench_(bench), queue_(queue), memory_(memory), random_(seed()) {
     const pollux_bench_in& in = setup().in;
     blocks_per_io_ = in.IoSize / setup().block_bytes;
     io_count_ = in.BlockCount / blocks_per_io_;
     slots_.resize(in.QueueDepth);
   }
 
-  /// False when there is no memory.
-  bool allocate() {
-    const std::size_t stride = (setup().in.IoSize + kPageBytes - 1) / kPageBytes * kPageBytes;
-    const std::size_t bytes = stride * slots_.size();
-    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kPageBytes, bytes)));
-    if (!memory_) return false;
+  static std::size_t memory_bytes(const pollux_bench_in& in) noexcept {
+    return stride(in) * in.QueueDepth;
+  }
+
+  /// False when memory was to be registered and cannot be.
+  bool prepare() {
+    const std::size_t bytes = memory_bytes(setup().in);
     for (std::size_t i = 0; i + 8 <= bytes; i += 8) {
       const std::uint64_t word = random_.next();
-      std::copy_n(reinterpret_cast<const std::byte*>(&word), 8, memory_.get() + i);
+      std::memcpy(memory_ + i, &word, sizeof(word));
     }
     if ((setup().in.Flags & POLLUX_BENCH_FLAG_REGISTERED) != 0) {
-      is_registered_ = queue_.register_memory(std::span(memory_.get(), bytes));
+      is_registered_ = queue_.register_memory(std::span(memory_, bytes));
       if (!is_registered_) return false;
     }
     for (std::size_t i = 0; i < slots_.size(); ++i) {
-      slots_[i].iov = {memory_.get() + i * stride, setup().in.IoSize};
+      slots_[i].iov = {memory_ + i * stride(setup().in), setup().in.IoSize};
       idle_.push_back(&slots_[i]);
     }
     return true;
@@ -140,6 +144,9 @@ class Bench::Runner {
     Clock::time_point submitted;
   };
 
+  static std::size_t stride(const pollux_bench_in& in) noexcept {
+    return (in.IoSize + kPageBytes - 1) / kPageBytes * kPageBytes;
+  }
   [[nodiscard]] const BenchSetup& setup() const noexcept { return bench_.setup_; }
   [[nodiscard]] std::uint64_t seed() const {
     return bench_.setup_.in.Seed != 0 ? bench_.setup_.in.Seed : nanoseconds(Clock::now().time_since_epoch());
@@ -220,8 +227,8 @@ class Bench::Runner {
 
   Bench& bench_;
   Queue& queue_;
+  std::byte* memory_;
   Random random_;
-  std::unique_ptr<std::byte, FreeDeleter> memory_;
   std::vector<Slot> slots_;
   std::vector<Slot*> idle_;
   std::array<pollux_command, 32> batch_{};
@@ -255,18 +262,21 @@ void Bench::run() {
   while (depth < setup_.in.QueueDepth) depth *= 2;
   const bool is_lent = (setup_.in.Flags & POLLUX_BENCH_FLAG_LENT) != 0;
   {
+    // Outlives the queue, which ends its registration.
+    const std::unique_ptr<std::byte, FreeDeleter> memory(static_cast<std::byte*>(
+        std::aligned_alloc(kPageBytes, Runner::memory_bytes(setup_.in))));
     const std::unique_ptr<Queue> queue =
         source_.create(setup_.worker, depth, is_lent ? setup_.in.IoSize : 0, error);
-    if (!queue) {
+    if (!memory) {
+      fail(ISDSC_OUT_OF_RESOURCES, "no memory for the benchmark's buffers");
+    } else if (!queue) {
       fail(ISDSC_OUT_OF_RESOURCES, fmt::format("no queue for the benchmark: {}", error));
+    } else if (const auto runner = std::make_unique<Runner>(*this, *queue, memory.get());
+               !runner->prepare()) {
+      fail(ISDSC_OUT_OF_RESOURCES, "the benchmark's buffers cannot be registered");
     } else {
-      const auto runner = std::make_unique<Runner>(*this, *queue);
-      if (runner->allocate()) {
-        source_.stats(setup_.worker, before_);
-        runner->run();
-      } else {
-        fail(ISDSC_OUT_OF_RESOURCES, "no memory for the benchmark's buffers, or it cannot be registered");
-      }
+      source_.stats(setup_.worker, before_);
+      runner->run();
     }
   }
   {
