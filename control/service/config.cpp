@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "control/ring/socket_path.hpp"
 #include "control/service/config_text.hpp"
 #include "control/session/iscsi_name.hpp"
 
@@ -72,7 +73,6 @@ void write_text(std::string& out, std::string_view key, std::string_view value) 
 
 std::string user_directory(const char* variable, std::string_view below_home) {
   if (const char* value = std::getenv(variable); value != nullptr && *value == '/') return value;
-  if (below_home.empty()) return {};
   const char* home = std::getenv("HOME");
   return home != nullptr && *home == '/' ? fmt::format("{}/{}", home, below_home) : std::string{};
 }
@@ -171,10 +171,8 @@ std::string default_initiator_name() {
 }
 
 std::string default_socket_path(std::string_view instance) {
-  if (geteuid() == 0) return fmt::format("/run/pollux/{}.sock", instance);
-  const std::string runtime = user_directory("XDG_RUNTIME_DIR", "");
-  if (!runtime.empty()) return fmt::format("{}/pollux/{}.sock", runtime, instance);
-  return fmt::format("/tmp/pollux-{}/{}.sock", geteuid(), instance);
+  const std::string path = ring::default_socket_path(instance);
+  return path.empty() ? fmt::format("/tmp/pollux-{}/{}.sock", geteuid(), instance) : path;
 }
 
 std::string default_state_directory(std::string_view instance) {

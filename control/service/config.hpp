@@ -104,7 +104,8 @@ struct Config {
 
 /// iqn.2026-11.io.pollux:HOSTNAME, with characters a name may not have replaced by '-'.
 [[nodiscard]] std::string default_initiator_name();
-/// /run/pollux/INSTANCE.sock for root, else below $XDG_RUNTIME_DIR or a directory of the user's own.
+/// Where the ring's clients look (ring::default_socket_path), else in a directory of the user's own below
+/// /tmp, which a client must be told.
 [[nodiscard]] std::string default_socket_path(std::string_view instance);
 /// /var/lib/pollux/INSTANCE for root, else below $XDG_STATE_HOME or ~/.local/state. Empty without a home.
 [[nodiscard]] std::string default_state_directory(std::string_view instance);

@@ -20,7 +20,7 @@ std::string loss_sentence(iscsi::LossReason reason, iscsi::ProtocolError error) 
     case header_digest_error: return "a header digest was wrong";
     case data_digest_error: return "a data digest was wrong";
     case protocol_error: return fmt::format("the target broke the protocol: {}", iscsi::to_text(error));
-    case rejected: return "the target rejected a request";
+    case command_timeout: return "a command was not answered in time";
     case ping_timeout: return "the target did not answer a ping";
   }
   return "the connection ended";
