@@ -1,5 +1,6 @@
-// Connection states of the initiator: RFC 7143 8.1.3 (T rows) and the cleanup states of 8.2 (M rows).
-// Which PDU or timer causes an event is decided by the caller; this is the table and nothing else.
+// Connection states of the initiator: RFC 7143 8.1.3 (T rows) and the cleanup states of 8.2 (M
+// rows). Which PDU or timer causes an event is decided by the caller; this is the table and nothing
+// else.
 #pragma once
 
 #include <array>
@@ -31,10 +32,10 @@ enum class ConnEvent : std::uint8_t {
   login_failed,  ///< any reason, the login timer included
   logout_sent,
   logout_succeeded,
-  logout_failed,      ///< response 2 or 3, or the logout timer
-  logout_requested,   ///< Async Message, event 1
-  drop_announced,     ///< Async Message, event 2 or 3
-  transport_lost,     ///< FIN, RST, or our own decision to drop the connection
+  logout_failed,       ///< response 2 or 3, or the logout timer
+  logout_requested,    ///< Async Message, event 1
+  drop_announced,      ///< Async Message, event 2 or 3
+  transport_lost,      ///< FIN, RST, or our own decision to drop the connection
   session_logged_out,  ///< "close the session" answered on another connection
   cleanup_started,     ///< recovery logout or reinstatement under way
   cleanup_succeeded,

@@ -12,8 +12,8 @@ bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 bool is_hex(char c) noexcept { return is_digit(c) || (c >= 'a' && c <= 'f'); }
 bool is_small_letter(char c) noexcept { return c >= 'a' && c <= 'z'; }
 
-// RFC 3722 6.2 prohibits U+0000-002C, 002F, 003B-0040, 005B-0060 and 007B-007F: what is left of ASCII
-// after folding is this.
+// RFC 3722 6.2 prohibits U+0000-002C, 002F, 003B-0040, 005B-0060 and 007B-007F: what is left of
+// ASCII after folding is this.
 bool is_name_character(char c) noexcept {
   return is_small_letter(c) || is_digit(c) || c == '-' || c == '.' || c == ':';
 }

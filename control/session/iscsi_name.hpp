@@ -1,6 +1,7 @@
-// iSCSI node names (RFC 7143 4.2.7, RFC 3722). A name is folded to its one spelling (ASCII small letters)
-// or refused with the reason; after that names compare byte for byte. Names outside ASCII would need the
-// tables of stringprep and NFKC and are refused instead (RFC 3722 allows neither form unfolded).
+// iSCSI node names (RFC 7143 4.2.7, RFC 3722). A name is folded to its one spelling (ASCII small
+// letters) or refused with the reason; after that names compare byte for byte. Names outside ASCII
+// would need the tables of stringprep and NFKC and are refused instead (RFC 3722 allows neither
+// form unfolded).
 #pragma once
 
 #include <cstddef>

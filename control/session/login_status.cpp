@@ -37,8 +37,8 @@ constexpr auto kStatuses = std::to_array<LoginStatus>({
      kCantIncludeInSession, kFatalLogin, false},
     {2, 0x09, "Session type not supported", "the target does not offer this type of session",
      kSessionTypeNotSupported, kFatalLogin, false},
-    {2, 0x0a, "Session does not exist", "the target no longer knows the session", isdsc::kLoginFailed,
-     kFatalLogin, false},
+    {2, 0x0a, "Session does not exist", "the target no longer knows the session",
+     isdsc::kLoginFailed, kFatalLogin, false},
     {2, 0x0b, "Invalid during login", "the target calls a request invalid during login",
      kInitiatorError, kFatalLogin, false},
     {3, 0x00, "Target error", "the target has a hardware or software error", kTargetError,
@@ -49,18 +49,35 @@ constexpr auto kStatuses = std::to_array<LoginStatus>({
      kOutOfResources, exit_code::kLoginFailed, true},
 });
 
-constexpr LoginStatus kUnknownRedirection{
-    1, 0, "Redirection", "the target redirects in an unknown way", isdsc::kLoginFailed,
-    exit_code::kLoginFailed, false};
+constexpr LoginStatus kUnknownRedirection{1,
+                                          0,
+                                          "Redirection",
+                                          "the target redirects in an unknown way",
+                                          isdsc::kLoginFailed,
+                                          exit_code::kLoginFailed,
+                                          false};
 constexpr LoginStatus kUnknownInitiatorError{
-    2, 0, "Initiator error", "the target refuses the login for a reason unknown to us",
-    kInitiatorError, kFatalLogin, false};
-constexpr LoginStatus kUnknownTargetError{
-    3, 0, "Target error", "the target has an error unknown to us", kTargetError,
-    exit_code::kLoginFailed, true};
-constexpr LoginStatus kUnknownClass{
-    4, 0, "Unknown status class", "the target answered with a status of no known class",
-    isdsc::kLoginFailed, kFatalLogin, false};
+    2,
+    0,
+    "Initiator error",
+    "the target refuses the login for a reason unknown to us",
+    kInitiatorError,
+    kFatalLogin,
+    false};
+constexpr LoginStatus kUnknownTargetError{3,
+                                          0,
+                                          "Target error",
+                                          "the target has an error unknown to us",
+                                          kTargetError,
+                                          exit_code::kLoginFailed,
+                                          true};
+constexpr LoginStatus kUnknownClass{4,
+                                    0,
+                                    "Unknown status class",
+                                    "the target answered with a status of no known class",
+                                    isdsc::kLoginFailed,
+                                    kFatalLogin,
+                                    false};
 
 }  // namespace
 

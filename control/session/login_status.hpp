@@ -1,5 +1,6 @@
-// What a Login Response's status means (RFC 7143 11.13.5): name, sentence, ISDSC code, exit code of the
-// command line and whether trying again can help. One table; unknown details fall back to their class.
+// What a Login Response's status means (RFC 7143 11.13.5): name, sentence, ISDSC code, exit code of
+// the command line and whether trying again can help. One table; unknown details fall back to their
+// class.
 #pragma once
 
 #include <cstdint>

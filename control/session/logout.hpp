@@ -33,8 +33,8 @@ struct LogoutOutcome {
   std::uint16_t wait_seconds;  ///< before a new attempt; 0 where 11.15.3 gives Time2Wait no meaning
 };
 
-/// 0: done. 1: the CID is gone already, treat as clean. Everything else, unknown codes included, is a
-/// failure that leaves cleanup to session recovery (LGO-06).
+/// 0: done. 1: the CID is gone already, treat as clean. Everything else, unknown codes included, is
+/// a failure that leaves cleanup to session recovery (LGO-06).
 [[nodiscard]] inline LogoutOutcome interpret_logout_response(
     const wire::LogoutResponse& response) noexcept {
   const std::uint16_t wait_seconds = response.time2wait.get();
@@ -49,8 +49,8 @@ struct LogoutOutcome {
     case 3:
       return {false, "the target could not clean up", isdsc::kNonSpecificError, wait_seconds};
     default:
-      return {false, "the target answered the logout with an unknown code", isdsc::kNonSpecificError,
-              wait_seconds};
+      return {false, "the target answered the logout with an unknown code",
+              isdsc::kNonSpecificError, wait_seconds};
   }
 }
 

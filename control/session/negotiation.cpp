@@ -161,7 +161,8 @@ bool Negotiation::is_irrelevant(const KeyRule& rule) const noexcept {
 void Negotiation::offer_value(Key key, std::vector<std::byte>& text) {
   const KeyRule& rule = key_rule(key);
   KeyState& key_state = state(key);
-  // Not when it has no meaning, on an added connection (NEG-21), or when the target proposed it first.
+  // Not when it has no meaning, on an added connection (NEG-21), or when the target proposed it
+  // first.
   if (is_irrelevant(rule) || key_state.mine.has_value()) return;
   if (rule.use == KeyUse::leading && !is_leading_) return;
   key_state.is_offered = true;
@@ -181,11 +182,20 @@ void Negotiation::offer_value(Key key, std::vector<std::byte>& text) {
 
 void Negotiation::append_offers(std::vector<std::byte>& text) {
   constexpr std::array kOffered = {
-      Key::header_digest,      Key::data_digest,        Key::max_recv_data_segment_length,
-      Key::default_time2wait,  Key::default_time2retain, Key::error_recovery_level,
-      Key::max_connections,    Key::initial_r2t,        Key::immediate_data,
-      Key::max_burst_length,   Key::first_burst_length, Key::max_outstanding_r2t,
-      Key::data_pdu_in_order,  Key::data_sequence_in_order,
+      Key::header_digest,
+      Key::data_digest,
+      Key::max_recv_data_segment_length,
+      Key::default_time2wait,
+      Key::default_time2retain,
+      Key::error_recovery_level,
+      Key::max_connections,
+      Key::initial_r2t,
+      Key::immediate_data,
+      Key::max_burst_length,
+      Key::first_burst_length,
+      Key::max_outstanding_r2t,
+      Key::data_pdu_in_order,
+      Key::data_sequence_in_order,
   };
   for (const Key key : kOffered) offer_value(key, text);
 }
@@ -198,7 +208,8 @@ NegotiationVerdict Negotiation::on_pair(const wire::TextPair& pair, const PairCo
   if (context.is_security_stage && !rule->is_security_stage) {
     return NegotiationVerdict::not_allowed_in_stage;
   }
-  if (rule->key == Key::target_address) return NegotiationVerdict::ok;  // of use in redirections only
+  if (rule->key == Key::target_address)
+    return NegotiationVerdict::ok;  // of use in redirections only
   KeyState& key_state = state(rule->key);
   if (key_state.was_received) return NegotiationVerdict::duplicate_key;  // LOG-38
   key_state.was_received = true;
@@ -271,8 +282,7 @@ NegotiationVerdict Negotiation::on_proposal(const KeyRule& rule, std::string_vie
                                             std::vector<std::byte>& answers) {
   if (is_reserved_answer(value)) return NegotiationVerdict::reserved_value_proposed;  // NEG-16
   KeyState& key_state = state(rule.key);
-  if (rule.result == ResultFunction::obsolete ||
-      (rule.use == KeyUse::leading && !is_leading_)) {
+  if (rule.result == ResultFunction::obsolete || (rule.use == KeyUse::leading && !is_leading_)) {
     append_pair(answers, rule.name, kReject);  // NEG-27, NEG-22
     return NegotiationVerdict::ok;
   }
@@ -290,7 +300,8 @@ NegotiationVerdict Negotiation::on_proposal(const KeyRule& rule, std::string_vie
   return NegotiationVerdict::ok;
 }
 
-// NEG-09, RFC 7143 6.2.1: the first value of the target's list that we support; Reject if there is none.
+// NEG-09, RFC 7143 6.2.1: the first value of the target's list that we support; Reject if there is
+// none.
 NegotiationVerdict Negotiation::answer_list(const KeyRule& rule, std::string_view value,
                                             std::vector<std::byte>& answers) {
   KeyState& key_state = state(rule.key);
@@ -304,7 +315,8 @@ NegotiationVerdict Negotiation::answer_list(const KeyRule& rule, std::string_vie
   wire::ListSplitter list{value};
   while (const auto entry = list.next()) {
     const auto digest = find_digest(*entry);
-    if (!digest || std::find(supported.begin(), supported.end(), *digest) == supported.end()) continue;
+    if (!digest || std::find(supported.begin(), supported.end(), *digest) == supported.end())
+      continue;
     key_state.mine = static_cast<std::uint32_t>(*digest);
     key_state.active = key_state.mine;
     append_pair(answers, rule.name, *entry);
@@ -322,8 +334,10 @@ std::uint32_t Negotiation::result_of(Key key) noexcept {
   const KeyState& key_state = state(key);
   if (key_state.active) return *key_state.active;
   // NEG-18: a boolean whose result our offer fixes needs no answer. LOG-49: else the default holds.
-  if (key_state.is_offered && rule.result == ResultFunction::logical_and && *key_state.mine == 0) return 0;
-  if (key_state.is_offered && rule.result == ResultFunction::logical_or && *key_state.mine == 1) return 1;
+  if (key_state.is_offered && rule.result == ResultFunction::logical_and && *key_state.mine == 0)
+    return 0;
+  if (key_state.is_offered && rule.result == ResultFunction::logical_or && *key_state.mine == 1)
+    return 1;
   return rule.default_value;
 }
 
@@ -352,8 +366,7 @@ NegotiationVerdict Negotiation::finish(OperationalParameters& parameters) {
   parameters.default_time2wait = static_cast<std::uint16_t>(result_of(Key::default_time2wait));
   parameters.default_time2retain = static_cast<std::uint16_t>(result_of(Key::default_time2retain));
   parameters.max_connections = static_cast<std::uint16_t>(result_of(Key::max_connections));
-  parameters.error_recovery_level =
-      static_cast<std::uint8_t>(result_of(Key::error_recovery_level));
+  parameters.error_recovery_level = static_cast<std::uint8_t>(result_of(Key::error_recovery_level));
   parameters.max_outstanding_r2t = static_cast<std::uint16_t>(result_of(Key::max_outstanding_r2t));
   if (parameters.error_recovery_level > 0 && parameters.data_sequence_in_order) {
     parameters.max_outstanding_r2t = 1;  // KEY-14

@@ -1,6 +1,7 @@
-// Negotiation of the operational keys during login (RFC 7143 sections 6.2 and 13): what we offer, what the
-// target may answer or propose, and the values both end up with. Driven by session/login; knows nothing of
-// PDUs. Results exist only once finish() succeeded: a failed negotiation changes nothing (NEG-24).
+// Negotiation of the operational keys during login (RFC 7143 sections 6.2 and 13): what we offer,
+// what the target may answer or propose, and the values both end up with. Driven by session/login;
+// knows nothing of PDUs. Results exist only once finish() succeeded: a failed negotiation changes
+// nothing (NEG-24).
 #pragma once
 
 #include <array>
@@ -78,8 +79,8 @@ inline constexpr std::size_t kNegotiationVerdictCount = 12;
 
 /// Where a pair of the target arrived.
 struct PairContext {
-  bool is_security_stage;   ///< CSG = 0
-  bool is_last_of_stage;    ///< T = 1: nothing more of this stage can be answered
+  bool is_security_stage;  ///< CSG = 0
+  bool is_last_of_stage;   ///< T = 1: nothing more of this stage can be answered
 };
 
 /// Appends a pair to text that will be sent.
@@ -87,7 +88,8 @@ void append_pair(std::vector<std::byte>& text, std::string_view key, std::string
 
 class Negotiation {
  public:
-  /// `is_leading` is false when a connection is added to a session: session-wide keys are then left out.
+  /// `is_leading` is false when a connection is added to a session: session-wide keys are then left
+  /// out.
   Negotiation(const Offer& offer, SessionType session_type, bool is_leading);
 
   /// Our offers and declarations, sent once, when the operational stage begins.

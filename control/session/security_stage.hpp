@@ -1,6 +1,6 @@
-// The security stage of login (RFC 7143 6.3.2, 12.1): which authentication methods are offered, which one
-// the target chose, and the exchange of that method's own keys. A method is an object behind
-// AuthenticationMethod; today there is only None.
+// The security stage of login (RFC 7143 6.3.2, 12.1): which authentication methods are offered,
+// which one the target chose, and the exchange of that method's own keys. A method is an object
+// behind AuthenticationMethod; today there is only None.
 #pragma once
 
 #include <cstddef>
@@ -63,7 +63,8 @@ class SecurityStage {
   [[nodiscard]] static bool owns(std::string_view key) noexcept;
 
   void append_offer(std::vector<std::byte>& text) const;
-  [[nodiscard]] SecurityVerdict on_pair(const wire::TextPair& pair, std::vector<std::byte>& answers);
+  [[nodiscard]] SecurityVerdict on_pair(const wire::TextPair& pair,
+                                        std::vector<std::byte>& answers);
 
   /// May we ask to leave the stage (T=1)? Before an answer only if None would do.
   [[nodiscard]] bool may_transit() const noexcept;

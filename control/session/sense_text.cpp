@@ -69,10 +69,10 @@ constexpr auto kAdditionalSense = std::to_array<AdditionalSense>({
 });
 
 constexpr std::array<std::string_view, 16> kSenseKeys = {
-    "NO SENSE",        "RECOVERED ERROR", "NOT READY",       "MEDIUM ERROR",
-    "HARDWARE ERROR",  "ILLEGAL REQUEST", "UNIT ATTENTION",  "DATA PROTECT",
-    "BLANK CHECK",     "VENDOR SPECIFIC", "COPY ABORTED",    "ABORTED COMMAND",
-    "RESERVED SENSE KEY", "VOLUME OVERFLOW", "MISCOMPARE",   "COMPLETED"};
+    "NO SENSE",           "RECOVERED ERROR", "NOT READY",      "MEDIUM ERROR",
+    "HARDWARE ERROR",     "ILLEGAL REQUEST", "UNIT ATTENTION", "DATA PROTECT",
+    "BLANK CHECK",        "VENDOR SPECIFIC", "COPY ABORTED",   "ABORTED COMMAND",
+    "RESERVED SENSE KEY", "VOLUME OVERFLOW", "MISCOMPARE",     "COMPLETED"};
 
 }  // namespace
 

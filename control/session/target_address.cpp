@@ -40,8 +40,8 @@ bool is_usable_host(const std::string& host) {
   if (!std::all_of(host.begin(), host.end(), is_dns_character)) return false;
   if (host.front() == '.' || host.front() == '-') return false;
   if (host.find("..") != std::string::npos) return false;
-  const bool is_numeric =
-      std::all_of(host.begin(), host.end(), [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
+  const bool is_numeric = std::all_of(host.begin(), host.end(),
+                                      [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
   return !is_numeric || is_usable_ipv4(host);
 }
 

@@ -1,5 +1,5 @@
-// TargetAddress values (RFC 7143 13.8): domainname[:port][,portal-group-tag], as they come in redirections
-// and in SendTargets answers.
+// TargetAddress values (RFC 7143 13.8): domainname[:port][,portal-group-tag], as they come in
+// redirections and in SendTargets answers.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ struct TargetAddress {
   friend bool operator==(const TargetAddress&, const TargetAddress&) = default;
 };
 
-/// Nothing when the text is malformed, or names a place no target can be at (0.0.0.0, ::, multicast,
-/// broadcast, port 0).
+/// Nothing when the text is malformed, or names a place no target can be at (0.0.0.0, ::,
+/// multicast, broadcast, port 0).
 [[nodiscard]] std::optional<TargetAddress> parse_target_address(std::string_view text);
 
 /// "host:port", IPv6 in brackets; the tag is left out.

@@ -1,5 +1,5 @@
-// State machines written as the RFC's tables: rows of (state, event, next state, label), looked up in a
-// dense index that is built at compile time. Two rows for one state and event stop the build.
+// State machines written as the RFC's tables: rows of (state, event, next state, label), looked up
+// in a dense index that is built at compile time. Two rows for one state and event stop the build.
 #pragma once
 
 #include <array>

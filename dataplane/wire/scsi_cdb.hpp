@@ -29,7 +29,7 @@ enum class ScsiOperation : std::uint8_t {
   report_luns = 0xa0,
 };
 
-inline constexpr std::uint8_t kForceUnitAccess = 0x08;       ///< READ and WRITE, byte 1
+inline constexpr std::uint8_t kForceUnitAccess = 0x08;        ///< READ and WRITE, byte 1
 inline constexpr std::uint8_t kServiceReadCapacity16 = 0x10;  ///< of SERVICE ACTION IN(16)
 
 /// READ(10), WRITE(10), SYNCHRONIZE CACHE(10), READ CAPACITY(10).
@@ -97,12 +97,14 @@ template <WireLayout T>
 /// `operation` is one of the 10-byte read, write and synchronize operations.
 [[nodiscard]] constexpr Cdb cdb_10(ScsiOperation operation, std::uint32_t lba, std::uint16_t blocks,
                                    std::uint8_t flags) noexcept {
-  return to_cdb(Cdb10{.operation = operation, .flags = flags, .lba = Be32{lba}, .blocks = Be16{blocks}});
+  return to_cdb(
+      Cdb10{.operation = operation, .flags = flags, .lba = Be32{lba}, .blocks = Be16{blocks}});
 }
 /// `operation` is one of the 16-byte read, write and synchronize operations.
 [[nodiscard]] constexpr Cdb cdb_16(ScsiOperation operation, std::uint64_t lba, std::uint32_t blocks,
                                    std::uint8_t flags) noexcept {
-  return to_cdb(Cdb16{.operation = operation, .flags = flags, .lba = Be64{lba}, .blocks = Be32{blocks}});
+  return to_cdb(
+      Cdb16{.operation = operation, .flags = flags, .lba = Be64{lba}, .blocks = Be32{blocks}});
 }
 
 [[nodiscard]] constexpr Cdb cdb_read_10(std::uint32_t lba, std::uint16_t blocks) noexcept {
@@ -118,10 +120,12 @@ template <WireLayout T>
   return cdb_16(ScsiOperation::write_16, lba, blocks, 0);
 }
 /// Zero blocks means up to the end of the medium.
-[[nodiscard]] constexpr Cdb cdb_synchronize_cache_10(std::uint32_t lba, std::uint16_t blocks) noexcept {
+[[nodiscard]] constexpr Cdb cdb_synchronize_cache_10(std::uint32_t lba,
+                                                     std::uint16_t blocks) noexcept {
   return cdb_10(ScsiOperation::synchronize_cache_10, lba, blocks, 0);
 }
-[[nodiscard]] constexpr Cdb cdb_synchronize_cache_16(std::uint64_t lba, std::uint32_t blocks) noexcept {
+[[nodiscard]] constexpr Cdb cdb_synchronize_cache_16(std::uint64_t lba,
+                                                     std::uint32_t blocks) noexcept {
   return cdb_16(ScsiOperation::synchronize_cache_16, lba, blocks, 0);
 }
 [[nodiscard]] constexpr Cdb cdb_test_unit_ready() noexcept { return Cdb{}; }

@@ -55,7 +55,8 @@ Sense parse_descriptor(std::span<const std::byte> sense) noexcept {
   Sense result{.key = static_cast<SenseKey>(byte_at(sense, 1) & kKeyMask),
                .asc = byte_at(sense, 2),
                .ascq = byte_at(sense, 3)};
-  if (sense.size() > kHeaderBytes) result.information = find_information(sense.subspan(kHeaderBytes));
+  if (sense.size() > kHeaderBytes)
+    result.information = find_information(sense.subspan(kHeaderBytes));
   return result;
 }
 

@@ -1,5 +1,6 @@
-// SCSI status codes and sense data (SAM-5, SPC-4 section 4.5), as carried by the data segment of a SCSI
-// Response (RFC 7143 11.4.7). Every length is bounded by the bytes received, never by a field alone.
+// SCSI status codes and sense data (SAM-5, SPC-4 section 4.5), as carried by the data segment of a
+// SCSI Response (RFC 7143 11.4.7). Every length is bounded by the bytes received, never by a field
+// alone.
 #pragma once
 
 #include <cstddef>
@@ -51,8 +52,8 @@ struct Sense {
 /// The sense bytes of a SCSI Response's data segment: SenseLength, cut to what arrived.
 [[nodiscard]] std::span<const std::byte> sense_bytes(std::span<const std::byte> segment) noexcept;
 
-/// Fixed (70h, 71h) or descriptor (72h, 73h) format. Nothing when the response code is another one or
-/// the bytes end before the sense key. A code that was cut off reads as 00/00.
+/// Fixed (70h, 71h) or descriptor (72h, 73h) format. Nothing when the response code is another one
+/// or the bytes end before the sense key. A code that was cut off reads as 00/00.
 [[nodiscard]] std::optional<Sense> parse_sense(std::span<const std::byte> sense) noexcept;
 
 }  // namespace pollux::wire

@@ -11,10 +11,12 @@ constexpr std::size_t kHexDigitsMax = 16;  // 64 bits
 bool is_letter(char c) noexcept { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
-// RFC 7143 6.1: letters, digits and ". - + @ _"; '#' for X#. A standard-label begins with a capital,
-// but a peer's small letter is an unknown key to be answered NotUnderstood, not a format error.
+// RFC 7143 6.1: letters, digits and ". - + @ _"; '#' for X#. A standard-label begins with a
+// capital, but a peer's small letter is an unknown key to be answered NotUnderstood, not a format
+// error.
 bool is_key_character(char c) noexcept {
-  return is_letter(c) || is_digit(c) || std::string_view{".-+@_#"}.find(c) != std::string_view::npos;
+  return is_letter(c) || is_digit(c) ||
+         std::string_view{".-+@_#"}.find(c) != std::string_view::npos;
 }
 
 TextVerdict check_key(std::string_view key) noexcept {
@@ -99,7 +101,8 @@ std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t m
     text.remove_prefix(2);
     if (text.size() > kHexDigitsMax) return std::nullopt;
   } else if (text.size() > 1 && text.front() == '0') {
-    return std::nullopt;  // RFC 7143 6.1: decimal-constant has no leading zero, and octal does not exist
+    return std::nullopt;  // RFC 7143 6.1: decimal-constant has no leading zero, and octal does not
+                          // exist
   }
   if (text.empty()) return std::nullopt;
   std::uint64_t value = 0;

@@ -1,6 +1,7 @@
 // key=value text of Login and Text PDUs (RFC 7143 section 6.1): splitting, building, and the values
-// that have one spelling (numbers, booleans, lists). No meaning: which key may say what, and when, is
-// decided in control/session/negotiation. Nothing here allocates or keeps a pointer past its object.
+// that have one spelling (numbers, booleans, lists). No meaning: which key may say what, and when,
+// is decided in control/session/negotiation. Nothing here allocates or keeps a pointer past its
+// object.
 #pragma once
 
 #include <cstddef>
