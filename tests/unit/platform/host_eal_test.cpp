@@ -1,0 +1,31 @@
+// A host program that has started the EAL itself: it is found and used, and not stopped.
+
+#include <gtest/gtest.h>
+#include <rte_eal.h>
+
+#include <array>
+#include <string>
+
+#include "dataplane/platform/dpdk_memory.hpp"
+#include "dataplane/platform/dpdk_runtime.hpp"
+
+namespace pollux::platform {
+namespace {
+
+TEST(HostEal, IsUsedAsItIs) {
+  std::array<std::string, 9> words = {"host", "--no-huge", "-m", "64", "--no-pci", "--no-shconf",
+                                      "--no-telemetry", "--lcores=0@0", "--log-level=4"};
+  std::array<char*, 10> arguments{};
+  for (std::size_t i = 0; i < words.size(); ++i) arguments[i] = words[i].data();
+  ASSERT_GE(rte_eal_init(static_cast<int>(words.size()), arguments.data()), 0);
+  std::string error;
+  // These options would be refused if they were looked at.
+  ASSERT_TRUE(start_eal({.instance = "../x"}, error)) << error;
+  EXPECT_NE(DpdkPacketMemory::create({}, error), nullptr) << error;
+  stop_eal();
+  EXPECT_NE(DpdkPacketMemory::create({}, error), nullptr) << error;
+  rte_eal_cleanup();
+}
+
+}  // namespace
+}  // namespace pollux::platform
