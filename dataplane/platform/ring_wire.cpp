@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <rte_bus_vdev.h>
+#include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
@@ -31,7 +31,7 @@ using Ring = std::unique_ptr<rte_ring, RingDeleter>;
 struct RingWire::Impl {
   ~Impl() {
     for (auto& port : ports) port.reset();
-    for (const std::string& device : devices) rte_vdev_uninit(device.c_str());
+    for (const std::string& device : devices) rte_eal_hotplug_remove("vdev", device.c_str());
   }
 
   // The devices go before the rings they look into.
