@@ -214,7 +214,10 @@ bool start_eal(const EalOptions& options, std::string& error) {
 void stop_eal() {
   const std::lock_guard guard(start_mutex);
   if (owner != Owner::ours) return;
+  const std::string directory = rte_eal_get_runtime_dir();
   rte_eal_cleanup();
+  // DPDK makes a directory for the instance even when it puts nothing there.
+  ::rmdir(directory.c_str());
   instance_lock().release();
   owner = Owner::stopped;
 }

@@ -158,9 +158,30 @@ bool resolve_and_ping(DpdkPort& port, DpdkPacketMemory& memory) {
              std::equal(request.begin() + 38, request.end(), f.begin() + 38);
     });
     if (!echoed) return false;
-    // The neighbour may ask for us first; its answer needs our address only once.
   }
   return memory.in_flight(*memory.tracker(0)) == 0;
+}
+
+/// The sum over TCP and its pseudo-header, which a frame of the kernel must have completed itself: there
+/// is no device between it and us that would do that later.
+bool tcp_sum_good(const Frame& frame) {
+  const std::size_t length = static_cast<std::size_t>(frame[16]) * 256 + frame[17] - 20;
+  if (frame.size() < 34 + length) return false;
+  Frame summed(frame.begin() + 26, frame.begin() + 34);
+  summed.insert(summed.end(), {0, 6, static_cast<std::uint8_t>(length >> 8),
+                               static_cast<std::uint8_t>(length)});
+  summed.insert(summed.end(), frame.begin() + 34, frame.begin() + 34 + static_cast<long>(length));
+  return internet_sum(summed.data(), summed.size()) == 0;
+}
+
+bool kernel_completes_checksums(DpdkPort& port, DpdkPacketMemory& memory, const std::string& name) {
+  if (!run("ip netns exec " + name + " timeout 3 bash -c '</dev/tcp/10.99.77.1/3260' 2>/dev/null &")) {
+    return false;
+  }
+  Station station(port, memory);
+  Frame syn;
+  return station.expect("a SYN", syn, [](const Frame& f) { return f.size() >= 54 && f[23] == 6; }) &&
+         tcp_sum_good(syn);
 }
 
 int smoke() {
@@ -191,7 +212,8 @@ int smoke() {
         run(in + "address add 10.99.77.2/24 dev " + interface) &&
         run(in + "link set " + interface + " up") &&
         run(in + "neighbour replace 10.99.77.1 lladdr " + link + " dev " + interface);
-    const bool passed = moved && resolve_and_ping(*port, *memory);
+    const bool passed = moved && resolve_and_ping(*port, *memory) &&
+                        kernel_completes_checksums(*port, *memory, kernel_side.name);
     const bool returned = memory->buffers_in_use() == baseline;
     std::printf("buffers in use: %zu, at the start %zu\n", memory->buffers_in_use(), baseline);
     if (passed && returned && port->link_up()) result = 0;
