@@ -1,10 +1,11 @@
-// CRC32C over ISA-L, whose function takes a mutable pointer and an int length: both are hidden here.
+// CRC32C over ISA-L, whose function takes a mutable pointer and an int length: both are hidden
+// here.
 
 #include "dataplane/platform/crc32c.hpp"
 
-#include <algorithm>
-
 #include <isa-l/crc.h>
+
+#include <algorithm>
 
 #include "dataplane/base/units.hpp"
 
@@ -18,7 +19,8 @@ constexpr std::size_t kLongestCall = GiB;
 // Small enough that a chunk is still in the first-level cache when the sum follows the copy.
 constexpr std::size_t kCopyChunk = 4 * KiB;
 
-std::uint32_t extend_short(std::uint32_t state, const std::byte* bytes, std::size_t length) noexcept {
+std::uint32_t extend_short(std::uint32_t state, const std::byte* bytes,
+                           std::size_t length) noexcept {
   std::uint64_t wide = state;
   for (; length >= sizeof(std::uint64_t); length -= sizeof(std::uint64_t)) {
     std::uint64_t word;

@@ -1,7 +1,9 @@
 // CRC32C (Castagnoli) as iSCSI digests use it: RFC 7143 13.1, with the byte order of appendix A.4.
-// A running register can be fed piece by piece, so that a digest follows a PDU across packets, and can be
-// fused with a copy so that each byte is fetched from memory once.
+// A running register can be fed piece by piece, so that a digest follows a PDU across packets, and
+// can be fused with a copy so that each byte is fetched from memory once.
 #pragma once
+
+#include <nmmintrin.h>
 
 #include <array>
 #include <bit>
@@ -9,8 +11,6 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
-
-#include <nmmintrin.h>
 
 namespace pollux::platform {
 
@@ -24,10 +24,12 @@ using Crc32cWire = std::array<std::byte, kCrc32cWireBytes>;
 [[nodiscard]] std::uint32_t crc32c_extend(std::uint32_t state,
                                           std::span<const std::byte> bytes) noexcept;
 
-/// Copies `length` bytes from `source` to `destination` and feeds them to the register. What is summed is
-/// what was stored, so a source that changes under the copy cannot pass unnoticed. No overlap.
+/// Copies `length` bytes from `source` to `destination` and feeds them to the register. What is
+/// summed is what was stored, so a source that changes under the copy cannot pass unnoticed. No
+/// overlap.
 [[nodiscard]] std::uint32_t crc32c_copy_extend(std::uint32_t state, std::byte* destination,
-                                               const std::byte* source, std::size_t length) noexcept;
+                                               const std::byte* source,
+                                               std::size_t length) noexcept;
 
 [[nodiscard]] constexpr std::uint32_t crc32c_finish(std::uint32_t state) noexcept { return ~state; }
 

@@ -2,6 +2,11 @@
 
 #include "dataplane/platform/dpdk_device.hpp"
 
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ether.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -9,11 +14,6 @@
 #include <memory>
 #include <string_view>
 #include <thread>
-
-#include <rte_dev.h>
-#include <rte_errno.h>
-#include <rte_ether.h>
-#include <unistd.h>
 
 #include "dataplane/platform/dpdk_memory_impl.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
@@ -29,7 +29,8 @@ constexpr auto kLinkPoll = std::chrono::milliseconds(10);
 /// What a driver of DPDK 22.11 does other than it says.
 struct DriverQuirks {
   std::string_view driver;
-  /// Sends wrong bytes from chained buffers (af_xdp copies from the first; memif leaves a stale flag).
+  /// Sends wrong bytes from chained buffers (af_xdp copies from the first; memif leaves a stale
+  /// flag).
   bool linearise = false;
   /// Its checksum functions are wrong when a segment that is not the last has an odd length.
   bool no_checksum = false;
@@ -44,8 +45,8 @@ struct DriverQuirks {
 };
 
 constexpr std::array kQuirks = {
-    DriverQuirks{.driver = "net_tap", .no_checksum = true, .shared_address = true,
-                 .link_always_up = true},
+    DriverQuirks{
+        .driver = "net_tap", .no_checksum = true, .shared_address = true, .link_always_up = true},
     DriverQuirks{.driver = "net_ring", .link_always_up = true, .any_frame = true},
     DriverQuirks{.driver = "net_af_xdp", .linearise = true, .no_checksum = true},
     DriverQuirks{.driver = "net_memif", .linearise = true, .no_checksum = true},
@@ -56,8 +57,9 @@ constexpr std::array kQuirks = {
 };
 
 DriverQuirks quirks_of(const std::string& driver) {
-  const auto* found = std::find_if(kQuirks.begin(), kQuirks.end(),
-                                   [&](const DriverQuirks& quirks) { return quirks.driver == driver; });
+  const auto* found = std::find_if(kQuirks.begin(), kQuirks.end(), [&](const DriverQuirks& quirks) {
+    return quirks.driver == driver;
+  });
   return found == kQuirks.end() ? DriverQuirks{} : *found;
 }
 
@@ -71,7 +73,8 @@ std::string missing_port(const PortOptions& options, int code) {
   const bool is_virtual = options.name.rfind("net_", 0) == 0;
   if (is_virtual && ::geteuid() != 0) return text + ": run as root, taps and raw sockets need it";
   if (is_virtual) {
-    return text + ": " + reason(code) + "; check that no other process uses the same interface name";
+    return text + ": " + reason(code) +
+           "; check that no other process uses the same interface name";
   }
   return text + ": " + reason(code) +
          "; check its address, allow it at start, and bind it to vfio-pci with the IOMMU on";
@@ -145,12 +148,13 @@ bool DpdkDevice::own(const PortOptions& options, std::string& error) {
   return true;
 }
 
-bool DpdkDevice::negotiate(const PortOptions& options, DpdkPacketMemory& memory, rte_eth_conf& config,
-                           std::string& error) {
+bool DpdkDevice::negotiate(const PortOptions& options, DpdkPacketMemory& memory,
+                           rte_eth_conf& config, std::string& error) {
   const DriverQuirks quirks = quirks_of(traits_.driver);
   const std::string name = base_name(options.name);
   if (const std::uint32_t most = mtu_most(device_, quirks); options.mtu > most) {
-    error = "port " + name + " takes an MTU of at most " + std::to_string(most) + ": set mtu to that";
+    error =
+        "port " + name + " takes an MTU of at most " + std::to_string(most) + ": set mtu to that";
     return false;
   }
   const auto wants_tx = [&](std::uint64_t bit) { return (device_.tx_offload_capa & bit) != 0; };
@@ -160,10 +164,10 @@ bool DpdkDevice::negotiate(const PortOptions& options, DpdkPacketMemory& memory,
   traits_.linearise = quirks.linearise || !wants_tx(RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
   if (!traits_.linearise) config.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
   if (!quirks.no_checksum) {
-    config.txmode.offloads |= device_.tx_offload_capa &
-                              (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
-    config.rxmode.offloads |= device_.rx_offload_capa &
-                              (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM);
+    config.txmode.offloads |=
+        device_.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
+    config.rxmode.offloads |=
+        device_.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM);
   }
   traits_.prepare = (config.txmode.offloads & ~RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
   traits_.rx_checksum = config.rxmode.offloads != 0;
@@ -189,15 +193,16 @@ bool DpdkDevice::negotiate(const PortOptions& options, DpdkPacketMemory& memory,
   info.tx_l4_checksum =
       traits_.emulated_checksum || (config.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
   std::uint16_t segments = kSegmentsMost;
-  for (const std::uint16_t limit : {device_.tx_desc_lim.nb_seg_max, device_.tx_desc_lim.nb_mtu_seg_max}) {
+  for (const std::uint16_t limit :
+       {device_.tx_desc_lim.nb_seg_max, device_.tx_desc_lim.nb_mtu_seg_max}) {
     if (limit != 0 && !traits_.linearise) segments = std::min(segments, limit);
   }
   info.tx_segments_max = static_cast<std::uint8_t>(segments);
   return true;
 }
 
-bool DpdkDevice::start(const PortOptions& options, DpdkPacketMemory& memory, const rte_eth_conf& config,
-                       std::string& error) {
+bool DpdkDevice::start(const PortOptions& options, DpdkPacketMemory& memory,
+                       const rte_eth_conf& config, std::string& error) {
   const std::uint16_t id = traits_.id;
   const auto failed = [&](const char* step, int code) {
     error = "port " + base_name(options.name) + ": " + step + " failed (" + reason(code) + ")";
@@ -215,7 +220,8 @@ bool DpdkDevice::start(const PortOptions& options, DpdkPacketMemory& memory, con
   rx.offloads = config.rxmode.offloads;
   rte_eth_txconf tx = device_.default_txconf;
   tx.offloads = config.txmode.offloads;
-  if (const int code = rte_eth_rx_queue_setup(id, 0, rx_descriptors, socket, &rx, memory.impl().rx.get());
+  if (const int code =
+          rte_eth_rx_queue_setup(id, 0, rx_descriptors, socket, &rx, memory.impl().rx.get());
       code != 0) {
     return failed("its receive queue", code);
   }

@@ -1,4 +1,5 @@
-// Finding, configuring, starting and closing an Ethernet device of DPDK. Private to dataplane/platform/.
+// Finding, configuring, starting and closing an Ethernet device of DPDK. Private to
+// dataplane/platform/.
 #pragma once
 
 #include <rte_ethdev.h>
@@ -15,16 +16,17 @@ struct DeviceTraits {
   std::uint16_t id = RTE_MAX_ETHPORTS;
   PortInfo info;
   std::string driver;
-  std::uint32_t tx_bytes_most = 0;    ///< of a frame without its CRC
-  bool linearise = false;             ///< the driver sends single-segment frames only
-  bool prepare = false;               ///< rte_eth_tx_prepare is needed before a burst
-  bool rx_checksum = false;           ///< the receive flags tell about checksums
-  bool rx_checksum_none_good = false; ///< "none" means verified by whoever sent it (virtio)
-  bool emulated_checksum = false;     ///< nobody computes checksums and nobody checks
+  std::uint32_t tx_bytes_most = 0;     ///< of a frame without its CRC
+  bool linearise = false;              ///< the driver sends single-segment frames only
+  bool prepare = false;                ///< rte_eth_tx_prepare is needed before a burst
+  bool rx_checksum = false;            ///< the receive flags tell about checksums
+  bool rx_checksum_none_good = false;  ///< "none" means verified by whoever sent it (virtio)
+  bool emulated_checksum = false;      ///< nobody computes checksums and nobody checks
   bool link_always_up = false;
 };
 
-/// A started device; closes it (and removes it, when it was plugged in here) at the end of its life.
+/// A started device; closes it (and removes it, when it was plugged in here) at the end of its
+/// life.
 class DpdkDevice {
  public:
   DpdkDevice() = default;

@@ -2,12 +2,12 @@
 
 #include "dataplane/platform/dpdk_memory.hpp"
 
+#include <rte_errno.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <utility>
-
-#include <rte_errno.h>
 
 #include "dataplane/base/assert.hpp"
 #include "dataplane/platform/dpdk_memory_impl.hpp"
@@ -17,11 +17,14 @@ namespace {
 
 constexpr std::size_t kReleaseBatch = 64;
 constexpr std::size_t kAllocateBatch = 64;
-// The reference count of attached memory has 16 bits: with fewer buffers to attach it to than that, it
-// cannot overflow whatever the stack does.
+// The reference count of attached memory has 16 bits: with fewer buffers to attach it to than that,
+// it cannot overflow whatever the stack does.
 constexpr std::uint32_t kExternalBuffersMost = 60'000;
 
-void never_last(void*, void*) { POLLUX_ASSERT(!"a tracker lost its own reference"); }
+void never_last(void*, void*) {
+  constexpr bool tracker_lost_its_own_reference = true;
+  POLLUX_ASSERT(!tracker_lost_its_own_reference);
+}
 
 /// DPDK finds pools by name, and names are per process.
 std::string pool_name(const char* kind) {
@@ -31,7 +34,8 @@ std::string pool_name(const char* kind) {
 
 Pool make_pool(const char* kind, std::uint32_t buffers, std::uint32_t room,
                const DpdkMemoryOptions& options, std::string& error) {
-  // A cache that could swallow a small pool whole would starve the threads that find none in theirs.
+  // A cache that could swallow a small pool whole would starve the threads that find none in
+  // theirs.
   const std::uint32_t cache = std::min(options.cache_buffers, buffers / 8);
   Pool pool(rte_pktmbuf_pool_create(pool_name(kind).c_str(), buffers, cache, 0,
                                     static_cast<std::uint16_t>(room), options.numa_node));
@@ -177,9 +181,12 @@ std::uint32_t DpdkPacketMemory::in_flight(const TxTracker& tracker) const noexce
 }
 
 std::size_t DpdkPacketMemory::buffers_in_use() const noexcept {
-  return in_use(impl_->rx) + in_use(impl_->frames) + in_use(impl_->reserve) + in_use(impl_->external);
+  return in_use(impl_->rx) + in_use(impl_->frames) + in_use(impl_->reserve) +
+         in_use(impl_->external);
 }
 
-std::uint64_t DpdkPacketMemory::reserve_taken() const noexcept { return impl_->reserve_taken.get(); }
+std::uint64_t DpdkPacketMemory::reserve_taken() const noexcept {
+  return impl_->reserve_taken.get();
+}
 
 }  // namespace pollux::platform

@@ -1,5 +1,6 @@
-// Frame memory of one worker in DPDK's pools: received frames, frames to send, attached external memory.
-// The pools are its own, so that another worker (or a reader that never releases) cannot starve it.
+// Frame memory of one worker in DPDK's pools: received frames, frames to send, attached external
+// memory. The pools are its own, so that another worker (or a reader that never releases) cannot
+// starve it.
 #pragma once
 
 #include <cstddef>
@@ -17,16 +18,17 @@ struct DpdkMemoryOptions {
   std::uint32_t rx_buffers = 2048;
   std::uint32_t rx_buffer_bytes = 2048;  ///< of frame in one buffer; a longer frame takes a chain
   std::uint32_t frame_buffers = 1024;
-  std::uint32_t frame_bytes = 2048;      ///< capacity of a FrameBuffer; at least one whole frame
-  std::uint32_t reserve_buffers = 64;    ///< frame buffers for when the others are all in use
-  std::uint32_t external_buffers = 1024; ///< segments of external memory in flight; at most 60,000
+  std::uint32_t frame_bytes = 2048;       ///< capacity of a FrameBuffer; at least one whole frame
+  std::uint32_t reserve_buffers = 64;     ///< frame buffers for when the others are all in use
+  std::uint32_t external_buffers = 1024;  ///< segments of external memory in flight; at most 60,000
   std::uint32_t trackers = 16;
-  std::uint32_t cache_buffers = 128;     ///< per thread and pool; at most 512
-  int numa_node = -1;                    ///< of the port; -1: any
+  std::uint32_t cache_buffers = 128;  ///< per thread and pool; at most 512
+  int numa_node = -1;                 ///< of the port; -1: any
 };
 
-/// Thread: as PacketMemory. It outlives every port that uses it. At the end of its life every buffer
-/// should be back: pools with buffers still out are left to the process rather than pulled away.
+/// Thread: as PacketMemory. It outlives every port that uses it. At the end of its life every
+/// buffer should be back: pools with buffers still out are left to the process rather than pulled
+/// away.
 class DpdkPacketMemory final : public PacketMemory {
  public:
   struct Impl;

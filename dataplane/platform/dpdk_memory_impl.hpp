@@ -12,8 +12,8 @@
 
 namespace pollux::platform {
 
-/// What a TxTracker* really points to. One reference is always ours, so DPDK never finds the last one
-/// and never calls the free function. A line each: whichever thread frees a frame writes to it.
+/// What a TxTracker* really points to. One reference is always ours, so DPDK never finds the last
+/// one and never calls the free function. A line each: whichever thread frees a frame writes to it.
 struct alignas(64) DpdkTracker {
   rte_mbuf_ext_shared_info info;
 };

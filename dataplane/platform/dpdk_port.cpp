@@ -2,15 +2,15 @@
 
 #include "dataplane/platform/dpdk_port.hpp"
 
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
-
-#include <rte_ethdev.h>
-#include <rte_mbuf.h>
-#include <rte_prefetch.h>
 
 #include "dataplane/base/assert.hpp"
 #include "dataplane/platform/dpdk_device.hpp"
@@ -24,8 +24,8 @@ constexpr std::size_t kSegmentsMost = 8;
 constexpr std::uint16_t kPrefetchAhead = 3;
 // One call of reclaim() frees at most this many frames.
 constexpr std::uint32_t kReclaimFrames = 256;
-// Fruitless reclaims in a row after which deferred frames are dropped: some milliseconds of a worker
-// that polls, far longer than any driver that lives needs.
+// Fruitless reclaims in a row after which deferred frames are dropped: some milliseconds of a
+// worker that polls, far longer than any driver that lives needs.
 constexpr std::uint32_t kReclaimPatience = 65'536;
 
 /// One frame among the segments of a transmit call.
@@ -45,7 +45,8 @@ FrameSpan next_frame(std::span<const TxSegment> segments, std::size_t first) noe
     // A frame that never ends, has an empty piece or no owner is our own mistake.
     POLLUX_ASSERT(first + frame.count < segments.size());
     const TxSegment& segment = segments[first + frame.count];
-    POLLUX_ASSERT(segment.length > 0 && (segment.handle == nullptr) != (segment.tracker == nullptr));
+    POLLUX_ASSERT(segment.length > 0 &&
+                  (segment.handle == nullptr) != (segment.tracker == nullptr));
     frame.bytes += segment.length;
     ++frame.count;
     more = (segment.flags & kTxMore) != 0;
@@ -73,7 +74,8 @@ struct DpdkPort::Impl {
   bool send(std::size_t count) noexcept;
   std::size_t prepare(std::size_t count) noexcept;
   bool flush() noexcept;
-  void count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent, std::uint64_t bytes) noexcept;
+  void count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent,
+                  std::uint64_t bytes) noexcept;
   void reclaim() noexcept;
 
   DpdkPacketMemory& memory;
@@ -103,7 +105,8 @@ DpdkPort::Impl::~Impl() {
   for (; rx_first < rx_end; ++rx_first) rte_pktmbuf_free(rx_waiting[rx_first]);
 }
 
-// --- Receiving -----------------------------------------------------------------------------------------
+// --- Receiving
+// -----------------------------------------------------------------------------------------
 
 std::uint16_t DpdkPort::Impl::rx_flags(std::uint64_t offload_flags) const noexcept {
   if (traits.emulated_checksum) return kRxIpChecksumGood | kRxL4ChecksumGood;
@@ -156,7 +159,8 @@ std::size_t DpdkPort::Impl::receive(std::span<RxSegment> segments) noexcept {
     rx_end = rte_eth_rx_burst(traits.id, 0, rx_waiting.data(), most);
     if (rx_end == 0) return 0;
     counters.rx_bursts.add();
-    for (std::uint16_t i = 0; i < std::min(kPrefetchAhead, rx_end); ++i) prefetch_frame(rx_waiting[i]);
+    for (std::uint16_t i = 0; i < std::min(kPrefetchAhead, rx_end); ++i)
+      prefetch_frame(rx_waiting[i]);
   }
   std::size_t used = 0;
   while (rx_first < rx_end) {
@@ -175,11 +179,13 @@ std::size_t DpdkPort::Impl::receive(std::span<RxSegment> segments) noexcept {
   return used;
 }
 
-// --- Transmitting --------------------------------------------------------------------------------------
+// --- Transmitting
+// --------------------------------------------------------------------------------------
 
 void DpdkPort::Impl::count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent,
                                 std::uint64_t bytes) noexcept {
-  // Frames that were taken may be the peer's by now: `bytes` was summed before, the rest is still ours.
+  // Frames that were taken may be the peer's by now: `bytes` was summed before, the rest is still
+  // ours.
   for (std::size_t i = sent; i < frames.size(); ++i) bytes -= rte_pktmbuf_pkt_len(frames[i]);
   counters.tx_frames.add(sent);
   counters.tx_bytes.add(bytes);
@@ -203,7 +209,8 @@ bool DpdkPort::Impl::send(std::size_t count) noexcept {
 
 bool DpdkPort::Impl::flush() noexcept { return tx_waiting == 0 || send(tx_waiting); }
 
-/// Lets the driver check and complete the first `count` of tx_frames; drops what it refuses for good.
+/// Lets the driver check and complete the first `count` of tx_frames; drops what it refuses for
+/// good.
 std::size_t DpdkPort::Impl::prepare(std::size_t count) noexcept {
   std::size_t good = 0;
   while (good < count) {
@@ -230,7 +237,8 @@ std::size_t DpdkPort::Impl::plan(std::span<const TxSegment> segments, std::size_
   while (first < segments.size() && count < kBurst) {
     FrameSpan& frame = tx_spans[count++];
     frame = next_frame(segments, first);
-    frame.drop = frame.bytes > traits.tx_bytes_most || (traits.linearise && frame.bytes > pools.frame_bytes);
+    frame.drop =
+        frame.bytes > traits.tx_bytes_most || (traits.linearise && frame.bytes > pools.frame_bytes);
     POLLUX_ASSERT(frame.count <= traits.info.tx_segments_max);
     first += frame.count;
   }
@@ -292,8 +300,10 @@ rte_mbuf* DpdkPort::Impl::build(std::span<const TxSegment> segments) noexcept {
   return frame;
 }
 
-/// The whole frame in one buffer, for drivers that cannot chain. nullptr: no buffer, nothing happened.
-rte_mbuf* DpdkPort::Impl::build_flat(std::span<const TxSegment> segments, std::uint32_t bytes) noexcept {
+/// The whole frame in one buffer, for drivers that cannot chain. nullptr: no buffer, nothing
+/// happened.
+rte_mbuf* DpdkPort::Impl::build_flat(std::span<const TxSegment> segments,
+                                     std::uint32_t bytes) noexcept {
   rte_mbuf* flat = rte_pktmbuf_alloc(pools.frames.get());
   if (flat == nullptr) return nullptr;
   auto* to = rte_pktmbuf_mtod(flat, std::byte*);
@@ -312,8 +322,8 @@ rte_mbuf* DpdkPort::Impl::build_flat(std::span<const TxSegment> segments, std::u
 std::size_t DpdkPort::Impl::transmit(std::span<const TxSegment> segments) noexcept {
   std::size_t taken = 0;
   bool starved = false;
-  // A frame leaves the caller only after the driver has everything built before it: at most one burst
-  // is ever deferred.
+  // A frame leaves the caller only after the driver has everything built before it: at most one
+  // burst is ever deferred.
   while (flush() && taken < segments.size() && !starved) {
     const std::size_t planned = plan(segments, taken);
     std::size_t built = 0;
@@ -353,14 +363,17 @@ void DpdkPort::Impl::reclaim() noexcept {
   static_cast<void>(rte_eth_tx_burst(traits.id, 0, tx_frames.data(), 0));
 }
 
-// --- The face -------------------------------------------------------------------------------------------
+// --- The face
+// -------------------------------------------------------------------------------------------
 
 DpdkPort::DpdkPort(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 DpdkPort::~DpdkPort() = default;
 
 const PortInfo& DpdkPort::info() const noexcept { return impl_->traits.info; }
 
-std::size_t DpdkPort::receive(std::span<RxSegment> segments) noexcept { return impl_->receive(segments); }
+std::size_t DpdkPort::receive(std::span<RxSegment> segments) noexcept {
+  return impl_->receive(segments);
+}
 
 std::size_t DpdkPort::transmit(std::span<const TxSegment> segments) noexcept {
   return impl_->transmit(segments);
@@ -371,7 +384,8 @@ void DpdkPort::reclaim() noexcept { impl_->reclaim(); }
 bool DpdkPort::link_up() noexcept {
   if (impl_->traits.link_always_up) return true;
   rte_eth_link link{};
-  return rte_eth_link_get_nowait(impl_->traits.id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  return rte_eth_link_get_nowait(impl_->traits.id, &link) == 0 &&
+         link.link_status == RTE_ETH_LINK_UP;
 }
 
 const PortCounters& DpdkPort::counters() const noexcept { return impl_->counters; }

@@ -1,5 +1,5 @@
-// One queue pair of one DPDK port. The bring-up path is the same for NICs, taps, in-process rings and
-// whatever else DPDK has a driver for; what differs between drivers is negotiated or listed in
+// One queue pair of one DPDK port. The bring-up path is the same for NICs, taps, in-process rings
+// and whatever else DPDK has a driver for; what differs between drivers is negotiated or listed in
 // dpdk_device.cpp.
 #pragma once
 
@@ -17,12 +17,14 @@
 namespace pollux::platform {
 
 struct PortOptions {
-  /// Name of an existing port, PCI address, or a virtual device with arguments: "net_tap0,iface=dtap0".
+  /// Name of an existing port, PCI address, or a virtual device with arguments:
+  /// "net_tap0,iface=dtap0".
   std::string name;
   std::uint16_t mtu = 1500;
   std::uint16_t rx_descriptors = 512;  ///< adjusted to what the driver takes
   std::uint16_t tx_descriptors = 512;
-  /// In-process ring only: checksums are neither computed nor checked, as a NIC would relieve us of it.
+  /// In-process ring only: checksums are neither computed nor checked, as a NIC would relieve us of
+  /// it.
   bool emulate_checksum_offload = false;
   /// A link that is still down then is no error: link_up() tells.
   std::chrono::milliseconds link_wait{2000};
@@ -43,12 +45,13 @@ struct PortCounters {
   Counter tx_linearised;        ///< copied into one buffer for a driver that cannot chain
   Counter tx_dropped_oversize;  ///< longer than the MTU allows: some drivers would choke on it
   Counter tx_dropped_refused;   ///< the driver's checks said no
-  Counter tx_dropped_stuck;     ///< the driver took nothing for so long that their memory was wanted back
+  Counter
+      tx_dropped_stuck;  ///< the driver took nothing for so long that their memory was wanted back
 };
 
 /// What the device itself counted. Slow.
 struct DeviceStatistics {
-  std::uint64_t rx_missed = 0;     ///< frames lost because the receive ring was full
+  std::uint64_t rx_missed = 0;  ///< frames lost because the receive ring was full
   std::uint64_t rx_errors = 0;
   std::uint64_t rx_no_buffer = 0;  ///< allocations for the receive ring that failed
   std::uint64_t tx_errors = 0;
@@ -69,8 +72,8 @@ class DpdkPort final : public Port {
   /// Frames taken are sent in order, although a full driver may have them only at the next call of
   /// transmit(), receive() or reclaim(), each of which tries first what it refused before.
   std::size_t transmit(std::span<const TxSegment> segments) noexcept override;
-  /// Call it while waiting for memory to come back. A driver that takes nothing during 65,536 calls in
-  /// a row (a dead link) loses the frames that were deferred: the wait has a bound.
+  /// Call it while waiting for memory to come back. A driver that takes nothing during 65,536 calls
+  /// in a row (a dead link) loses the frames that were deferred: the wait has a bound.
   void reclaim() noexcept override;
   [[nodiscard]] bool link_up() noexcept override;
 
@@ -85,7 +88,7 @@ class DpdkPort final : public Port {
 
 /// Start-up: allocates and waits. nullptr: `error` is one sentence that says what to do. The EAL is
 /// running; `memory` belongs to the same worker and outlives the port.
-[[nodiscard]] std::unique_ptr<DpdkPort> open_port(const PortOptions& options, DpdkPacketMemory& memory,
-                                                  std::string& error);
+[[nodiscard]] std::unique_ptr<DpdkPort> open_port(const PortOptions& options,
+                                                  DpdkPacketMemory& memory, std::string& error);
 
 }  // namespace pollux::platform

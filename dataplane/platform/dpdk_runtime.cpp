@@ -4,6 +4,12 @@
 #include "dataplane/platform/dpdk_runtime.hpp"
 
 #include <pthread.h>
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_memory.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -15,13 +21,6 @@
 #include <cstring>
 #include <fstream>
 #include <mutex>
-
-#include <rte_cycles.h>
-#include <rte_eal.h>
-#include <rte_errno.h>
-#include <rte_lcore.h>
-#include <rte_log.h>
-#include <rte_memory.h>
 
 #include "dataplane/platform/instance_lock.hpp"
 
@@ -90,7 +89,8 @@ bool instance_name_ok(const std::string& name) {
   constexpr std::size_t kLongest = 40;
   return !name.empty() && name.size() <= kLongest && name.front() != '.' &&
          std::all_of(name.begin(), name.end(), [](char c) {
-           return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '_' || c == '-';
+           return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '_' ||
+                  c == '-';
          });
 }
 
@@ -110,8 +110,8 @@ bool enough_hugepages(const EalOptions& options, std::string& error) {
   if (large_mib + free_pages * 2 >= options.memory_mib) return true;
   const std::uint64_t total = read_number(pages + "nr_hugepages") + needed - free_pages;
   error = std::to_string(needed) + " free hugepages of 2 MiB are needed and there are " +
-          std::to_string(free_pages) + ": as root run 'echo " + std::to_string(total) + " > " + pages +
-          "nr_hugepages', or run without hugepages";
+          std::to_string(free_pages) + ": as root run 'echo " + std::to_string(total) + " > " +
+          pages + "nr_hugepages', or run without hugepages";
   return false;
 }
 
@@ -122,7 +122,8 @@ bool options_ok(const EalOptions& options, std::string& error) {
     return false;
   }
   if (!options.pci_devices.empty() && !options.hugepages) {
-    error = "a NIC on the PCI bus needs hugepages: turn them on, or use a virtual port such as net_tap";
+    error =
+        "a NIC on the PCI bus needs hugepages: turn them on, or use a virtual port such as net_tap";
     return false;
   }
   return !options.hugepages || enough_hugepages(options, error);
@@ -143,10 +144,13 @@ std::string main_core_argument(const EalOptions& options, const cpu_set_t& curre
 }
 
 std::vector<std::string> arguments_of(const EalOptions& options, const cpu_set_t& current) {
-  std::vector<std::string> arguments = {"pollux", "--file-prefix=" + options.instance,
-                                        "--no-telemetry", "--iova-mode=va",
+  std::vector<std::string> arguments = {"pollux",
+                                        "--file-prefix=" + options.instance,
+                                        "--no-telemetry",
+                                        "--iova-mode=va",
                                         main_core_argument(options, current),
-                                        "--log-level=" + std::to_string(options.log_level), "-m",
+                                        "--log-level=" + std::to_string(options.log_level),
+                                        "-m",
                                         std::to_string(options.memory_mib)};
   if (options.hugepages) {
     // Nothing on a file system: no mount needed, nothing left behind by kill -9.
@@ -167,7 +171,8 @@ std::vector<std::string> arguments_of(const EalOptions& options, const cpu_set_t
 std::string explain_failure(int code) {
   std::string text = "the EAL did not start";
   if (const std::string line = last_eal_error(); !line.empty()) text += " (" + line + ")";
-  if (code == EACCES || code == EPERM) return text + ": run as root, or without hugepages and PCI devices";
+  if (code == EACCES || code == EPERM)
+    return text + ": run as root, or without hugepages and PCI devices";
   if (code == ENOMEM) return text + ": lower the memory or make more available";
   return text + ": " + rte_strerror(code);
 }
@@ -193,7 +198,8 @@ bool start_eal(const EalOptions& options, std::string& error) {
     owner = Owner::host;
     return true;
   }
-  if (!options_ok(options, error) || !instance_lock().acquire(options.instance, error)) return false;
+  if (!options_ok(options, error) || !instance_lock().acquire(options.instance, error))
+    return false;
 
   cpu_set_t affinity;
   CPU_ZERO(&affinity);

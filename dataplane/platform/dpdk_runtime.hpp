@@ -1,6 +1,6 @@
-// The environment abstraction layer (EAL) of DPDK, once per process. A library cannot start it twice,
-// so it is kept until the process ends, and one that the host program has started is used as it is.
-// Start-up only: everything here may allocate and block.
+// The environment abstraction layer (EAL) of DPDK, once per process. A library cannot start it
+// twice, so it is kept until the process ends, and one that the host program has started is used as
+// it is. Start-up only: everything here may allocate and block.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,11 @@ namespace pollux::platform {
 using EalLogFunction = void (*)(void* context, unsigned level, std::string_view line);
 
 struct EalOptions {
-  std::string instance = "pollux";  ///< letters, digits, '.', '_', '-'; one process at a time owns it
-  std::uint32_t memory_mib = 256;   ///< what memory_plan() says
-  bool hugepages = false;           ///< false: ordinary pages, no root, no real NIC
-  std::vector<unsigned> cpus;       ///< of the EAL's main core; empty: those of the calling thread
+  std::string instance =
+      "pollux";  ///< letters, digits, '.', '_', '-'; one process at a time owns it
+  std::uint32_t memory_mib = 256;  ///< what memory_plan() says
+  bool hugepages = false;          ///< false: ordinary pages, no root, no real NIC
+  std::vector<unsigned> cpus;      ///< of the EAL's main core; empty: those of the calling thread
   std::vector<std::string> pci_devices;      ///< addresses; empty: the PCI bus is not even scanned
   std::vector<std::string> extra_arguments;  ///< for what the above cannot say; appended last
   unsigned log_level = 4;                    ///< messages above it are dropped
@@ -27,12 +28,12 @@ struct EalOptions {
 };
 
 /// Starts the EAL, or finds it running (then the options are not looked at). False: `error` is one
-/// sentence that says what to do. The calling thread keeps its CPU affinity and becomes an EAL thread.
-/// Call after every fork. Thread: any, serialised.
+/// sentence that says what to do. The calling thread keeps its CPU affinity and becomes an EAL
+/// thread. Call after every fork. Thread: any, serialised.
 [[nodiscard]] bool start_eal(const EalOptions& options, std::string& error);
 
-/// Gives back what start_eal took, at the end of a program; ports and memories are gone by then. The
-/// EAL cannot be started again. Does nothing for an EAL that the host program started.
+/// Gives back what start_eal took, at the end of a program; ports and memories are gone by then.
+/// The EAL cannot be started again. Does nothing for an EAL that the host program started.
 void stop_eal();
 
 /// Makes the calling thread known to DPDK, so that it has a cache in every pool. Once per worker

@@ -2,14 +2,14 @@
 
 #include "dataplane/platform/external_memory.hpp"
 
-#include <cerrno>
-#include <cstdint>
-#include <vector>
-
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_memory.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <vector>
 
 #include "dataplane/base/units.hpp"
 
@@ -41,7 +41,8 @@ bool register_external_memory(void* base, std::size_t length, std::string& error
   }
   std::vector<rte_iova_t> pages(length / kPage);
   for (std::size_t i = 0; i < pages.size(); ++i) pages[i] = address + i * kPage;
-  if (rte_extmem_register(base, length, pages.data(), static_cast<unsigned>(pages.size()), kPage) != 0) {
+  if (rte_extmem_register(base, length, pages.data(), static_cast<unsigned>(pages.size()), kPage) !=
+      0) {
     error = std::string("DPDK does not take the memory: ") + rte_strerror(rte_errno);
     return false;
   }

@@ -1,5 +1,5 @@
-// The lock file of an instance. DPDK's own lock covers only modes with files shared between processes,
-// and pollux runs in none of those.
+// The lock file of an instance. DPDK's own lock covers only modes with files shared between
+// processes, and pollux runs in none of those.
 
 #include "dataplane/platform/instance_lock.hpp"
 
@@ -66,7 +66,8 @@ bool InstanceLock::acquire(const std::string& instance, std::string& error) {
       ::close(fd);
       return false;
     }
-    // The owner before us removes the file when it leaves: a lock on a removed file locks nobody out.
+    // The owner before us removes the file when it leaves: a lock on a removed file locks nobody
+    // out.
     struct stat locked {};
     struct stat named {};
     if (::fstat(fd, &locked) == 0 && ::stat(path.c_str(), &named) == 0 &&

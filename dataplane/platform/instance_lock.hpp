@@ -1,4 +1,5 @@
-// One process owns an instance: a lock file that the kernel unlocks when its owner dies in whatever way.
+// One process owns an instance: a lock file that the kernel unlocks when its owner dies in whatever
+// way.
 #pragma once
 
 #include <string>
@@ -13,7 +14,8 @@ class InstanceLock {
   InstanceLock(const InstanceLock&) = delete;
   InstanceLock& operator=(const InstanceLock&) = delete;
 
-  /// False when another process holds `instance` (then `error` names it) or the file cannot be made.
+  /// False when another process holds `instance` (then `error` names it) or the file cannot be
+  /// made.
   [[nodiscard]] bool acquire(const std::string& instance, std::string& error);
   void release();
 

@@ -9,26 +9,29 @@
 namespace pollux::platform {
 namespace {
 
-constexpr std::uint64_t kBurst = 64;            // frames a port holds between driver and stack
-constexpr std::uint64_t kEgressFrames = 256;    // built, waiting in an interface for the port
-constexpr std::uint64_t kReserveFrames = 256;   // acknowledgements and resets when all else is used up
-constexpr std::uint64_t kSegmentsOfFrame = 8;   // PortInfo::tx_segments_max
-constexpr std::uint32_t kCache = 256;           // per thread and pool
-constexpr std::uint64_t kCacheSlack = 512;      // what one thread's cache can hold (1.5 x and a burst)
-constexpr std::uint64_t kThreads = 2;           // that put buffers back: worker, and the peer of a ring
-constexpr std::uint32_t kBufferBytes = 2048;    // received frames longer than this take a chain
-constexpr std::uint32_t kFrameSlack = 64;       // Ethernet header, VLAN tag, alignment
-constexpr std::uint32_t kHeaders = 40 + 12;     // of a segment with timestamps
-constexpr std::uint32_t kMbufBytes = 256;       // mbuf, pool header and cache line rounding
+constexpr std::uint64_t kBurst = 64;          // frames a port holds between driver and stack
+constexpr std::uint64_t kEgressFrames = 256;  // built, waiting in an interface for the port
+constexpr std::uint64_t kReserveFrames =
+    256;  // acknowledgements and resets when all else is used up
+constexpr std::uint64_t kSegmentsOfFrame = 8;  // PortInfo::tx_segments_max
+constexpr std::uint32_t kCache = 256;          // per thread and pool
+constexpr std::uint64_t kCacheSlack = 512;  // what one thread's cache can hold (1.5 x and a burst)
+constexpr std::uint64_t kThreads = 2;       // that put buffers back: worker, and the peer of a ring
+constexpr std::uint32_t kBufferBytes = 2048;  // received frames longer than this take a chain
+constexpr std::uint32_t kFrameSlack = 64;     // Ethernet header, VLAN tag, alignment
+constexpr std::uint32_t kHeaders = 40 + 12;   // of a segment with timestamps
+constexpr std::uint32_t kMbufBytes = 256;     // mbuf, pool header and cache line rounding
 constexpr std::uint32_t kHeadroom = 128;
-constexpr std::uint64_t kRxMost = 4'000'000;    // per worker; beyond it a number was mistyped
-constexpr std::uint64_t kExternalMost = 60'000; // 16-bit reference counts
+constexpr std::uint64_t kRxMost = 4'000'000;     // per worker; beyond it a number was mistyped
+constexpr std::uint64_t kExternalMost = 60'000;  // 16-bit reference counts
 // EAL tables, device state, pool bookkeeping; and one part in eight for what allocation wastes.
 constexpr std::uint64_t kDpdkBytes = 48 * MiB;
 constexpr std::uint64_t kWasteDivisor = 8;
 constexpr std::uint64_t kHugepage = 2 * MiB;
 
-constexpr std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) { return (value + by - 1) / by; }
+constexpr std::uint64_t divide_up(std::uint64_t value, std::uint64_t by) {
+  return (value + by - 1) / by;
+}
 
 std::uint64_t sum(const MemoryPlan& plan, PlanPool pool) {
   std::uint64_t total = 0;
@@ -36,8 +39,8 @@ std::uint64_t sum(const MemoryPlan& plan, PlanPool pool) {
   return total;
 }
 
-/// Received segments: each pins whole buffers whatever its length, and small ones are copied out, so a
-/// byte of window costs at most two bytes' worth of full segments.
+/// Received segments: each pins whole buffers whatever its length, and small ones are copied out,
+/// so a byte of window costs at most two bytes' worth of full segments.
 std::uint64_t buffers_for(std::uint64_t payload, std::uint64_t segment_bytes, std::uint64_t chain) {
   return divide_up(payload, segment_bytes) * chain * 2;
 }
@@ -71,7 +74,8 @@ void add_transmit(const MemoryPlanInput& in, std::uint64_t connections, std::uin
   const auto external = [&plan](const char* place, std::uint64_t n) {
     plan.lines.push_back({PlanPool::external, place, n});
   };
-  // Headers and copied (retransmitted, inline) frames that the NIC has not sent, or has not given back.
+  // Headers and copied (retransmitted, inline) frames that the NIC has not sent, or has not given
+  // back.
   frames("transmit descriptors", std::uint64_t{in.ports} * in.tx_descriptors);
   // Refused by the driver, kept in the port.
   frames("deferred bursts", in.ports * kBurst);
@@ -106,7 +110,8 @@ bool input_ok(const MemoryPlanInput& in, std::string& error) {
     error = "a worker serves 1 to 16 ports, not " + std::to_string(in.ports);
   } else if (in.mtu < 576 || in.mtu > 9216) {
     error = "mtu must be 576 to 9216, not " + std::to_string(in.mtu);
-  } else if (in.sessions == 0 || in.sessions > 65'536 || in.connections == 0 || in.connections > 64) {
+  } else if (in.sessions == 0 || in.sessions > 65'536 || in.connections == 0 ||
+             in.connections > 64) {
     error = "sessions must be 1 to 65536 and connections of each 1 to 64";
   } else if (in.rx_descriptors < 64 || in.rx_descriptors > 16'384 || in.tx_descriptors < 64 ||
              in.tx_descriptors > 16'384) {
@@ -120,10 +125,10 @@ bool input_ok(const MemoryPlanInput& in, std::string& error) {
 void add_bytes(const MemoryPlanInput& in, MemoryPlan& plan) {
   const DpdkMemoryOptions& options = plan.options;
   const std::uint64_t overhead = kMbufBytes + kHeadroom;
-  plan.bytes_per_worker =
-      options.rx_buffers * (overhead + options.rx_buffer_bytes) +
-      (std::uint64_t{options.frame_buffers} + options.reserve_buffers) * (overhead + options.frame_bytes) +
-      std::uint64_t{options.external_buffers} * kMbufBytes;
+  plan.bytes_per_worker = options.rx_buffers * (overhead + options.rx_buffer_bytes) +
+                          (std::uint64_t{options.frame_buffers} + options.reserve_buffers) *
+                              (overhead + options.frame_bytes) +
+                          std::uint64_t{options.external_buffers} * kMbufBytes;
   const std::uint64_t pools = plan.bytes_per_worker * in.workers;
   plan.total_bytes = pools + pools / kWasteDivisor + kDpdkBytes;
   plan.hugepages = static_cast<std::uint32_t>(divide_up(plan.total_bytes, kHugepage));

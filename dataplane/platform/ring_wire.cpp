@@ -2,17 +2,17 @@
 
 #include "dataplane/platform/ring_wire.hpp"
 
-#include <array>
-#include <atomic>
-#include <utility>
-#include <vector>
-
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+
+#include <array>
+#include <atomic>
+#include <utility>
+#include <vector>
 
 namespace pollux::platform {
 namespace {
@@ -47,8 +47,8 @@ std::unique_ptr<RingWire> RingWire::create(const RingWireOptions& options, DpdkP
   auto impl = std::make_unique<Impl>();
   for (std::size_t i = 0; i < impl->rings.size(); ++i) {
     const std::string ring = name + (i == 0 ? "_lr" : "_rl");
-    impl->rings[i].reset(
-        rte_ring_create(ring.c_str(), options.frames, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ));
+    impl->rings[i].reset(rte_ring_create(ring.c_str(), options.frames, SOCKET_ID_ANY,
+                                         RING_F_SP_ENQ | RING_F_SC_DEQ));
     if (!impl->rings[i]) {
       error = std::string("the in-process wire cannot be made (") + rte_strerror(rte_errno) +
               "): use a power of two of frames, and enough memory";

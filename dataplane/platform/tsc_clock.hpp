@@ -1,5 +1,5 @@
-// The production clock: protocol time from the time stamp counter by one multiplication and a shift.
-// Only whoever drives a worker owns one; nothing else in the data plane reads time.
+// The production clock: protocol time from the time stamp counter by one multiplication and a
+// shift. Only whoever drives a worker owns one; nothing else in the data plane reads time.
 #pragma once
 
 #include <cpuid.h>
@@ -12,8 +12,8 @@
 
 namespace pollux::platform {
 
-/// True when the counter runs at one speed in every power state (CPUID 8000_0007h EDX bit 8). Without
-/// that a worker's timers drift: say so at start-up.
+/// True when the counter runs at one speed in every power state (CPUID 8000_0007h EDX bit 8).
+/// Without that a worker's timers drift: say so at start-up.
 [[nodiscard]] inline bool tsc_is_invariant() noexcept {
   unsigned a = 0;
   unsigned b = 0;
@@ -22,8 +22,8 @@ namespace pollux::platform {
   return __get_cpuid(0x8000'0007U, &a, &b, &c, &d) != 0 && (d & 1U << 8) != 0;
 }
 
-/// Instants count from construction. Copies agree with each other, so one clock made at start-up and
-/// given to every worker makes their times comparable.
+/// Instants count from construction. Copies agree with each other, so one clock made at start-up
+/// and given to every worker makes their times comparable.
 class TscClock {
  public:
   /// `hz` is the counter's speed: tsc_hz() of dpdk_runtime.hpp.

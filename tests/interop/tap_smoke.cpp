@@ -1,6 +1,7 @@
-// Root only: a port on net_tap against the kernel. The kernel's side of the tap is moved into a network
-// namespace of its own after the port has started, and is then asked by ARP and ICMP, with odd frame
-// lengths and payload out of external memory. Exit 77 means skipped. Leaves nothing behind.
+// Root only: a port on net_tap against the kernel. The kernel's side of the tap is moved into a
+// network namespace of its own after the port has started, and is then asked by ARP and ICMP, with
+// odd frame lengths and payload out of external memory. Exit 77 means skipped. Leaves nothing
+// behind.
 
 #include <sched.h>
 #include <unistd.h>
@@ -92,7 +93,8 @@ class Station {
  public:
   Station(DpdkPort& port, DpdkPacketMemory& memory) : port_(port), memory_(memory) {}
 
-  /// Sends the first `head` bytes out of a buffer and the rest out of external memory in two pieces.
+  /// Sends the first `head` bytes out of a buffer and the rest out of external memory in two
+  /// pieces.
   bool send(const Frame& frame, std::size_t head) {
     FrameBuffer buffer;
     if (memory_.allocate({&buffer, 1}) != 1) return false;
@@ -101,7 +103,8 @@ class Station {
     std::vector<TxSegment> segments = {
         {.data = buffer.data, .length = static_cast<std::uint32_t>(head), .handle = buffer.handle}};
     const std::size_t odd = std::min<std::size_t>(frame.size() - head, 3);
-    for (std::size_t at = head, size = odd; at < frame.size(); at += size, size = frame.size() - at) {
+    for (std::size_t at = head, size = odd; at < frame.size();
+         at += size, size = frame.size() - at) {
       segments.back().flags |= kTxMore;
       segments.push_back({.data = reinterpret_cast<const std::byte*>(external_.data() + at),
                           .length = static_cast<std::uint32_t>(size),
@@ -145,8 +148,9 @@ bool resolve_and_ping(DpdkPort& port, DpdkPacketMemory& memory) {
   Station station(port, memory);
   Frame answer;
   if (!station.send(arp_request(port.info().mac), 42)) return false;
-  if (!station.expect("an ARP reply", answer,
-                      [](const Frame& f) { return f.size() >= 42 && f[12] == 8 && f[13] == 6 && f[21] == 2; })) {
+  if (!station.expect("an ARP reply", answer, [](const Frame& f) {
+        return f.size() >= 42 && f[12] == 8 && f[13] == 6 && f[21] == 2;
+      })) {
     return false;
   }
   const Frame their_mac(answer.begin() + 22, answer.begin() + 28);
@@ -162,26 +166,28 @@ bool resolve_and_ping(DpdkPort& port, DpdkPacketMemory& memory) {
   return memory.in_flight(*memory.tracker(0)) == 0;
 }
 
-/// The sum over TCP and its pseudo-header, which a frame of the kernel must have completed itself: there
-/// is no device between it and us that would do that later.
+/// The sum over TCP and its pseudo-header, which a frame of the kernel must have completed itself:
+/// there is no device between it and us that would do that later.
 bool tcp_sum_good(const Frame& frame) {
   const std::size_t length = static_cast<std::size_t>(frame[16]) * 256 + frame[17] - 20;
   if (frame.size() < 34 + length) return false;
   Frame summed(frame.begin() + 26, frame.begin() + 34);
-  summed.insert(summed.end(), {0, 6, static_cast<std::uint8_t>(length >> 8),
-                               static_cast<std::uint8_t>(length)});
+  summed.insert(summed.end(),
+                {0, 6, static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length)});
   summed.insert(summed.end(), frame.begin() + 34, frame.begin() + 34 + static_cast<long>(length));
   return internet_sum(summed.data(), summed.size()) == 0;
 }
 
 bool kernel_completes_checksums(DpdkPort& port, DpdkPacketMemory& memory, const std::string& name) {
-  if (!run("ip netns exec " + name + " timeout 3 bash -c '</dev/tcp/10.99.77.1/3260' 2>/dev/null &")) {
+  if (!run("ip netns exec " + name +
+           " timeout 3 bash -c '</dev/tcp/10.99.77.1/3260' 2>/dev/null &")) {
     return false;
   }
   Station station(port, memory);
   Frame syn;
-  return station.expect("a SYN", syn, [](const Frame& f) { return f.size() >= 54 && f[23] == 6; }) &&
-         tcp_sum_good(syn);
+  return station.expect("a SYN", syn, [](const Frame& f) {
+    return f.size() >= 54 && f[23] == 6;
+  }) && tcp_sum_good(syn);
 }
 
 int smoke() {
@@ -204,8 +210,8 @@ int smoke() {
     const std::size_t baseline = memory->buffers_in_use();
     const MacAddress& mac = port->info().mac;
     char link[18];
-    std::snprintf(link, sizeof(link), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-                  mac[4], mac[5]);
+    std::snprintf(link, sizeof(link), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+                  mac[3], mac[4], mac[5]);
     const std::string in = "ip -n " + kernel_side.name + " ";
     const bool moved =
         run("ip link set " + interface + " netns " + kernel_side.name) &&

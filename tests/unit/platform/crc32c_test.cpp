@@ -1,4 +1,5 @@
-// CRC32C against the vectors of RFC 7143 A.4 and of the project's conformance page, over every path.
+// CRC32C against the vectors of RFC 7143 A.4 and of the project's conformance page, over every
+// path.
 
 #include "dataplane/platform/crc32c.hpp"
 

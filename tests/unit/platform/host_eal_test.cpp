@@ -15,8 +15,9 @@ namespace {
 
 TEST(HostEal, IsUsedAsItIs) {
   const std::string prefix = "--file-prefix=unit-host-" + std::to_string(::getpid());
-  std::array<std::string, 10> words = {"host", "--no-huge", "-m", "64", "--no-pci", "--no-shconf",
-                                       "--no-telemetry", "--lcores=0@0", "--log-level=4", prefix};
+  std::array<std::string, 10> words = {
+      "host",         "--no-huge",     "-m",  "64", "--no-pci", "--no-shconf", "--no-telemetry",
+      "--lcores=0@0", "--log-level=4", prefix};
   std::array<char*, 11> arguments{};
   for (std::size_t i = 0; i < words.size(); ++i) arguments[i] = words[i].data();
   ASSERT_GE(rte_eal_init(static_cast<int>(words.size()), arguments.data()), 0);

@@ -1,14 +1,13 @@
 // What start_eal refuses before it touches DPDK: no EAL is running in this program.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <string>
 
 #include "dataplane/platform/dpdk_memory.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
 #include "dataplane/platform/instance_lock.hpp"
-
-#include <unistd.h>
 
 namespace pollux::platform {
 namespace {

@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "tests/unit/platform/eal.hpp"
@@ -22,7 +25,8 @@ class RingWireTest : public ::testing::Test {
     ASSERT_NE(wire, nullptr) << error;
     left_baseline = left->buffers_in_use();
     right_baseline = right->buffers_in_use();
-    for (std::size_t i = 0; i < store.size(); ++i) store[i] = static_cast<std::byte>(i * 7 + i / 256);
+    for (std::size_t i = 0; i < store.size(); ++i)
+      store[i] = static_cast<std::byte>(i * 7 + i / 256);
   }
 
   void TearDown() override {
@@ -36,7 +40,8 @@ class RingWireTest : public ::testing::Test {
     FrameBuffer buffer;
     EXPECT_EQ(left->allocate({&buffer, 1}), 1U);
     std::memset(buffer.data, 0xa5, head);
-    std::vector<TxSegment> segments = {{.data = buffer.data, .length = head, .handle = buffer.handle}};
+    std::vector<TxSegment> segments = {
+        {.data = buffer.data, .length = head, .handle = buffer.handle}};
     std::size_t offset = 0;
     for (const std::uint32_t length : pieces) {
       segments.back().flags |= kTxMore;
@@ -245,6 +250,41 @@ TEST_F(RingWireTest, ReserveGivesOneBufferAtATime) {
   std::vector<void*> handles = {few[0].handle};
   for (std::size_t i = 0; i < main; ++i) handles.push_back(buffers[i].handle);
   left->release(handles);
+}
+
+TEST_F(RingWireTest, PeerThreadGivesEverythingBack) {
+  make_wire({.frames = 64});
+  constexpr std::size_t kFrames = 20'000;
+  std::atomic<bool> stop{false};
+  std::atomic<std::size_t> seen{0};
+  std::thread peer([&] {
+    std::string error;
+    ASSERT_TRUE(register_worker_thread(error)) << error;
+    std::array<RxSegment, 64> segments;
+    while (!stop) {
+      const std::size_t count = wire->right().receive(segments);
+      release({segments.data(), count});
+      seen += count / 2;
+      if (count == 0) std::this_thread::yield();
+    }
+    unregister_worker_thread();
+  });
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  for (std::size_t sent = 0; sent < kFrames && std::chrono::steady_clock::now() < until;) {
+    const auto next = frame(61, {777});
+    while (wire->left().transmit(next) == 0 && std::chrono::steady_clock::now() < until) {
+      std::this_thread::yield();
+    }
+    ++sent;
+  }
+  while (seen < kFrames && std::chrono::steady_clock::now() < until) {
+    wire->left().reclaim();
+    std::this_thread::yield();
+  }
+  stop = true;
+  peer.join();
+  EXPECT_EQ(seen, kFrames);
+  EXPECT_EQ(in_flight(), 0U);
 }
 
 TEST_F(RingWireTest, WiresComeAndGo) {

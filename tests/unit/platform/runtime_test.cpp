@@ -1,13 +1,12 @@
 // Starting DPDK: what a user is told, and what happens the second time.
 
-#include "dataplane/platform/dpdk_runtime.hpp"
-
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <string>
 #include <thread>
 
+#include "dataplane/platform/dpdk_runtime.hpp"
 #include "dataplane/platform/external_memory.hpp"
 #include "dataplane/platform/instance_lock.hpp"
 #include "dataplane/platform/tsc_clock.hpp"
@@ -16,8 +15,7 @@
 namespace pollux::platform {
 namespace {
 
-const auto* const environment =
-    ::testing::AddGlobalTestEnvironment(new test::EalEnvironment);
+const auto* const environment = ::testing::AddGlobalTestEnvironment(new test::EalEnvironment);
 
 TEST(Runtime, SecondStartFindsTheFirst) {
   std::string error;
@@ -48,7 +46,8 @@ TEST(Runtime, InstanceHasOneOwner) {
   ASSERT_TRUE(first.acquire(name, error)) << error;
   InstanceLock second;
   EXPECT_FALSE(second.acquire(name, error));
-  EXPECT_NE(error.find("owned by process " + std::to_string(::getpid())), std::string::npos) << error;
+  EXPECT_NE(error.find("owned by process " + std::to_string(::getpid())), std::string::npos)
+      << error;
   first.release();
   EXPECT_TRUE(second.acquire(name, error)) << error;
 }
@@ -64,8 +63,8 @@ TEST(Runtime, ClockFollowsTheSystem) {
   // Ten years of cycles still convert without overflow.
   const std::uint64_t decade = tsc_hz() * 86'400ULL * 3653ULL;
   const std::uint64_t now = TscClock::cycles();
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(
-      clock.at(now + decade) - clock.at(now));
+  const auto seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(clock.at(now + decade) - clock.at(now));
   EXPECT_NEAR(static_cast<double>(seconds.count()), 86'400.0 * 3653.0, 2.0);
 }
 
