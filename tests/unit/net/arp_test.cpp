@@ -226,6 +226,18 @@ TEST_F(Arp, OffLinkDestinationsGoToTheGateway) {
   EXPECT_EQ(sent(), std::nullopt);
 }
 
+TEST_F(Arp, SaysWhatIsOnLinkAndWhetherThereIsAGateway) {
+  start();
+  EXPECT_TRUE(interface->on_link(IpAddress::from_v4_host(kPeerIp)));
+  EXPECT_FALSE(interface->on_link(IpAddress::from_v4_host(kPeerIp + 256)));
+  EXPECT_FALSE(interface->on_link(IpAddress{}));
+  EXPECT_FALSE(interface->has_gateway());
+  interface.reset();
+  port.reset();
+  start({}, {IpAddress::from_v4_host(kOurIp), 24, IpAddress::from_v4_host(kGatewayIp)});
+  EXPECT_TRUE(interface->has_gateway());
+}
+
 TEST_F(Arp, HasNoRouteToWhatIsNoReachableHost) {
   start();
   for (std::uint32_t host :

@@ -121,6 +121,18 @@ TEST_F(EgressTest, PokesThePortWhenItsRingIsFullOfSentFrames) {
   EXPECT_EQ(interface->flush(), 1u);
 }
 
+TEST_F(EgressTest, ReclaimGivesBackWhatHasBeenSent) {
+  sim::SimPortOptions options;
+  options.completion_max = 1s;
+  start(options);
+  queue(pattern(900), 0, 3);
+  interface->flush();
+  wire.advance(wire.now() + options.completion_min);
+  interface->reclaim();
+  EXPECT_EQ(memory.in_flight(*memory.tracker(0)), 0u);
+  EXPECT_EQ(port->in_flight(), 0u);
+}
+
 TEST_F(EgressTest, TrackerCountsUntilThePortLetsGo) {
   sim::SimPortOptions options;
   options.completion_min = 50us;
