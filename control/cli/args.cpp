@@ -18,7 +18,8 @@ constexpr std::uint32_t kIoSizeMax = 16u << 20;
 constexpr std::uint32_t kBenchSecondsMax = 86'400;
 
 constexpr const char* kSessionHelp =
-    "a session id (0x..., decimal, or <adapter>-<session>), the end of a target name, a portal, or an "
+    "a session id (0x..., decimal, or <adapter>-<session>), the end of a target name, a portal, or "
+    "an "
     "iscsi:// URL";
 constexpr const char* kLunHelp =
     "SESSION/LUN, SESSION with --lun, or iscsi://HOST[:PORT]/TARGET/LUN";
@@ -70,10 +71,11 @@ void add_session_verbs(CLI::App& app, Options& options) {
       ->type_name("PORTAL");
   add_digests(*discover, options);
 
-  CLI::App* login = add_verb(app, options, "login", "Log in to a target",
-                             "  pollux login iscsi://10.0.0.1/iqn.2003-01.org.example:disk\n"
-                             "  pollux login --portal 10.0.0.1 --target iqn.2003-01.org.example:disk "
-                             "--header-digest crc32c\n");
+  CLI::App* login =
+      add_verb(app, options, "login", "Log in to a target",
+               "  pollux login iscsi://10.0.0.1/iqn.2003-01.org.example:disk\n"
+               "  pollux login --portal 10.0.0.1 --target iqn.2003-01.org.example:disk "
+               "--header-digest crc32c\n");
   login->add_option("url", options.subject, "iscsi://HOST[:PORT]/TARGET")->type_name("URL");
   login->add_option("-p,--portal", options.portal, "host, host:port or [IPv6]:port");
   login->add_option("-T,--target", options.target, "target name");
@@ -89,21 +91,23 @@ void add_session_verbs(CLI::App& app, Options& options) {
            "  pollux sessions\n"
            "  pollux sessions --json\n");
 
-  CLI::App* send = add_verb(app, options, "send-targets",
-                            "Ask for targets over a session that exists",
-                            "  pollux send-targets 0x5e1f000000000001\n"
-                            "  pollux send-targets 10.0.0.1 All\n");
+  CLI::App* send =
+      add_verb(app, options, "send-targets", "Ask for targets over a session that exists",
+               "  pollux send-targets 0x5e1f000000000001\n"
+               "  pollux send-targets 10.0.0.1 All\n");
   send->add_option("session", options.subject, kSessionHelp)->required()->type_name("SESSION");
-  send->add_option("text", options.text,
-                   "All, a target name, or nothing for the session's own target (the default is All on a "
-                   "discovery session and nothing on a normal one)")
+  send->add_option(
+          "text", options.text,
+          "All, a target name, or nothing for the session's own target (the default is All on a "
+          "discovery session and nothing on a normal one)")
       ->type_name("TEXT");
 }
 
 void add_scsi_verbs(CLI::App& app, Options& options) {
-  CLI::App* luns = add_verb(app, options, "luns", "List the LUNs of a session",
-                            "  pollux luns 0x5e1f000000000001\n"
-                            "  pollux luns iscsi://10.0.0.1/iqn.2003-01.org.example:disk --login\n");
+  CLI::App* luns =
+      add_verb(app, options, "luns", "List the LUNs of a session",
+               "  pollux luns 0x5e1f000000000001\n"
+               "  pollux luns iscsi://10.0.0.1/iqn.2003-01.org.example:disk --login\n");
   luns->add_option("session", options.subject, kSessionHelp)->required()->type_name("SESSION|URL");
   luns->add_flag("--login", options.temporary_login,
                  "with a URL: log in for the duration when there is no session");
@@ -157,15 +161,17 @@ void add_io_verbs(CLI::App& app, Options& options) {
 
 void add_bench_verb(CLI::App& app, Options& options) {
   BenchOptions& bench = options.bench;
-  CLI::App* verb = add_verb(app, options, "bench", "Measure a LUN; write workloads destroy its data",
-                            "  pollux bench disk1/0\n"
-                            "  pollux bench disk1/0 -q 1 -o 4096 -w randrw -M 70 -t 30 --json\n");
+  CLI::App* verb =
+      add_verb(app, options, "bench", "Measure a LUN; write workloads destroy its data",
+               "  pollux bench disk1/0\n"
+               "  pollux bench disk1/0 -q 1 -o 4096 -w randrw -M 70 -t 30 --json\n");
   add_lun_subject(*verb, options);
   add_range(*verb, options, "blocks of the range worked on (default: to the end of the LUN)");
   verb->add_option("-q,--queue-depth", bench.queue_depth, "commands in flight (default 32)")
       ->check(CLI::Range(1u, kQueueDepthMax))
       ->type_name("N");
-  verb->add_option("-o,--io-size", bench.io_size, "bytes of one command, also 4k or 1m (default 4096)")
+  verb->add_option("-o,--io-size", bench.io_size,
+                   "bytes of one command, also 4k or 1m (default 4096)")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(1u, kIoSizeMax))
       ->type_name("BYTES");
@@ -180,10 +186,12 @@ void add_bench_verb(CLI::App& app, Options& options) {
       ->check(CLI::Range(1u, kBenchSecondsMax))
       ->type_name("SECONDS");
   CLI::Option* lent = verb->add_flag("--lent", bench.lent, "reads are lent, without a copy");
-  verb->add_flag_function("--placed", [](std::int64_t) {},
-                          "reads are copied into the caller's buffer (the default)")
+  verb->add_flag_function(
+          "--placed", [](std::int64_t) {},
+          "reads are copied into the caller's buffer (the default)")
       ->excludes(lent);
-  verb->add_flag("--registered", bench.registered, "writes leave registered memory, without a copy");
+  verb->add_flag("--registered", bench.registered,
+                 "writes leave registered memory, without a copy");
   verb->add_option("--seed", bench.seed, "of the random workloads")->type_name("N");
 }
 
@@ -247,9 +255,10 @@ std::string sentence_of(const CLI::App& app, const CLI::ParseError& error) {
 
 ParsedArgs parse_args(std::vector<std::string> arguments) {
   ParsedArgs parsed;
-  CLI::App app("pollux: an iSCSI initiator in user space. Sessions live in the service; this program "
-               "talks to it.",
-               "pollux");
+  CLI::App app(
+      "pollux: an iSCSI initiator in user space. Sessions live in the service; this program "
+      "talks to it.",
+      "pollux");
   app.require_subcommand(0, 1);
   app.set_version_flag("--version", "pollux " POLLUX_VERSION);
   app.footer(

@@ -15,8 +15,8 @@ struct ParsedArgs {
   std::optional<std::string> text_instead;
 };
 
-/// `arguments` without the program's name. Failure invalid_argument with a sentence, and "did you mean"
-/// for a mistyped verb or option.
+/// `arguments` without the program's name. Failure invalid_argument with a sentence, and "did you
+/// mean" for a mistyped verb or option.
 [[nodiscard]] ParsedArgs parse_args(std::vector<std::string> arguments);
 
 }  // namespace pollux::cli

@@ -1,5 +1,5 @@
-// bench: the service runs the load, this end asks for figures each second and prints the result with
-// bdevperf's field names, so that scripts for one read the other.
+// bench: the service runs the load, this end asks for figures each second and prints the result
+// with bdevperf's field names, so that scripts for one read the other.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -93,8 +93,8 @@ class BenchRun {
         throw Failure(ExitCode::interrupted, fmt::format("{} was interrupted.", what_));
       if (steady_clock::now() >= end)
         throw Failure(ExitCode::pdu_timeout,
-                      fmt::format("{} failed: it did not end {} seconds after it should have.", what_,
-                                  kBenchGraceMs / 1000));
+                      fmt::format("{} failed: it did not end {} seconds after it should have.",
+                                  what_, kBenchGraceMs / 1000));
       ask_for_progress();
     }
     if (result_.Status != 0) throw failure_of_status(what_, result_.Status);
@@ -125,8 +125,8 @@ class BenchRun {
     next_progress_ += milliseconds(1000);
     const pollux_bench_progress_in in{in_.BenchId};
     progress_ = {};
-    is_asking_ = connection_.submit(what_, POLLUX_OP_BENCH_PROGRESS, input_of(in), output(progress_),
-                                    kProgressTag, kProgressDeadlineMs);
+    is_asking_ = connection_.submit(what_, POLLUX_OP_BENCH_PROGRESS, input_of(in),
+                                    output(progress_), kProgressTag, kProgressDeadlineMs);
   }
 
   void draw() {

@@ -1,5 +1,5 @@
-// discover and send-targets: which targets there are. Lines for people are iscsiadm's, since scripts
-// parse them: "10.0.0.1:3260,1 iqn.2003-01.org.example:disk".
+// discover and send-targets: which targets there are. Lines for people are iscsiadm's, since
+// scripts parse them: "10.0.0.1:3260,1 iqn.2003-01.org.example:disk".
 #include <fmt/format.h>
 
 #include "control/cli/operation.hpp"
@@ -48,10 +48,11 @@ void print_targets(const Options& options, const std::string& what,
     fmt::print(stderr, "pollux: {} names and {} addresses in the answer could not be used.\n",
                result.names_dropped, result.addresses_dropped);
   if (result.targets.empty())
-    throw Failure(ExitCode::no_objects,
-                  fmt::format("{} found no targets. The target's access list may hide them from this "
-                              "initiator.",
-                              what));
+    throw Failure(
+        ExitCode::no_objects,
+        fmt::format("{} found no targets. The target's access list may hide them from this "
+                    "initiator.",
+                    what));
 }
 
 url::Portal portal_of(const std::string& text) {
@@ -61,7 +62,8 @@ url::Portal portal_of(const std::string& text) {
     return url->portal;
   }
   const Result<url::Portal> portal = url::parse_portal(text);
-  if (!portal) throw Failure(ExitCode::invalid_argument, fmt::format("{}.", portal.error().message));
+  if (!portal)
+    throw Failure(ExitCode::invalid_argument, fmt::format("{}.", portal.error().message));
   return *portal;
 }
 
@@ -78,11 +80,11 @@ ExitCode run_discover(const Options& options) {
   const LoginRequest request{portal, "", options.header_digest, options.data_digest};
   std::vector<std::byte> answer;
   {
-    const TemporarySession session(connection, request,
-                                   options.deadline_ms(kLoginSecondsDefault));
+    const TemporarySession session(connection, request, options.deadline_ms(kLoginSecondsDefault));
     answer = send_targets(connection, session.id(), "All", options.deadline_ms());
   }
-  print_targets(options, fmt::format("Discovery at {}", url::format_portal(portal)), answer, portal);
+  print_targets(options, fmt::format("Discovery at {}", url::format_portal(portal)), answer,
+                portal);
   return ExitCode::ok;
 }
 

@@ -13,8 +13,7 @@ namespace {
 constexpr double kMib = 1024.0 * 1024.0;
 
 Extent extent_of(const Options& options, const SessionUse& use, const Capacity& capacity) {
-  Extent extent{use.id(),           use.lun(), options.lba, 0, capacity.block_bytes,
-                use.lun_name()};
+  Extent extent{use.id(), use.lun(), options.lba, 0, capacity.block_bytes, use.lun_name()};
   const std::uint64_t rest =
       options.lba < capacity.block_count ? capacity.block_count - options.lba : 0;
   extent.block_count = options.blocks.value_or(rest);
@@ -25,15 +24,16 @@ Extent extent_of(const Options& options, const SessionUse& use, const Capacity& 
 std::uint64_t blocks_of_file(const InputFile& file, const Extent& extent, bool pad) {
   const std::uint64_t rest = *file.size() % extent.block_bytes;
   if (rest != 0 && !pad)
-    throw Failure(ExitCode::invalid_argument,
-                  fmt::format("{} has {} bytes, not a multiple of the {}-byte blocks of {}. Give --pad "
-                              "to fill the last block with zeros.",
-                              file.name(), *file.size(), extent.block_bytes, extent.lun_name));
+    throw Failure(
+        ExitCode::invalid_argument,
+        fmt::format("{} has {} bytes, not a multiple of the {}-byte blocks of {}. Give --pad "
+                    "to fill the last block with zeros.",
+                    file.name(), *file.size(), extent.block_bytes, extent.lun_name));
   return *file.size() / extent.block_bytes + (rest != 0 ? 1 : 0);
 }
 
-/// The extent a file covers: its size decides unless --blocks says less; a pipe goes on to --blocks or
-/// the LUN's end.
+/// The extent a file covers: its size decides unless --blocks says less; a pipe goes on to --blocks
+/// or the LUN's end.
 void fit_to_file(Extent& extent, const InputFile& file, const Options& options) {
   if (!file.size()) return;
   const bool is_cut = options.blocks && *options.blocks * extent.block_bytes <= *file.size();
@@ -72,8 +72,7 @@ ExitCode run_read(const Options& options) {
                   "--json and --output - would mix two things on standard output.");
   Connection connection(options.service);
   const SessionUse use(connection, options);
-  const Capacity capacity =
-      read_capacity(connection, use.id(), use.lun(), options.deadline_ms());
+  const Capacity capacity = read_capacity(connection, use.id(), use.lun(), options.deadline_ms());
   const Extent extent = extent_of(options, use, capacity);
   check_range(extent, capacity);
   OutputFile file(options.file);
@@ -91,14 +90,13 @@ ExitCode run_write(const Options& options) {
   InputFile file(options.file);
   Connection connection(options.service);
   const SessionUse use(connection, options);
-  const Capacity capacity =
-      read_capacity(connection, use.id(), use.lun(), options.deadline_ms());
+  const Capacity capacity = read_capacity(connection, use.id(), use.lun(), options.deadline_ms());
   Extent extent = extent_of(options, use, capacity);
   fit_to_file(extent, file, options);
   check_range(extent, capacity);
   Progress progress("write", file.size() ? std::optional(extent.bytes()) : std::nullopt);
-  const std::uint64_t written = write_blocks(connection, extent, transfer_options(options),
-                                             options.pad, file, progress);
+  const std::uint64_t written =
+      write_blocks(connection, extent, transfer_options(options), options.pad, file, progress);
   report(options, extent, written, progress.elapsed(), Json::object(),
          fmt::format("Wrote {} blocks from LBA {} of {}", written / extent.block_bytes, extent.lba,
                      extent.lun_name));
@@ -109,8 +107,7 @@ ExitCode run_verify(const Options& options) {
   InputFile file(options.file);
   Connection connection(options.service);
   const SessionUse use(connection, options);
-  const Capacity capacity =
-      read_capacity(connection, use.id(), use.lun(), options.deadline_ms());
+  const Capacity capacity = read_capacity(connection, use.id(), use.lun(), options.deadline_ms());
   Extent extent = extent_of(options, use, capacity);
   fit_to_file(extent, file, options);
   check_range(extent, capacity);
@@ -118,8 +115,8 @@ ExitCode run_verify(const Options& options) {
   std::chrono::milliseconds elapsed{};
   {
     Progress progress("verify", file.size() ? std::optional(extent.bytes()) : std::nullopt);
-    result = verify_blocks(connection, extent, transfer_options(options), options.pad, file,
-                           progress);
+    result =
+        verify_blocks(connection, extent, transfer_options(options), options.pad, file, progress);
     elapsed = progress.elapsed();
   }
   const Json extra{{"matches", !result.mismatch},
@@ -130,11 +127,10 @@ ExitCode run_verify(const Options& options) {
     return ExitCode::ok;
   }
   if (options.json) report(options, extent, result.bytes, elapsed, extra, {});
-  fmt::print(stderr,
-             "pollux: {} differs from {} at byte {} of it (LBA {}, byte {} of the block).\n",
-             extent.lun_name, file.name(), *result.mismatch,
-             extent.lba + *result.mismatch / extent.block_bytes,
-             *result.mismatch % extent.block_bytes);
+  fmt::print(
+      stderr, "pollux: {} differs from {} at byte {} of it (LBA {}, byte {} of the block).\n",
+      extent.lun_name, file.name(), *result.mismatch,
+      extent.lba + *result.mismatch / extent.block_bytes, *result.mismatch % extent.block_bytes);
   return ExitCode::generic;
 }
 

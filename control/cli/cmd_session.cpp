@@ -30,7 +30,8 @@ LoginRequest request_of(const Options& options) {
     throw Failure(ExitCode::invalid_argument,
                   "Where to? Give an iscsi:// URL, or both --portal and --target.");
   const Result<url::Portal> portal = url::parse_portal(options.portal);
-  if (!portal) throw Failure(ExitCode::invalid_argument, fmt::format("{}.", portal.error().message));
+  if (!portal)
+    throw Failure(ExitCode::invalid_argument, fmt::format("{}.", portal.error().message));
   if (!url::is_iscsi_name(options.target))
     throw Failure(ExitCode::invalid_argument,
                   fmt::format("'{}' is not an iSCSI name: it begins with iqn., eui. or naa.",
@@ -91,8 +92,7 @@ ExitCode log_out_everywhere(Connection& connection, const Options& options) {
 ExitCode run_login(const Options& options) {
   const LoginRequest request = request_of(options);
   Connection connection(options.service);
-  const LoginResult result =
-      log_in(connection, request, options.deadline_ms(kLoginSecondsDefault));
+  const LoginResult result = log_in(connection, request, options.deadline_ms(kLoginSecondsDefault));
   if (options.json) {
     Json json = document("login");
     json["session_id"] = format_id(result.session_id);
@@ -139,9 +139,10 @@ ExitCode run_sessions(const Options& options) {
     print(sessions_table(sessions));
   }
   if (sessions.empty())
-    throw Failure(ExitCode::no_objects,
-                  "There are no sessions. 'pollux discover PORTAL' finds targets, 'pollux login URL' "
-                  "makes a session.");
+    throw Failure(
+        ExitCode::no_objects,
+        "There are no sessions. 'pollux discover PORTAL' finds targets, 'pollux login URL' "
+        "makes a session.");
   return ExitCode::ok;
 }
 

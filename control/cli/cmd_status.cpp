@@ -13,8 +13,7 @@ constexpr std::size_t kJsonFirstBytes = std::size_t{64} << 10;
 
 ExitCode print_service_json(const Options& options, const std::string& what, std::uint32_t opcode) {
   Connection connection(options.service);
-  const Answer answer =
-      connection.call(what, opcode, {}, kJsonFirstBytes, options.deadline_ms());
+  const Answer answer = connection.call(what, opcode, {}, kJsonFirstBytes, options.deadline_ms());
   if (const std::uint32_t status = status_of(what, answer); status != 0)
     throw failure_of_status(what, status);
   const auto out = output_of<pollux_status_out>(answer);

@@ -104,10 +104,11 @@ Connection::Connection(const ServiceAddress& address) : place_(place_of(address)
   std::array<char, 512> reason{};
   const int error = pollux_client_open(&options, &client, reason.data(), reason.size());
   if (error == POLLUX_ESERVICE)
-    throw Failure(ExitCode::not_running,
-                  fmt::format("No pollux service is running at {}: {}. Start one with 'polluxd', or "
-                              "name another with --instance or --socket.",
-                              place_, reason.data()));
+    throw Failure(
+        ExitCode::not_running,
+        fmt::format("No pollux service is running at {}: {}. Start one with 'polluxd', or "
+                    "name another with --instance or --socket.",
+                    place_, reason.data()));
   if (error != 0) {
     const char* why = reason[0] != '\0' ? reason.data() : pollux_strerror(error);
     throw Failure(exit_code_of_error(error),
@@ -185,8 +186,7 @@ Answer Connection::call(const std::string& what, std::uint32_t opcode,
   for (int attempt = 0; attempt < kOutputTriesMax; ++attempt) {
     std::vector<std::uint64_t> words((output_bytes + 7) / 8);
     const auto output = std::as_writable_bytes(std::span(words));
-    const auto end =
-        SteadyClock::now() + std::chrono::milliseconds(deadline_ms) + kDeadlineGrace;
+    const auto end = SteadyClock::now() + std::chrono::milliseconds(deadline_ms) + kDeadlineGrace;
     if (!submit(what, opcode, input, output, 0, deadline_ms))
       throw failure_of_error(what, POLLUX_EAGAIN);
     std::optional<Completion> completion;
@@ -203,8 +203,9 @@ Answer Connection::call(const std::string& what, std::uint32_t opcode,
     output_bytes = completion->output_bytes;
     if (output_bytes > kOutputBytesMax) break;
   }
-  throw Failure(ExitCode::internal,
-                fmt::format("{} failed: the service did not settle on a size for its answer.", what));
+  throw Failure(
+      ExitCode::internal,
+      fmt::format("{} failed: the service did not settle on a size for its answer.", what));
 }
 
 }  // namespace pollux::cli

@@ -58,8 +58,8 @@ class Connection {
                             std::span<const std::byte> input, std::size_t output_bytes,
                             std::uint32_t deadline_ms);
 
-  /// For commands in parallel. False: no room now, take a completion first. `output` must stay valid
-  /// until the completion was taken or drain() returned.
+  /// For commands in parallel. False: no room now, take a completion first. `output` must stay
+  /// valid until the completion was taken or drain() returned.
   [[nodiscard]] bool submit(const std::string& what, std::uint32_t opcode,
                             std::span<const std::byte> input, std::span<std::byte> output,
                             std::uint64_t user_data, std::uint32_t deadline_ms);

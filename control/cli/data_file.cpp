@@ -60,9 +60,9 @@ std::size_t InputFile::read(std::span<std::byte> bytes) {
 }
 
 OutputFile::OutputFile(const std::string& path) : name_(path == "-" ? "standard output" : path) {
-  descriptor_ = path == "-" ? STDOUT_FILENO
-                            : ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-                                     kNewFileMode);
+  descriptor_ = path == "-"
+                    ? STDOUT_FILENO
+                    : ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kNewFileMode);
   if (descriptor_ < 0) throw file_failure("Opening", name_, errno);
 }
 

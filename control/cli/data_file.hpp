@@ -9,7 +9,8 @@
 
 namespace pollux::cli {
 
-/// Sequential bytes in. "-" is standard input. Failure generic or invalid_argument with the file's name.
+/// Sequential bytes in. "-" is standard input. Failure generic or invalid_argument with the file's
+/// name.
 class InputFile {
  public:
   explicit InputFile(const std::string& path);

@@ -8,19 +8,19 @@ namespace pollux::cli {
 
 enum class ExitCode : int {
   ok = 0,
-  generic = 1,            ///< also: verify found a difference, a SCSI command failed
+  generic = 1,  ///< also: verify found a difference, a SCSI command failed
   session_not_found = 2,
   out_of_memory = 3,
-  connect = 4,            ///< the portal cannot be reached or refused the connection
+  connect = 4,  ///< the portal cannot be reached or refused the connection
   login_failed = 5,
   invalid_argument = 7,
-  timeout = 8,            ///< connecting or logging in took too long
+  timeout = 8,  ///< connecting or logging in took too long
   internal = 9,
   logout_failed = 10,
-  pdu_timeout = 11,       ///< an established session did not answer in time
+  pdu_timeout = 11,  ///< an established session did not answer in time
   access = 13,
   session_exists = 15,
-  fatal_login = 19,       ///< the target said that trying again is of no use
+  fatal_login = 19,  ///< the target said that trying again is of no use
   not_running = 20,
   no_objects = 21,
   host_not_found = 23,
@@ -28,7 +28,7 @@ enum class ExitCode : int {
   not_supported = 27,
   busy = 28,
   not_connected = 32,
-  interrupted = 130,      ///< 128 + SIGINT, as shells have it
+  interrupted = 130,  ///< 128 + SIGINT, as shells have it
 };
 
 /// The exit code of an operation status; ExitCode::generic for a number without a row.

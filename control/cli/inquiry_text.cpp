@@ -55,10 +55,15 @@ Json standard_inquiry(Bytes data) {
 }
 
 std::string designator_type_text(unsigned type) {
-  constexpr std::array<std::string_view, 9> kTypes = {
-      "vendor specific", "T10 vendor id",        "EUI-64",
-      "NAA",             "relative target port", "target port group",
-      "logical unit group", "MD5 logical unit",  "SCSI name"};
+  constexpr std::array<std::string_view, 9> kTypes = {"vendor specific",
+                                                      "T10 vendor id",
+                                                      "EUI-64",
+                                                      "NAA",
+                                                      "relative target port",
+                                                      "target port group",
+                                                      "logical unit group",
+                                                      "MD5 logical unit",
+                                                      "SCSI name"};
   return type < kTypes.size() ? std::string(kTypes[type]) : fmt::format("type {}", type);
 }
 

@@ -16,8 +16,8 @@ void on_signal(int) { signal_seen = 1; }
 void install_signal_handlers() noexcept {
   struct sigaction action = {};
   action.sa_handler = on_signal;
-  // Without SA_RESTART a read from a terminal or pipe returns, and its loop sees the flag. The second
-  // signal meets the default action: whoever presses Ctrl-C twice means it.
+  // Without SA_RESTART a read from a terminal or pipe returns, and its loop sees the flag. The
+  // second signal meets the default action: whoever presses Ctrl-C twice means it.
   action.sa_flags = SA_RESETHAND;
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);

@@ -1,5 +1,5 @@
-// The program `pollux`: from the command line to a verb, from what a verb throws to a sentence and an
-// exit code. With --json a failure is also a document on standard output.
+// The program `pollux`: from the command line to a verb, from what a verb throws to a sentence and
+// an exit code. With --json a failure is also a document on standard output.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -55,8 +55,7 @@ bool wants_json_error(const Options& options, const Failure& failure) {
 void print_json_error(const Failure& failure) {
   Json json = document("error");
   json["exit_code"] = static_cast<int>(failure.code());
-  json["status"] =
-      failure.isdsc() == 0 ? Json(nullptr) : Json(pollux_isdsc_name(failure.isdsc()));
+  json["status"] = failure.isdsc() == 0 ? Json(nullptr) : Json(pollux_isdsc_name(failure.isdsc()));
   json["message"] = failure.what();
   print_json(json);
 }

@@ -37,19 +37,22 @@ std::string_view general_advice(std::uint32_t isdsc) noexcept {
 
 std::uint32_t status_of(const std::string& what, const Answer& answer) {
   if (answer.bytes().size() < sizeof(std::uint32_t))
-    throw Failure(ExitCode::internal, fmt::format("{} failed: the service's answer is empty.", what));
+    throw Failure(ExitCode::internal,
+                  fmt::format("{} failed: the service's answer is empty.", what));
   return output_of<std::uint32_t>(answer);
 }
 
 std::string status_text(std::uint32_t isdsc) {
-  return fmt::format("{} ({}, 0x{:08x})", pollux_isdsc_text(isdsc), pollux_isdsc_name(isdsc), isdsc);
+  return fmt::format("{} ({}, 0x{:08x})", pollux_isdsc_text(isdsc), pollux_isdsc_name(isdsc),
+                     isdsc);
 }
 
 Failure failure_of_status(const std::string& what, std::uint32_t isdsc, std::string_view advice) {
   const std::string_view hint = advice.empty() ? general_advice(isdsc) : advice;
-  return {exit_code_of(isdsc),
-          fmt::format("{} failed: {}.{}{}", what, status_text(isdsc), hint.empty() ? "" : " ", hint),
-          isdsc};
+  return {
+      exit_code_of(isdsc),
+      fmt::format("{} failed: {}.{}{}", what, status_text(isdsc), hint.empty() ? "" : " ", hint),
+      isdsc};
 }
 
 Failure failure_of_scsi(const std::string& what, std::uint8_t scsi_status,

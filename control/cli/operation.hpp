@@ -1,4 +1,5 @@
-// Operation statuses as failures: what the service or the target said about a command that reached it.
+// Operation statuses as failures: what the service or the target said about a command that reached
+// it.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,8 @@
 
 namespace pollux::cli {
 
-/// The operation status every output begins with. Failure internal for an answer too short to have one.
+/// The operation status every output begins with. Failure internal for an answer too short to have
+/// one.
 [[nodiscard]] std::uint32_t status_of(const std::string& what, const Answer& answer);
 
 /// "there is no session with that id (ISDSC_INVALID_SESSION_ID)"
@@ -21,7 +23,8 @@ namespace pollux::cli {
 [[nodiscard]] Failure failure_of_status(const std::string& what, std::uint32_t isdsc,
                                         std::string_view advice = {});
 
-/// The failure of a SCSI command: status and sense data in words. Warnings and success never come here.
+/// The failure of a SCSI command: status and sense data in words. Warnings and success never come
+/// here.
 [[nodiscard]] Failure failure_of_scsi(const std::string& what, std::uint8_t scsi_status,
                                       std::span<const std::byte> sense);
 
@@ -29,7 +32,8 @@ namespace pollux::cli {
 template <typename Output>
 [[nodiscard]] Output output_of(const Answer& answer) noexcept;
 
-/// Counted UTF-16 in both directions. Failure invalid_argument for text that does not fit `field_name`.
+/// Counted UTF-16 in both directions. Failure invalid_argument for text that does not fit
+/// `field_name`.
 void encode_text(std::span<std::uint16_t> field, const std::string& text,
                  std::string_view field_name);
 /// Fit for a terminal; "?" for a malformed field.

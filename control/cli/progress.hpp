@@ -1,5 +1,5 @@
-// A progress line on stderr for long transfers: bytes, MiB/s and the time left. Silent unless stderr is
-// a terminal, so that logs and pipes stay clean.
+// A progress line on stderr for long transfers: bytes, MiB/s and the time left. Silent unless
+// stderr is a terminal, so that logs and pipes stay clean.
 #pragma once
 
 #include <chrono>

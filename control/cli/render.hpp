@@ -1,5 +1,6 @@
-// Output for people and for scripts: aligned tables, sizes with units, and JSON documents that begin
-// with a schema and its version. Text that came from a target is made harmless before it is printed.
+// Output for people and for scripts: aligned tables, sizes with units, and JSON documents that
+// begin with a schema and its version. Text that came from a target is made harmless before it is
+// printed.
 #pragma once
 
 #include <cstddef>

@@ -46,8 +46,8 @@ std::vector<std::byte> response_of(const std::string& what, const Answer& answer
 
 std::vector<std::byte> inquiry(Connection& connection, std::uint64_t session_id, std::uint64_t lun,
                                std::optional<std::uint8_t> vpd_page, std::uint32_t deadline_ms) {
-  const std::string what = fmt::format("INQUIRY of LUN {} on session {}", url::format_lun(lun),
-                                       format_id(session_id));
+  const std::string what =
+      fmt::format("INQUIRY of LUN {} on session {}", url::format_lun(lun), format_id(session_id));
   ScsiInquiry_IN in{};
   in.UniqueSessionId = session_id;
   in.Lun = lun;
@@ -89,9 +89,9 @@ std::vector<std::uint64_t> report_luns(Connection& connection, std::uint64_t ses
                                        std::uint32_t deadline_ms) {
   const std::string what = fmt::format("REPORT LUNS on session {}", format_id(session_id));
   const ScsiReportLuns_IN in{session_id};
-  const std::vector<std::byte> data =
-      response_of(what, connection.call(what, MSiSCSI_ScsiReportLuns, input_of(in),
-                                        kLunsOutputBytes, deadline_ms));
+  const std::vector<std::byte> data = response_of(
+      what,
+      connection.call(what, MSiSCSI_ScsiReportLuns, input_of(in), kLunsOutputBytes, deadline_ms));
   const std::span<const std::byte> bytes(data);
   std::vector<std::uint64_t> luns;
   if (bytes.size() < 8) return luns;

@@ -23,9 +23,11 @@ struct Capacity {
 
 /// Standard INQUIRY data without a page, else that vital product data page.
 [[nodiscard]] std::vector<std::byte> inquiry(Connection& connection, std::uint64_t session_id,
-                                             std::uint64_t lun, std::optional<std::uint8_t> vpd_page,
+                                             std::uint64_t lun,
+                                             std::optional<std::uint8_t> vpd_page,
                                              std::uint32_t deadline_ms);
-/// Failure internal when the answer has neither the 8 bytes of READ CAPACITY(10) nor the 32 of (16).
+/// Failure internal when the answer has neither the 8 bytes of READ CAPACITY(10) nor the 32 of
+/// (16).
 [[nodiscard]] Capacity read_capacity(Connection& connection, std::uint64_t session_id,
                                      std::uint64_t lun, std::uint32_t deadline_ms);
 [[nodiscard]] std::vector<std::uint64_t> report_luns(Connection& connection,

@@ -67,8 +67,7 @@ Failure login_failure(const std::string& what, std::uint32_t status) {
 
 }  // namespace
 
-LoginResult log_in(Connection& connection, const LoginRequest& request,
-                   std::uint32_t deadline_ms) {
+LoginResult log_in(Connection& connection, const LoginRequest& request, std::uint32_t deadline_ms) {
   const std::string what = login_name(request);
   const LoginToTarget_IN in = login_input(request);
   try {
@@ -87,8 +86,7 @@ LoginResult log_in(Connection& connection, const LoginRequest& request,
   }
 }
 
-std::uint32_t log_out(Connection& connection, std::uint64_t session_id,
-                      std::uint32_t deadline_ms) {
+std::uint32_t log_out(Connection& connection, std::uint64_t session_id, std::uint32_t deadline_ms) {
   const std::string what = fmt::format("Logout of session {}", format_id(session_id));
   const LogoutFromTarget_IN in{session_id};
   const Answer answer = connection.call(what, MSiSCSI_LogoutFromTarget, input_of(in),
@@ -102,8 +100,8 @@ std::vector<std::byte> send_targets(Connection& connection, std::uint64_t sessio
   SendTargets_IN in{};
   in.UniqueSessionId = session_id;
   encode_text(in.SendTargetsText, text, "SendTargets text");
-  const Answer answer = connection.call(what, MSiSCSI_SendTargets, input_of(in),
-                                        kSendTargetsFirstBytes, deadline_ms);
+  const Answer answer =
+      connection.call(what, MSiSCSI_SendTargets, input_of(in), kSendTargetsFirstBytes, deadline_ms);
   if (const std::uint32_t status = status_of(what, answer); status != 0)
     throw failure_of_status(what, status);
   const auto out = output_of<SendTargets_OUT>(answer);
@@ -113,10 +111,11 @@ std::vector<std::byte> send_targets(Connection& connection, std::uint64_t sessio
 
 LoginRequest login_request_of(const url::IscsiUrl& url, const Options& options) {
   if (!url.user.empty())
-    throw Failure(ExitCode::not_supported,
-                  fmt::format("Login to {} as '{}' failed: this version does not do CHAP. Leave the "
-                              "user out of the URL.",
-                              url.target, url.user));
+    throw Failure(
+        ExitCode::not_supported,
+        fmt::format("Login to {} as '{}' failed: this version does not do CHAP. Leave the "
+                    "user out of the URL.",
+                    url.target, url.user));
   LoginRequest request{url.portal, url.target, url.header_digest, url.data_digest};
   if (options.header_digest) request.header_digest = options.header_digest;
   if (options.data_digest) request.data_digest = options.data_digest;
@@ -148,9 +147,9 @@ SessionUse::SessionUse(Connection& connection, const Options& options) {
     const Result<std::uint64_t> lun = url::parse_lun(*options.lun);
     if (!lun) throw Failure(ExitCode::invalid_argument, fmt::format("{}.", lun.error().message));
     if (lun_ && *lun_ != *lun)
-      throw Failure(ExitCode::invalid_argument,
-                    fmt::format("'{}' names one LUN and --lun {} another.", options.subject,
-                                *options.lun));
+      throw Failure(
+          ExitCode::invalid_argument,
+          fmt::format("'{}' names one LUN and --lun {} another.", options.subject, *options.lun));
     lun_ = *lun;
   }
   // An id is taken at its word: whether it lives is for the service to say, with its own status.
@@ -177,9 +176,10 @@ SessionUse::SessionUse(Connection& connection, const Options& options) {
 
 std::uint64_t SessionUse::lun() const {
   if (!lun_)
-    throw Failure(ExitCode::invalid_argument,
-                  "Which LUN? Write SESSION/LUN or an iscsi:// URL that ends in one, or give --lun. "
-                  "'pollux luns SESSION' lists them.");
+    throw Failure(
+        ExitCode::invalid_argument,
+        "Which LUN? Write SESSION/LUN or an iscsi:// URL that ends in one, or give --lun. "
+        "'pollux luns SESSION' lists them.");
   return *lun_;
 }
 

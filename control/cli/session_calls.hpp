@@ -31,7 +31,8 @@ struct LoginResult {
 [[nodiscard]] LoginResult log_in(Connection& connection, const LoginRequest& request,
                                  std::uint32_t deadline_ms);
 
-/// The operation status; zero is success. Failure only when the command did not reach the operation.
+/// The operation status; zero is success. Failure only when the command did not reach the
+/// operation.
 [[nodiscard]] std::uint32_t log_out(Connection& connection, std::uint64_t session_id,
                                     std::uint32_t deadline_ms);
 
@@ -43,7 +44,8 @@ struct LoginResult {
 /// A login request out of URL and options; an option wins over the URL's own.
 [[nodiscard]] LoginRequest login_request_of(const url::IscsiUrl& url, const Options& options);
 
-/// A session made for the duration of one verb. Logs out when it goes, also after Ctrl-C or a failure.
+/// A session made for the duration of one verb. Logs out when it goes, also after Ctrl-C or a
+/// failure.
 class TemporarySession {
  public:
   TemporarySession(Connection& connection, const LoginRequest& request, std::uint32_t deadline_ms);
@@ -58,8 +60,8 @@ class TemporarySession {
   std::uint64_t id_ = 0;
 };
 
-/// The session (and LUN) a verb works on, found by the options' subject; with --login one is made when a
-/// URL fits none.
+/// The session (and LUN) a verb works on, found by the options' subject; with --login one is made
+/// when a URL fits none.
 class SessionUse {
  public:
   SessionUse(Connection& connection, const Options& options);

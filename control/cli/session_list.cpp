@@ -92,13 +92,12 @@ std::string SessionRow::state_text() const {
 }
 
 std::vector<SessionRow> decode_session_list(const Answer& answer) {
-  constexpr std::size_t kListOffset =
-      offsetof(pollux_session_list_out, Info) + offsetof(MSiSCSI_InitiatorSessionInfo, SessionsList);
+  constexpr std::size_t kListOffset = offsetof(pollux_session_list_out, Info) +
+                                      offsetof(MSiSCSI_InitiatorSessionInfo, SessionsList);
   std::uint32_t count = 0;
-  const auto count_bytes =
-      answer.bytes_at(offsetof(pollux_session_list_out, Info) +
-                          offsetof(MSiSCSI_InitiatorSessionInfo, SessionCount),
-                      sizeof(count));
+  const auto count_bytes = answer.bytes_at(offsetof(pollux_session_list_out, Info) +
+                                               offsetof(MSiSCSI_InitiatorSessionInfo, SessionCount),
+                                           sizeof(count));
   if (count_bytes.size() != sizeof(count)) throw contradiction();
   std::memcpy(&count, count_bytes.data(), sizeof(count));
 

@@ -1,5 +1,5 @@
-// The sessions of the service, read out of the session list's variable-length answer, and as rows and
-// JSON for people and scripts.
+// The sessions of the service, read out of the session list's variable-length answer, and as rows
+// and JSON for people and scripts.
 #pragma once
 
 #include <cstdint>

@@ -46,12 +46,11 @@ std::vector<std::string> host_addresses(const std::string& host) {
 
 bool is_at_portal(const SessionRow& session, const std::vector<std::string>& hosts,
                   std::uint16_t port) {
-  return std::any_of(session.connections.begin(), session.connections.end(),
-                     [&](const ConnectionRow& connection) {
-                       return connection.remote.port == port &&
-                              std::find(hosts.begin(), hosts.end(), connection.remote.host) !=
-                                  hosts.end();
-                     });
+  return std::any_of(
+      session.connections.begin(), session.connections.end(), [&](const ConnectionRow& connection) {
+        return connection.remote.port == port &&
+               std::find(hosts.begin(), hosts.end(), connection.remote.host) != hosts.end();
+      });
 }
 
 std::vector<const SessionRow*> matches_of_url(const std::vector<SessionRow>& sessions,
@@ -114,9 +113,9 @@ SessionRef parse_session_ref(const std::string& text) {
     const Result<url::IscsiUrl> url = url::parse_url(text);
     if (!url) throw Failure(ExitCode::invalid_argument, fmt::format("{}.", url.error().message));
     if (url->target.empty())
-      throw Failure(ExitCode::invalid_argument,
-                    fmt::format("'{}' names a portal but no target: write iscsi://HOST/TARGET/LUN.",
-                                text));
+      throw Failure(
+          ExitCode::invalid_argument,
+          fmt::format("'{}' names a portal but no target: write iscsi://HOST/TARGET/LUN.", text));
     ref.session = text;
     ref.url = *url;
     ref.lun = url->lun;

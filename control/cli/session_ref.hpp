@@ -1,5 +1,6 @@
-// How a user names a session or a LUN of one: an id, an iscsi:// URL, the end of a target name, or a
-// portal. Ids are taken at their word; the other forms are looked up and must fit exactly one session.
+// How a user names a session or a LUN of one: an id, an iscsi:// URL, the end of a target name, or
+// a portal. Ids are taken at their word; the other forms are looked up and must fit exactly one
+// session.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,8 @@ struct SessionRef {
 /// Splits SESSION[/LUN] or parses a URL. Failure invalid_argument.
 [[nodiscard]] SessionRef parse_session_ref(const std::string& text);
 
-/// The one session that fits. Failure session_not_found, or invalid_argument with the candidates when
-/// several do. An id that is not in the list is session_not_found too.
+/// The one session that fits. Failure session_not_found, or invalid_argument with the candidates
+/// when several do. An id that is not in the list is session_not_found too.
 [[nodiscard]] const SessionRow& find_session(const std::vector<SessionRow>& sessions,
                                              const SessionRef& ref);
 

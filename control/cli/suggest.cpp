@@ -26,7 +26,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
+  std::size_t best_distance = (word.size() + 2) / 3 + 1;
   for (const std::string& candidate : candidates) {
     const bool is_abbreviated = word.size() >= 3 && candidate.starts_with(word);
     const std::size_t d = is_abbreviated ? 1 : distance(word, candidate);

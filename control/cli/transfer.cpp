@@ -1,5 +1,5 @@
-// See transfer.hpp. A piece is one command on the ring; its slot owns the memory of both directions until
-// the completion was taken.
+// See transfer.hpp. A piece is one command on the ring; its slot owns the memory of both directions
+// until the completion was taken.
 #include "control/cli/transfer.hpp"
 
 #include <fmt/format.h>
@@ -17,7 +17,8 @@
 namespace pollux::cli {
 namespace {
 
-constexpr std::size_t kPiecesInFlight = 4;  // half of the arena at most: the service grants it whole
+constexpr std::size_t kPiecesInFlight =
+    4;  // half of the arena at most: the service grants it whole
 constexpr std::uint64_t kPieceBytesMax = std::uint64_t{1} << 20;
 constexpr std::uint32_t kSliceMs = 100;
 constexpr std::uint32_t kGraceMs = 2000;
@@ -31,8 +32,9 @@ struct Slot {
   bool is_done = false;
 };
 
-/// Runs pieces in order with several in flight. `fill` prepares the next slot's input and says how many
-/// blocks it has (zero: no more); `take` gets finished slots in order and returns whether to go on.
+/// Runs pieces in order with several in flight. `fill` prepares the next slot's input and says how
+/// many blocks it has (zero: no more); `take` gets finished slots in order and returns whether to
+/// go on.
 class Pipeline {
  public:
   using Fill = std::function<std::uint32_t(Slot&, std::uint32_t blocks_max)>;
@@ -48,7 +50,8 @@ class Pipeline {
         slots_(kPiecesInFlight) {
     const std::uint64_t bytes =
         std::min<std::uint64_t>(kPieceBytesMax, connection.transfer_bytes_max());
-    piece_blocks_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, bytes / extent.block_bytes));
+    piece_blocks_ =
+        static_cast<std::uint32_t>(std::max<std::uint64_t>(1, bytes / extent.block_bytes));
   }
   ~Pipeline() {
     if (connection_.in_flight() > 0) connection_.drain();
@@ -74,8 +77,8 @@ class Pipeline {
         if (left == 0 || is_at_end_) break;
         slot.offset = next_block_;
         slot.is_done = false;
-        slot.blocks = fill(slot, static_cast<std::uint32_t>(
-                                     std::min<std::uint64_t>(left, piece_blocks_)));
+        slot.blocks =
+            fill(slot, static_cast<std::uint32_t>(std::min<std::uint64_t>(left, piece_blocks_)));
         is_at_end_ = slot.blocks == 0;
         if (is_at_end_) break;
         is_prepared_ = true;
@@ -129,9 +132,8 @@ class Pipeline {
                     fmt::format("{} failed: the service's answer is empty.", what_));
     std::memcpy(&out, slot.output.data(), std::min<std::size_t>(slot.output_bytes, sizeof(out)));
     if (out.Status == 0) return;
-    const std::string where =
-        fmt::format("{} at LBA {}, {} blocks{},", what_, extent_.lba + slot.offset, slot.blocks,
-                    so_far());
+    const std::string where = fmt::format("{} at LBA {}, {} blocks{},", what_,
+                                          extent_.lba + slot.offset, slot.blocks, so_far());
     if (out.Status == ISDSC_SCSI_REQUEST_FAILED)
       throw failure_of_scsi(where, out.ScsiStatus,
                             std::as_bytes(std::span(out.Sense))
@@ -140,8 +142,9 @@ class Pipeline {
   }
 
   [[nodiscard]] std::string so_far() const {
-    const std::uint64_t blocks = taken_ == 0 ? 0 : slots_[(taken_ - 1) % slots_.size()].offset +
-                                                       slots_[(taken_ - 1) % slots_.size()].blocks;
+    const std::uint64_t blocks = taken_ == 0 ? 0
+                                             : slots_[(taken_ - 1) % slots_.size()].offset +
+                                                   slots_[(taken_ - 1) % slots_.size()].blocks;
     return blocks == 0 ? std::string{} : fmt::format(" after {} blocks", blocks);
   }
 
@@ -183,11 +186,12 @@ void check_range(const Extent& extent, const Capacity& capacity) {
   if (extent.lba <= capacity.block_count &&
       extent.block_count <= capacity.block_count - extent.lba && extent.lba < capacity.block_count)
     return;
-  throw Failure(ExitCode::invalid_argument,
-                fmt::format("{} blocks from LBA {} do not fit on {}, which has {} blocks of {} bytes: "
-                            "logical block address out of range (05/21/00). Nothing was transferred.",
-                            extent.block_count, extent.lba, extent.lun_name, capacity.block_count,
-                            capacity.block_bytes));
+  throw Failure(
+      ExitCode::invalid_argument,
+      fmt::format("{} blocks from LBA {} do not fit on {}, which has {} blocks of {} bytes: "
+                  "logical block address out of range (05/21/00). Nothing was transferred.",
+                  extent.block_count, extent.lba, extent.lun_name, capacity.block_count,
+                  capacity.block_bytes));
 }
 
 void read_blocks(Connection& connection, const Extent& extent, const TransferOptions& options,
@@ -245,7 +249,8 @@ Comparison verify_blocks(Connection& connection, const Extent& extent,
       },
       [&](const Slot& slot) {
         pollux_verify_out out{};
-        std::memcpy(&out, slot.output.data(), std::min<std::size_t>(slot.output_bytes, sizeof(out)));
+        std::memcpy(&out, slot.output.data(),
+                    std::min<std::size_t>(slot.output_bytes, sizeof(out)));
         if (out.MismatchOffset != POLLUX_VERIFY_MATCHES) {
           result.mismatch = slot.offset * extent.block_bytes + out.MismatchOffset;
           result.bytes = *result.mismatch;

@@ -1,5 +1,5 @@
-// Many blocks between a LUN and a file: pieces of a bounded size, several of them in flight, handed over
-// in order. Used by read, write and verify.
+// Many blocks between a LUN and a file: pieces of a bounded size, several of them in flight, handed
+// over in order. Used by read, write and verify.
 #pragma once
 
 #include <cstdint>
@@ -40,14 +40,15 @@ void check_range(const Extent& extent, const Capacity& capacity);
 void read_blocks(Connection& connection, const Extent& extent, const TransferOptions& options,
                  OutputFile& file, Progress& progress);
 
-/// Writes what the file holds, at most the extent; the last block is filled up with zeros when `pad`.
-/// Returns the bytes written. Failure invalid_argument for a file that ends inside a block otherwise.
+/// Writes what the file holds, at most the extent; the last block is filled up with zeros when
+/// `pad`. Returns the bytes written. Failure invalid_argument for a file that ends inside a block
+/// otherwise.
 std::uint64_t write_blocks(Connection& connection, const Extent& extent,
                            const TransferOptions& options, bool pad, InputFile& file,
                            Progress& progress);
 
 struct Comparison {
-  std::uint64_t bytes = 0;                    ///< compared
+  std::uint64_t bytes = 0;                ///< compared
   std::optional<std::uint64_t> mismatch;  ///< offset from the start of the extent
 };
 

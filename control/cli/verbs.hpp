@@ -1,5 +1,5 @@
-// The verbs. Each connects, does its work, prints its result and returns the exit code; what goes wrong
-// leaves as a Failure.
+// The verbs. Each connects, does its work, prints its result and returns the exit code; what goes
+// wrong leaves as a Failure.
 #pragma once
 
 #include "control/cli/options.hpp"

@@ -1,4 +1,5 @@
-// See iscsi_url.hpp. Each part has a function of its own that answers with the sentence for that part.
+// See iscsi_url.hpp. Each part has a function of its own that answers with the sentence for that
+// part.
 #include "control/url/iscsi_url.hpp"
 
 #include <fmt/format.h>
@@ -118,8 +119,8 @@ Result<void> apply_option(std::string_view key, std::string_view value, IscsiUrl
   }
   if (key == "password" || key == "target_password")
     return invalid("a password does not belong in a URL, where everybody can see it");
-  return invalid(fmt::format(
-      "'{}' is not an option of a URL: there are header_digest and data_digest", key));
+  return invalid(
+      fmt::format("'{}' is not an option of a URL: there are header_digest and data_digest", key));
 }
 
 Result<void> parse_query(std::string_view query, IscsiUrl& url) {

@@ -27,7 +27,7 @@ enum class Digest : std::uint8_t { none, crc32c };
 struct IscsiUrl {
   std::string user;  ///< CHAP name, empty when there is none
   Portal portal;
-  std::string target;  ///< empty for a URL that names only a portal
+  std::string target;                ///< empty for a URL that names only a portal
   std::optional<std::uint64_t> lun;  ///< see lun.hpp for the form
   std::optional<Digest> header_digest;
   std::optional<Digest> data_digest;
@@ -40,7 +40,8 @@ struct IscsiUrl {
 /// a URL shows in process lists and shell histories.
 [[nodiscard]] Result<IscsiUrl> parse_url(std::string_view text);
 
-/// host, host:port, [v6], [v6]:port or a bare IPv6 address. A ",tag" as discovery prints it is dropped.
+/// host, host:port, [v6], [v6]:port or a bare IPv6 address. A ",tag" as discovery prints it is
+/// dropped.
 [[nodiscard]] Result<Portal> parse_portal(std::string_view text);
 
 /// "none" or "crc32c" (in any case, as RFC 7143 writes "CRC32C").
