@@ -95,6 +95,8 @@ class Server {
   [[nodiscard]] int wait_fd() const noexcept { return epoll_.get(); }
 
   /// A bounded turn: some connections, some commands of each client. Returns whether anything was done.
+  /// A thread that spins on it should sched_yield() after an idle turn: a client on the same CPU otherwise
+  /// waits for the spin to end (53 against 3 microseconds).
   bool poll(Handler& handler);
 
   /// Asks every client to ring from now on. False: there is work already, do not sleep (nothing is asked).

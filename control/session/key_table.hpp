@@ -92,7 +92,6 @@ inline constexpr std::uint32_t kU16Max = 0xffff;
 inline constexpr std::uint32_t kAliasBytesMax = 255;
 }  // namespace key_limits
 
-// clang-format off: one row a line, as the RFC's summary table
 inline constexpr auto kKeyTable = [] {
   using namespace key_limits;
   using K = Key;
@@ -165,7 +164,6 @@ inline constexpr auto kKeyTable = [] {
        false, false, false, "13.25"},
   });
 }();
-// clang-format on
 
 constexpr std::size_t key_index(Key key) noexcept { return static_cast<std::size_t>(key); }
 constexpr const KeyRule& key_rule(Key key) noexcept { return kKeyTable[key_index(key)]; }

@@ -2,6 +2,7 @@
 // smallest operation. Prints p50, p99 and what several in flight reach.
 #include <fmt/format.h>
 #include <poll.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,6 +38,8 @@ void serve(pollux::ring::Server& server, const std::atomic<bool>& is_stopping) {
       pollfd readable{.fd = server.wait_fd(), .events = POLLIN, .revents = 0};
       ::poll(&readable, 1, 100);
       server.finish_sleep();
+    } else {
+      ::sched_yield();  // a client on the same CPU cannot ask before the spin gives it up
     }
   }
 }
@@ -70,6 +73,7 @@ void measure_rate(pollux_client* client) {
       if (pollux_client_submit(client, &command, nullptr) != 0) break;
     }
     pollux_client_completion completions[32];
+    if (pollux_client_wait(client, 1000) != 1) std::exit(1);
     completed += std::max(0, pollux_client_reap(client, completions, 32));
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();

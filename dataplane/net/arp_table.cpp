@@ -1,0 +1,213 @@
+#include "dataplane/net/arp_table.hpp"
+
+#include <algorithm>
+
+namespace pollux::net {
+
+using wire::ArpPacket;
+using wire::EthernetAddress;
+
+ArpTable::ArpTable(const Ipv4Subnet& subnet, const EthernetAddress& mac, Egress& egress,
+                   Counters& counters, Instant start) noexcept
+    : subnet_(subnet), mac_(mac), egress_(egress), counters_(counters), defence_allowed_(start) {}
+
+std::size_t ArpTable::find(std::uint32_t host) const noexcept {
+  std::size_t index = 0;
+  while (index < size_ && hosts_[index] != host) ++index;
+  return index;
+}
+
+// An entry that somebody else caused gives way to one that we want, and to a newer one of its kind.
+// A neighbour found unreachable keeps its entry as long as that stops us from asking again.
+bool ArpTable::evictable(const Entry& entry, bool for_wanted, Instant now) const noexcept {
+  if (!entry.wanted) return true;
+  return for_wanted && entry.state == State::unreachable && now >= entry.deadline;
+}
+
+std::size_t ArpTable::add(std::uint32_t host, bool wanted, Instant now) noexcept {
+  if (size_ == kEntries) {
+    std::size_t oldest = kEntries;
+    for (std::size_t i = 0; i < kEntries; ++i)
+      if (evictable(entries_[i], wanted, now) &&
+          (oldest == kEntries || entries_[i].deadline < entries_[oldest].deadline))
+        oldest = i;
+    if (oldest == kEntries) {
+      counters_.arp_table_full.add();
+      return kEntries;
+    }
+    remove(oldest);
+  }
+  hosts_[size_] = host;
+  entries_[size_] = Entry{};
+  entries_[size_].wanted = wanted;
+  return size_++;
+}
+
+void ArpTable::remove(std::size_t index) noexcept {
+  --size_;
+  hosts_[index] = hosts_[size_];
+  entries_[index] = entries_[size_];
+}
+
+void ArpTable::learn(std::size_t index, const EthernetAddress& mac, Instant now) noexcept {
+  Entry& entry = entries_[index];
+  const bool was_usable = entry.state == State::reachable || entry.state == State::refreshing;
+  if (!was_usable || entry.mac != mac) ++generation_;
+  if (was_usable && entry.mac != mac) counters_.arp_changed.add();
+  entry.mac = mac;
+  entry.state = State::reachable;
+  entry.requests = 0;
+  entry.deadline = now + kReachableTime;
+}
+
+void ArpTable::input(const ArpPacket& packet, Instant now) noexcept {
+  const std::uint16_t op = packet.op.get();
+  const bool well_formed = packet.hrd.get() == ArpPacket::kHardwareEthernet &&
+                           packet.pro.get() == wire::kEtherTypeIpv4 && packet.hln == 6 &&
+                           packet.pln == 4 &&
+                           (op == ArpPacket::kRequest || op == ArpPacket::kReply) &&
+                           !wire::is_group_address(packet.sha) && packet.sha != EthernetAddress{};
+  if (!well_formed) {
+    counters_.drop_arp_malformed.add();
+    return;
+  }
+  (op == ArpPacket::kRequest ? counters_.arp_requests_in : counters_.arp_replies_in).add();
+  if (packet.sha == mac_) return;  // our own frame, reflected
+  const std::uint32_t sender = packet.spa.get();
+  if (sender == subnet_.address) {
+    counters_.arp_conflicts.add();
+    defend(now);
+    return;
+  }
+  // RFC 826: an entry that exists is updated by whatever the sender says; one is made only when we
+  // are asked. A probe (RFC 5227 1.1) has no sender address: it is answered and teaches nothing.
+  const bool asks_us = op == ArpPacket::kRequest && packet.tpa.get() == subnet_.address;
+  if (subnet_.is_other_host(sender) && subnet_.on_link(sender)) {
+    std::size_t index = find(sender);
+    if (index == size_) index = asks_us ? add(sender, false, now) : kEntries;
+    if (index < kEntries)
+      learn(index, packet.sha, now);
+    else if (op == ArpPacket::kReply)
+      counters_.drop_arp_unsolicited.add();
+  }
+  if (asks_us) {
+    ArpPacket reply;
+    reply.op.set(ArpPacket::kReply);
+    reply.sha = mac_;
+    reply.spa.set(subnet_.address);
+    reply.tha = packet.sha;
+    reply.tpa = packet.spa;
+    if (send(packet.sha, reply)) counters_.arp_replies_out.add();
+  }
+  update_deadline();
+}
+
+void ArpTable::defend(Instant now) noexcept {
+  if (now < defence_allowed_) return;
+  defence_allowed_ = now + kDefenceInterval;
+  ArpPacket announcement;
+  announcement.op.set(ArpPacket::kRequest);
+  announcement.sha = mac_;
+  announcement.spa.set(subnet_.address);
+  announcement.tpa.set(subnet_.address);
+  if (send(wire::kEthernetBroadcast, announcement)) counters_.arp_defences.add();
+}
+
+bool ArpTable::send(const EthernetAddress& to, const ArpPacket& packet) noexcept {
+  constexpr std::uint32_t kFrameBytes = sizeof(wire::EthernetHeader) + sizeof(ArpPacket);
+  if (!egress_.can_reply(1)) {
+    counters_.drop_reply_no_room.add();
+    return false;
+  }
+  const platform::FrameBuffer buffer = egress_.take_buffer();
+  if (buffer.data == nullptr) {
+    counters_.drop_reply_no_buffer.add();
+    return false;
+  }
+  wire::EthernetHeader ethernet{to, mac_, Be16(wire::kEtherTypeArp)};
+  store(buffer.data, ethernet);
+  store(buffer.data + sizeof ethernet, packet);
+  platform::TxSegment segment;
+  segment.data = buffer.data;
+  segment.length = kFrameBytes;
+  segment.handle = buffer.handle;
+  egress_.send({&segment, 1});
+  return true;
+}
+
+void ArpTable::request(std::size_t index, const EthernetAddress& to, Instant now) noexcept {
+  ArpPacket packet;
+  packet.op.set(ArpPacket::kRequest);
+  packet.sha = mac_;
+  packet.spa.set(subnet_.address);
+  packet.tpa.set(hosts_[index]);
+  Entry& entry = entries_[index];
+  // One that could not be sent counts: the bound on time holds whatever state the port is in.
+  ++entry.requests;
+  entry.deadline = now + kRequestInterval;
+  if (send(to, packet)) counters_.arp_requests_out.add();
+}
+
+RouteState ArpTable::resolve(std::uint32_t host, Instant now, EthernetAddress& mac) noexcept {
+  std::size_t index = find(host);
+  if (index == size_) {
+    index = add(host, true, now);
+    if (index == kEntries) return RouteState::unreachable;
+    request(index, wire::kEthernetBroadcast, now);
+    update_deadline();
+    return RouteState::pending;
+  }
+  Entry& entry = entries_[index];
+  entry.wanted = true;
+  switch (entry.state) {
+    case State::reachable:
+    case State::refreshing:
+      mac = entry.mac;
+      return RouteState::resolved;
+    case State::incomplete:
+      return RouteState::pending;
+    case State::unreachable:
+      break;
+  }
+  if (now < entry.deadline) return RouteState::unreachable;
+  entry.state = State::incomplete;
+  entry.requests = 0;
+  request(index, wire::kEthernetBroadcast, now);
+  update_deadline();
+  return RouteState::pending;
+}
+
+void ArpTable::on_deadline(std::size_t index, Instant now) noexcept {
+  Entry& entry = entries_[index];
+  if (entry.state == State::reachable && !entry.wanted) {
+    remove(index);
+    return;
+  }
+  if (entry.requests >= kRequests) {
+    entry.state = State::unreachable;
+    entry.deadline = now + kUnreachableTime;
+    ++generation_;
+    counters_.arp_unreachable.add();
+    return;
+  }
+  if (entry.state == State::reachable) entry.state = State::refreshing;
+  // RFC 1122 2.3.2.1 (2): ask the neighbour itself first, everybody only when it stays silent.
+  const bool unicast = entry.state == State::refreshing && entry.requests < kUnicastRequests;
+  request(index, unicast ? entry.mac : wire::kEthernetBroadcast, now);
+}
+
+void ArpTable::run_timers(Instant now) noexcept {
+  if (now < next_deadline_) return;
+  for (std::size_t i = size_; i-- > 0;)
+    if (entries_[i].state != State::unreachable && entries_[i].deadline <= now) on_deadline(i, now);
+  update_deadline();
+}
+
+void ArpTable::update_deadline() noexcept {
+  next_deadline_ = kNever;
+  for (std::size_t i = 0; i < size_; ++i)
+    if (entries_[i].state != State::unreachable)
+      next_deadline_ = std::min(next_deadline_, entries_[i].deadline);
+}
+
+}  // namespace pollux::net

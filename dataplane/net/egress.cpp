@@ -1,0 +1,128 @@
+#include "dataplane/net/egress.hpp"
+
+#include <algorithm>
+
+#include "dataplane/base/assert.hpp"
+#include "dataplane/net/interface.hpp"
+#include "dataplane/wire/checksum.hpp"
+#include "dataplane/wire/ipv4.hpp"
+
+namespace pollux::net {
+
+namespace {
+
+constexpr std::size_t kIpChecksumOffset = kEthernetHeaderBytes + 10;
+constexpr std::size_t kTcpOffset = kEthernetHeaderBytes + kIpv4HeaderBytes;
+constexpr std::size_t kTcpChecksumOffset = kTcpOffset + 16;
+
+std::span<const std::byte> bytes_of(const platform::TxSegment& segment) noexcept {
+  return {segment.data, segment.length};
+}
+
+}  // namespace
+
+Egress::Egress(platform::Port& port, platform::PacketMemory& memory, Counters& counters)
+    : port_(port),
+      memory_(memory),
+      counters_(counters),
+      queue_(new platform::TxSegment[kQueueSegments]) {}
+
+Egress::~Egress() {
+  for (std::size_t i = head_; i < tail_; ++i)
+    if (queue_[i].handle != nullptr) memory_.release({&queue_[i].handle, 1});
+  for (std::size_t i = 0; i < cached_; ++i) memory_.release({&cache_[i].handle, 1});
+}
+
+platform::FrameBuffer Egress::take_buffer() noexcept {
+  if (cached_ == 0) [[unlikely]] {
+    cached_ = memory_.allocate(cache_);
+    if (cached_ == 0) {
+      counters_.buffers_missing.add();
+      return {};
+    }
+  }
+  return cache_[--cached_];
+}
+
+void Egress::give_back(const platform::FrameBuffer& buffer) noexcept {
+  if (cached_ < cache_.size()) {
+    cache_[cached_++] = buffer;
+    return;
+  }
+  void* handle = buffer.handle;
+  memory_.release({&handle, 1});
+}
+
+void Egress::send(std::span<platform::TxSegment> frame) noexcept {
+  POLLUX_ASSERT(!frame.empty() && can_send(frame.size()));
+  if (tail_ + frame.size() > kQueueSegments) [[unlikely]] {
+    std::copy(queue_.get() + head_, queue_.get() + tail_, queue_.get());
+    tail_ -= head_;
+    head_ = 0;
+  }
+  for (platform::TxSegment& segment : frame) {
+    const unsigned more = &segment != &frame.back() ? unsigned{platform::kTxMore} : 0u;
+    segment.flags =
+        static_cast<std::uint16_t>((segment.flags & ~unsigned{platform::kTxMore}) | more);
+    queue_[tail_++] = segment;
+  }
+  counters_.tx_frames.add();
+}
+
+void Egress::send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept {
+  platform::TxSegment& first = frame.front();
+  POLLUX_ASSERT(tcp_header_bytes >= 20 && tcp_header_bytes <= 60);
+  POLLUX_ASSERT(first.length >= kTcpOffset + tcp_header_bytes);
+  // The head of a frame is always a buffer of take_buffer(), so it is ours to write.
+  auto* head = const_cast<std::byte*>(first.data);
+  const auto ip = load<wire::Ipv4Header>(head + kEthernetHeaderBytes);
+  const platform::PortInfo& info = port_.info();
+  unsigned flags = 0;
+  if (info.tx_ip_checksum) {
+    flags |= platform::kTxIpChecksum;
+  } else {
+    wire::InternetSum sum;
+    sum.add({head + kEthernetHeaderBytes, kIpv4HeaderBytes});
+    store(head + kIpChecksumOffset, sum.checksum());
+  }
+  const auto tcp_bytes = static_cast<std::uint16_t>(ip.total_length.get() - kIpv4HeaderBytes);
+  auto sum =
+      wire::InternetSum::pseudo_header(ip.source, ip.destination, wire::kProtocolTcp, tcp_bytes);
+  if (info.tx_l4_checksum) {
+    flags |= platform::kTxL4Checksum;
+    store(head + kTcpChecksumOffset, Be16(sum.folded()));
+  } else {
+    sum.add(bytes_of(first).subspan(kTcpOffset));
+    for (const platform::TxSegment& segment : frame.subspan(1)) sum.add(bytes_of(segment));
+    store(head + kTcpChecksumOffset, sum.checksum());
+    counters_.tx_software_checksums.add();
+  }
+  first.flags = static_cast<std::uint16_t>(flags);
+  first.l2_length = kEthernetHeaderBytes;
+  first.l3_length = kIpv4HeaderBytes;
+  first.l4_length = static_cast<std::uint8_t>(tcp_header_bytes);
+  send(frame);
+}
+
+std::size_t Egress::flush() noexcept {
+  counters_.buffers_cached.set(cached_);
+  const std::size_t offered = queued();
+  if (offered == 0) return 0;
+  head_ += port_.transmit({queue_.get() + head_, offered});
+  if (head_ < tail_) [[unlikely]] {
+    // A full ring is often full of frames that have left: poke the driver once, then give up for
+    // now.
+    port_.reclaim();
+    head_ += port_.transmit({queue_.get() + head_, queued()});
+  }
+  POLLUX_ASSERT(head_ <= tail_);
+  const std::size_t taken = offered - queued();
+  counters_.tx_segments.add(taken);
+  if (head_ == tail_)
+    head_ = tail_ = 0;
+  else
+    counters_.tx_partial.add();
+  return taken;
+}
+
+}  // namespace pollux::net

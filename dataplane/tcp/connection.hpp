@@ -1,0 +1,177 @@
+// The state of one connection (TCB), named as in the RFCs; fields of the fast paths come first.
+// Read first: RFC 9293 3.3.1.
+//
+//   send:     snd_una          snd_nxt             snd_end
+//             |--- in flight ---|---- not sent -----|  (FIN takes snd_end when fin_queued)
+//   receive:  rcv_nxt                               rcv_edge
+//             |------ the peer was told it may send --|  rcv_edge never moves left
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "dataplane/base/serial_number.hpp"
+#include "dataplane/base/time.hpp"
+#include "dataplane/base/timer_wheel.hpp"
+#include "dataplane/net/ip_address.hpp"
+#include "dataplane/tcp/congestion.hpp"
+#include "dataplane/tcp/engine.hpp"
+#include "dataplane/tcp/reassembly.hpp"
+#include "dataplane/tcp/rtt.hpp"
+#include "dataplane/tcp/scoreboard.hpp"
+#include "dataplane/tcp/slab_ring.hpp"
+
+namespace pollux::tcp {
+
+/// One run of queued bytes. Trivial, so that unused storage is never touched.
+struct SendDescriptor {
+  const std::byte* data;  ///< external memory; nullptr: in the inline ring at inline_at
+  platform::TxTracker* tracker;
+  SendReference* reference;
+  std::uint32_t start;  ///< sequence number of the first byte
+  std::uint32_t length;
+  std::uint32_t inline_at;  ///< free-running position in the inline ring
+};
+
+struct ReceivedView {
+  std::byte* data;
+  void* handle;
+  std::uint32_t length;
+};
+
+/// How losses are being repaired.
+enum class Phase : std::uint8_t {
+  open,           ///< nothing is known to be lost
+  fast_recovery,  ///< RFC 6582, or RFC 6675 when the peer reports SACK
+  loss,           ///< after a timeout: everything up to recover is sent again
+};
+
+enum class TimerKind : std::uint8_t { none, retransmit, persist };
+
+struct alignas(64) Connection {
+  // Receive side of the fast path.
+  TcpSeq rcv_nxt;
+  TcpSeq rcv_edge;
+  TcpSeq last_ack_sent;
+  std::uint32_t ts_recent = 0;
+  std::uint32_t readable = 0;
+  std::uint32_t ack_pending_bytes = 0;  ///< received and not yet acknowledged
+  std::uint16_t rcv_mss = 536;          ///< largest payload the peer is expected to send
+  State state = State::closed;
+  Phase phase = Phase::open;
+  bool ts_ok = false;
+  bool sack_ok = false;
+  bool ack_now = false;
+  bool dirty = false;
+  std::uint8_t snd_wnd_shift = 0;
+  std::uint8_t rcv_wnd_shift = 0;
+  bool events_queued = false;
+  bool reader_made_room = false;
+  // Send side of the fast path.
+  TcpSeq snd_una;
+  TcpSeq snd_nxt;
+  TcpSeq snd_end;
+  std::uint32_t snd_wnd = 0;
+  TcpSeq snd_wl1;
+  TcpSeq snd_wl2;
+  std::uint32_t max_snd_wnd = 0;
+  std::uint32_t ts_offset = 0;
+  std::uint16_t mss = 536;  ///< payload of a full segment, options already taken off
+  std::uint8_t dupacks = 0;
+  bool cwnd_limited = false;
+  bool fin_queued = false;
+  bool fin_sent = false;
+  bool probe_sent = false;  ///< the byte at snd_nxt went out as a window probe
+  bool probe_due = false;   ///< the persist timer has fired
+  bool rtt_timing = false;
+  std::uint32_t send_cursor = 0;  ///< ring index of the descriptor that holds snd_nxt
+  Congestion congestion;
+  SlabRing<ReceivedView> received;
+  SlabRing<SendDescriptor> queue;
+
+  Instant timer_at = kNever;  ///< retransmission or persist timer
+  Instant ack_at = kNever;    ///< delayed acknowledgment
+  Instant limit_at = kNever;  ///< connect_timeout, TIME-WAIT, or silence in FIN-WAIT-2
+  Instant progress_at{};      ///< since when sent data has waited for an acknowledgment
+  Instant last_send_at{};
+  Instant ts_recent_at{};
+  Instant rtt_start{};
+  TcpSeq rtt_seq;
+  TimerKind timer_kind = TimerKind::none;
+
+  // Recovery.
+  bool rtx_pending = false;  ///< one segment at snd_una goes out whatever the window says
+  TcpSeq recover;            ///< snd_nxt when the loss was found
+  TcpSeq rtx_next;           ///< retransmitted up to here in this recovery
+  RttEstimator rtt;
+  Scoreboard scoreboard;
+  Reassembly reassembly;
+  bool dsack_pending = false;
+  wire::SackBlock dsack;
+  bool fin_known = false;  ///< the peer's FIN has this number
+  TcpSeq fin_seq;
+
+  // Opening and closing.
+  TcpSeq iss;
+  TcpSeq irs;
+  bool syn_pending = false;
+  bool syn_lost = false;
+  bool is_passive = false;
+  bool rst_pending = false;
+  bool released = false;
+  bool in_use = false;
+  bool in_flow_table = false;
+  EndReason end_reason = EndReason::none;
+  std::uint8_t challenge_count = 0;
+  std::uint8_t challenge_limit = 0;
+  Instant challenge_until{};
+
+  // Who and where.
+  net::Endpoint remote;
+  std::uint16_t local_port = 0;
+  std::uint16_t peer_mss = 536;
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 1;
+  std::uint32_t owner = 0;
+  std::uint32_t event_bits = 0;
+  std::uint32_t flow_hash = 0;
+  std::uint32_t route_generation = 0;
+  bool route_known = false;
+  std::uint16_t path_mtu = 1500;
+  std::array<std::byte, 34> link_header{};  ///< Ethernet and IPv4, lengths and checksums open
+  Duration connect_timeout{};
+  Duration user_timeout{};
+
+  std::byte* inline_ring = nullptr;
+  std::uint32_t inline_head = 0;  ///< free-running
+  std::uint32_t inline_tail = 0;
+
+  TimerNode timer;
+  Connection* next_dirty = nullptr;
+  Connection* next_event = nullptr;
+
+  [[nodiscard]] std::uint32_t flight() const noexcept { return snd_nxt.distance_from(snd_una); }
+  /// One past everything the peer can have seen.
+  [[nodiscard]] TcpSeq snd_max() const noexcept { return snd_nxt + (probe_sent ? 1u : 0u); }
+  [[nodiscard]] std::uint32_t rcv_wnd() const noexcept { return rcv_edge.distance_from(rcv_nxt); }
+  [[nodiscard]] std::uint32_t unsent() const noexcept {
+    return fin_sent ? 0 : snd_end.distance_from(snd_nxt);
+  }
+};
+
+/// RFC 9293 3.3.2: both sides have agreed on sequence numbers.
+[[nodiscard]] constexpr bool is_synchronized(State state) noexcept {
+  return state > State::syn_received;
+}
+/// The peer has not sent its FIN yet.
+[[nodiscard]] constexpr bool may_receive(State state) noexcept {
+  return state == State::established || state == State::fin_wait_1 || state == State::fin_wait_2;
+}
+/// Data, or what is left of it, may still go out.
+[[nodiscard]] constexpr bool may_send(State state) noexcept {
+  return state == State::established || state == State::close_wait ||
+         state == State::fin_wait_1 || state == State::closing || state == State::last_ack;
+}
+
+}  // namespace pollux::tcp

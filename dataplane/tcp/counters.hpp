@@ -1,0 +1,121 @@
+// What one engine has counted. Every drop has a counter named for its reason; the table gives name and
+// help for whoever exports them.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "dataplane/base/counter.hpp"
+
+namespace pollux::tcp {
+
+struct Counters {
+  Counter segments_received;
+  Counter segments_predicted;
+  Counter segments_sent;
+  Counter bytes_received;
+  Counter bytes_sent;
+  Counter bytes_copied;
+  Counter pure_acks_sent;
+  Counter window_updates_sent;
+  Counter window_probes_sent;
+  Counter resets_sent;
+  Counter segments_retransmitted;
+  Counter bytes_retransmitted;
+  Counter timeouts;
+  Counter fast_recoveries;
+  Counter challenge_acks;
+  Counter duplicate_segments;
+  Counter out_of_order_segments;
+  Counter opened;
+  Counter accepted;
+  Counter established;
+  Counter window_scale_clamped;
+  Counter mss_clamped;
+  Counter pool_empty;
+  Counter dropped_bad_options;
+  Counter dropped_no_connection;
+  Counter dropped_no_slot;
+  Counter dropped_paws;
+  Counter dropped_no_timestamp;
+  Counter dropped_outside_window;
+  Counter dropped_no_ack_flag;
+  Counter dropped_bad_ack;
+  Counter dropped_bad_reset;
+  Counter dropped_syn_in_connection;
+  Counter dropped_unexpected_in_syn_sent;
+  Counter dropped_after_end;
+  Counter dropped_receive_queue_full;
+  Counter dropped_out_of_order_full;
+  Counter suppressed_challenge_acks;
+  Counter suppressed_resets;
+};
+
+struct CounterRow {
+  std::string_view name;
+  std::string_view help;
+  Counter Counters::*member;
+};
+
+inline constexpr auto kCounterRows = std::to_array<CounterRow>({
+    {"tcp_segments_received_total", "segments given to TCP", &Counters::segments_received},
+    {"tcp_segments_predicted_total", "of those, handled by header prediction",
+     &Counters::segments_predicted},
+    {"tcp_segments_sent_total", "segments built", &Counters::segments_sent},
+    {"tcp_received_bytes", "payload queued in order", &Counters::bytes_received},
+    {"tcp_sent_bytes", "payload sent for the first time", &Counters::bytes_sent},
+    {"tcp_copied_bytes", "payload copied into frames (inline, small or retransmitted)",
+     &Counters::bytes_copied},
+    {"tcp_pure_acks_sent_total", "acknowledgments without data", &Counters::pure_acks_sent},
+    {"tcp_window_updates_sent_total", "acknowledgments sent because the reader made room",
+     &Counters::window_updates_sent},
+    {"tcp_window_probes_sent_total", "probes of a closed window", &Counters::window_probes_sent},
+    {"tcp_resets_sent_total", "RST sent", &Counters::resets_sent},
+    {"tcp_segments_retransmitted_total", "segments sent again", &Counters::segments_retransmitted},
+    {"tcp_retransmitted_bytes", "payload sent again", &Counters::bytes_retransmitted},
+    {"tcp_timeouts_total", "expiries of the retransmission timer", &Counters::timeouts},
+    {"tcp_fast_recoveries_total", "losses found by duplicate acknowledgments or SACK",
+     &Counters::fast_recoveries},
+    {"tcp_challenge_acks_total", "challenge ACKs of RFC 5961", &Counters::challenge_acks},
+    {"tcp_duplicate_segments_total", "segments that held nothing new", &Counters::duplicate_segments},
+    {"tcp_out_of_order_segments_total", "segments that came before their turn",
+     &Counters::out_of_order_segments},
+    {"tcp_opened_total", "active opens", &Counters::opened},
+    {"tcp_accepted_total", "passive opens", &Counters::accepted},
+    {"tcp_established_total", "handshakes completed", &Counters::established},
+    {"tcp_window_scale_clamped_total", "window scales above 14", &Counters::window_scale_clamped},
+    {"tcp_mss_clamped_total", "MSS offers below the floor", &Counters::mss_clamped},
+    {"tcp_pool_empty_total", "frames not built for want of a buffer", &Counters::pool_empty},
+    {"tcp_dropped_bad_options_total", "option lengths were wrong", &Counters::dropped_bad_options},
+    {"tcp_dropped_no_connection_total", "no connection has this tuple",
+     &Counters::dropped_no_connection},
+    {"tcp_dropped_no_slot_total", "SYN for a listener without a free connection",
+     &Counters::dropped_no_slot},
+    {"tcp_dropped_paws_total", "timestamp older than the last (RFC 7323 5)", &Counters::dropped_paws},
+    {"tcp_dropped_no_timestamp_total", "timestamps negotiated but absent",
+     &Counters::dropped_no_timestamp},
+    {"tcp_dropped_outside_window_total", "sequence number not acceptable",
+     &Counters::dropped_outside_window},
+    {"tcp_dropped_no_ack_flag_total", "ACK flag absent", &Counters::dropped_no_ack_flag},
+    {"tcp_dropped_bad_ack_total", "acknowledgment outside RFC 5961 5.2's range",
+     &Counters::dropped_bad_ack},
+    {"tcp_dropped_bad_reset_total", "RST not exactly at rcv_nxt (RFC 5961 3.2)",
+     &Counters::dropped_bad_reset},
+    {"tcp_dropped_syn_in_connection_total", "SYN in a synchronized state (RFC 5961 4.2)",
+     &Counters::dropped_syn_in_connection},
+    {"tcp_dropped_unexpected_in_syn_sent_total", "no part of a handshake",
+     &Counters::dropped_unexpected_in_syn_sent},
+    {"tcp_dropped_after_end_total", "data after the peer's FIN or for a connection that is over",
+     &Counters::dropped_after_end},
+    {"tcp_dropped_receive_queue_full_total", "no view left in the receive queue",
+     &Counters::dropped_receive_queue_full},
+    {"tcp_dropped_out_of_order_full_total", "no piece left in the reassembly queue",
+     &Counters::dropped_out_of_order_full},
+    {"tcp_suppressed_challenge_acks_total", "challenge ACKs over the limit",
+     &Counters::suppressed_challenge_acks},
+    {"tcp_suppressed_resets_total", "RST for unknown tuples over the limit or without a way to send",
+     &Counters::suppressed_resets},
+});
+static_assert(kCounterRows.size() == sizeof(Counters) / sizeof(Counter));
+
+}  // namespace pollux::tcp

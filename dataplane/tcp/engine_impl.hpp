@@ -1,0 +1,265 @@
+// The inside of Engine: what the files of this folder share. Each group of functions lives in the file
+// named in its banner.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/base/random.hpp"
+#include "dataplane/base/timer_wheel.hpp"
+#include "dataplane/net/interface.hpp"
+#include "dataplane/tcp/connection.hpp"
+#include "dataplane/tcp/counters.hpp"
+#include "dataplane/tcp/engine.hpp"
+#include "dataplane/tcp/flow_table.hpp"
+#include "dataplane/tcp/isn.hpp"
+#include "dataplane/wire/tcp.hpp"
+
+namespace pollux::tcp {
+
+/// One received segment, in host order, as the steps of RFC 9293 3.10.7 hand it on.
+struct Segment {
+  TcpSeq seq;
+  TcpSeq ack;
+  std::uint32_t length = 0;  ///< payload bytes left after trimming
+  std::uint32_t skip = 0;    ///< payload bytes trimmed off the front
+  std::uint16_t window = 0;  ///< as on the wire
+  std::uint8_t flags = 0;
+  bool payload_taken = false;  ///< the handles have passed to a queue
+  wire::TcpOptions options;
+  std::span<const platform::RxSegment> payload;
+
+  [[nodiscard]] bool syn() const noexcept { return (flags & wire::kTcpSyn) != 0; }
+  [[nodiscard]] bool fin() const noexcept { return (flags & wire::kTcpFin) != 0; }
+  [[nodiscard]] bool rst() const noexcept { return (flags & wire::kTcpRst) != 0; }
+  [[nodiscard]] bool has_ack() const noexcept { return (flags & wire::kTcpAck) != 0; }
+  /// RFC 9293 3.4: SYN and FIN take a sequence number each.
+  [[nodiscard]] std::uint32_t sequence_length() const noexcept {
+    return length + (syn() ? 1u : 0u) + (fin() ? 1u : 0u);
+  }
+};
+
+/// A frame while it is being put together.
+struct Frame {
+  static constexpr std::size_t kSegmentsMax = 16;
+  std::array<platform::TxSegment, kSegmentsMax> segments;
+  std::size_t count = 0;
+  std::size_t limit = kSegmentsMax;
+  std::byte* head = nullptr;     ///< start of the Ethernet header
+  std::size_t header_bytes = 0;  ///< Ethernet, IPv4, TCP and its options
+  std::byte* tail = nullptr;     ///< where the next copied byte goes; nullptr: a new buffer is needed
+  std::uint32_t tail_room = 0;
+};
+
+/// First in, first out through a link in the connection itself.
+template <Connection* Connection::*Next>
+struct ConnectionList {
+  Connection* head = nullptr;
+  Connection* last = nullptr;
+  std::uint32_t count = 0;
+
+  void push(Connection& c) noexcept {
+    c.*Next = nullptr;
+    (head == nullptr ? head : last->*Next) = &c;
+    last = &c;
+    ++count;
+  }
+  Connection* pop() noexcept {
+    Connection* c = head;
+    head = c->*Next;
+    --count;
+    return c;
+  }
+};
+
+inline constexpr std::uint32_t kNoSlot = FlowTable::kNone;
+
+struct Engine::Impl {
+  Impl(const EngineLimits& limits, const EngineTimers& timers, net::Interface& interface,
+       platform::PacketMemory& memory, Random random, Instant start);
+  ~Impl();
+
+  // --- engine.cpp: slots, lists, memory ---------------------------------------------------------------
+  Connection* find(ConnectionId id) noexcept;
+  Connection* take_slot() noexcept;
+  void free_slot(Connection& c) noexcept;
+  /// The slot is free once its owner is done with it and nothing is left to send or to wait for.
+  void free_if_done(Connection& c) noexcept;
+  void mark_dirty(Connection& c) noexcept {
+    if (c.dirty) return;
+    c.dirty = true;
+    dirty.push(c);
+  }
+  void raise(Connection& c, std::uint32_t bits) noexcept;
+  void give_back(void* handle) noexcept {
+    release_batch[release_count++] = handle;
+    if (release_count == release_batch.size()) flush_releases();
+  }
+  void flush_releases() noexcept;
+  void drop_payload(const Segment& segment) noexcept;
+  [[nodiscard]] std::uint32_t timestamp(const Connection& c, Instant now) const noexcept;
+  [[nodiscard]] net::Endpoint local_endpoint(const Connection& c) const noexcept;
+
+  // --- open.cpp ---------------------------------------------------------------------------------------
+  OpenError open(const OpenRequest& request, Instant now, ConnectionId& id) noexcept;
+  void start(Connection& c, const OpenRequest& request, Instant now) noexcept;
+  [[nodiscard]] std::uint16_t choose_port(const net::Endpoint& remote) noexcept;
+  [[nodiscard]] Connection* lookup(const net::IpAddress& remote, std::uint16_t remote_port,
+                                   std::uint16_t local_port) noexcept;
+  void accept_syn(const net::TcpDatagram& datagram, const net::Endpoint& remote,
+                  std::uint16_t local_port, const Segment& segment, Instant now) noexcept;
+  void take_syn_options(Connection& c, const Segment& segment, Instant now) noexcept;
+  void set_mss(Connection& c) noexcept;
+  void input_syn_sent(Connection& c, Segment& segment, Instant now) noexcept;
+  void on_established(Connection& c, Instant now) noexcept;
+
+  // --- input.cpp --------------------------------------------------------------------------------------
+  void input(const net::TcpDatagram& datagram, Instant now) noexcept;
+  bool input_predicted(Connection& c, const wire::TcpHeader& header,
+                       const net::TcpDatagram& datagram, Instant now) noexcept;
+  void input_unknown(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
+                     Segment& segment, Instant now) noexcept;
+  void input_synchronized(Connection& c, Segment& segment, Instant now) noexcept;
+  bool check_timestamps(Connection& c, const Segment& segment, Instant now) noexcept;
+  bool check_sequence(Connection& c, Segment& segment) noexcept;
+  bool check_reset(Connection& c, const Segment& segment) noexcept;
+  bool check_syn(Connection& c, const Segment& segment, Instant now) noexcept;
+  bool check_ack(Connection& c, const Segment& segment, Instant now) noexcept;
+  void update_ts_recent(Connection& c, const Segment& segment, Instant now) noexcept;
+  void take_text(Connection& c, Segment& segment, Instant now) noexcept;
+  void take_fin(Connection& c, const Segment& segment, Instant now) noexcept;
+  void input_time_wait(Connection& c, const Segment& segment, Instant now) noexcept;
+  void challenge(Connection& c, Instant now) noexcept;
+  void request_ack(Connection& c) noexcept {
+    c.ack_now = true;
+    mark_dirty(c);
+  }
+  void count_ack_bytes(Connection& c, std::uint32_t bytes, Instant now) noexcept;
+
+  // --- receive.cpp: queues of received bytes and the window --------------------------------------------
+  void append(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
+  bool append_payload(Connection& c, const Segment& segment) noexcept;
+  void file_out_of_order(Connection& c, const Segment& segment) noexcept;
+  void drain_reassembly(Connection& c) noexcept;
+  void after_read(Connection& c) noexcept;
+  [[nodiscard]] std::uint32_t free_window(const Connection& c) const noexcept {
+    const std::uint32_t held = c.readable;
+    return held < limits.receive_window_bytes ? limits.receive_window_bytes - held : 0;
+  }
+  /// Moves rcv_edge as far as silly-window avoidance lets it.
+  void advance_edge(Connection& c) noexcept;
+  [[nodiscard]] std::uint16_t window_field(Connection& c) noexcept;
+
+  // --- ack.cpp ------------------------------------------------------------------------------------------
+  void take_ack(Connection& c, const Segment& segment, Instant now) noexcept;
+  void take_new_ack(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
+                    Instant now) noexcept;
+  void take_window(Connection& c, const Segment& segment, Instant now) noexcept;
+  void sample_rtt(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts, Instant now) noexcept;
+  void drop_acknowledged(Connection& c) noexcept;
+  void drop_send_queue(Connection& c) noexcept;
+  void on_fin_acknowledged(Connection& c, Instant now) noexcept;
+
+  // --- recovery.cpp -------------------------------------------------------------------------------------
+  void on_duplicate_ack(Connection& c) noexcept;
+  void on_recovery_ack(Connection& c, std::uint32_t acked) noexcept;
+  void enter_fast_recovery(Connection& c) noexcept;
+  void on_retransmission_timeout(Connection& c) noexcept;
+  [[nodiscard]] std::uint32_t pipe(const Connection& c) const noexcept;
+  /// The next bytes to send again: length 0 when there are none.
+  struct Range {
+    TcpSeq start;
+    std::uint32_t length = 0;
+  };
+  [[nodiscard]] Range next_retransmission(const Connection& c, bool only_lost) const noexcept;
+
+  // --- output.cpp ---------------------------------------------------------------------------------------
+  std::size_t output(Instant now) noexcept;
+  std::size_t output_one(Connection& c, Instant now) noexcept;
+  std::size_t send_data(Connection& c, Instant now) noexcept;
+  bool send_retransmission(Connection& c, Range range, Instant now) noexcept;
+  bool send_new(Connection& c, std::uint32_t length, Instant now) noexcept;
+  bool send_probe(Connection& c, Instant now) noexcept;
+  void send_due_probe(Connection& c, Instant now, std::size_t& sent) noexcept;
+  /// How much new data may go out in one segment: false for none; a FIN alone is a length of 0.
+  bool sendable(Connection& c, std::uint32_t in_pipe, Instant now, std::uint32_t& length) noexcept;
+  void advance_cursor(Connection& c) noexcept;
+  bool send_syn(Connection& c, Instant now) noexcept;
+  bool send_ack(Connection& c, Instant now) noexcept;
+  bool send_reset(Connection& c, Instant now) noexcept;
+  void after_ack_sent(Connection& c) noexcept;
+
+  // --- frame.cpp ----------------------------------------------------------------------------------------
+  enum class RouteVerdict : std::uint8_t { ready, wait, unreachable };
+  RouteVerdict refresh_route(Connection& c, Instant now) noexcept;
+  bool begin_frame(Frame& frame, std::size_t option_bytes) noexcept;
+  std::uint32_t gather(Connection& c, Frame& frame, TcpSeq seq, std::uint32_t want,
+                       bool copy) noexcept;
+  bool copy_in(Frame& frame, const std::byte* bytes, std::uint32_t length,
+               std::uint32_t& placed) noexcept;
+  void drop_frame(Frame& frame) noexcept;
+  /// Writes headers, `options` among them, and hands the frame to the interface.
+  void finish_frame(Connection& c, Frame& frame, TcpSeq seq, std::uint8_t flags,
+                    std::uint16_t window, std::span<const std::byte> options) noexcept;
+  /// Options of a segment that is not a SYN; returns their length. out has room for 40 bytes.
+  std::size_t write_options(Connection& c, std::byte* out, Instant now) noexcept;
+  void answer_with_reset(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
+                         const Segment& segment, Instant now) noexcept;
+
+  // --- timers.cpp ---------------------------------------------------------------------------------------
+  void arm(Connection& c, Instant at) noexcept {
+    if (!c.timer.armed() || at < c.timer.deadline) wheel.arm(c.timer, at);
+  }
+  void start_timer(Connection& c, TimerKind kind, Instant at) noexcept;
+  void stop_timer(Connection& c) noexcept {
+    c.timer_kind = TimerKind::none;
+    c.timer_at = kNever;
+  }
+  void on_timer(Connection& c, Instant now) noexcept;
+  void on_limit(Connection& c, Instant now) noexcept;
+  void on_retransmit_timer(Connection& c, Instant now) noexcept;
+  void on_persist_timer(Connection& c, Instant now) noexcept;
+
+  // --- close.cpp ----------------------------------------------------------------------------------------
+  void close(Connection& c, Instant now) noexcept;
+  void abort(Connection& c, EndReason reason) noexcept;
+  void release(Connection& c) noexcept;
+  void give_back_reference(SendDescriptor& descriptor) noexcept;
+  void enter_time_wait(Connection& c, Instant now) noexcept;
+  void end(Connection& c, EndReason reason) noexcept;
+  void leave_flow_table(Connection& c) noexcept;
+
+  EngineLimits limits;
+  EngineTimers timers;
+  net::Interface& interface;
+  platform::PacketMemory& memory;
+  Random random;
+  Instant start_time;
+  Counters counters;
+  TimerWheel wheel;
+  HashKey isn_key;
+  FlowTable flows;
+  Listener* listener = nullptr;
+  std::uint8_t window_shift = 0;  ///< what we offer
+
+  std::unique_ptr<Connection[]> connections;
+  std::unique_ptr<std::uint32_t[]> free_slots;
+  std::uint32_t free_count = 0;
+  std::unique_ptr<ReceivedView[]> view_storage;
+  std::unique_ptr<OutOfOrderPiece[]> piece_storage;
+  std::unique_ptr<SendDescriptor[]> descriptor_storage;
+  std::unique_ptr<std::byte[]> inline_storage;
+
+  ConnectionList<&Connection::next_dirty> dirty;
+  ConnectionList<&Connection::next_event> with_events;
+  std::array<void*, 64> release_batch{};
+  std::size_t release_count = 0;
+  std::uint32_t reset_tokens = 100;  ///< RST that may still answer unknown tuples this second
+  Instant reset_tokens_at;
+};
+
+}  // namespace pollux::tcp

@@ -1,0 +1,229 @@
+// Frames: headers from a template, payload attached or copied behind them.
+// A frame that was handed to the interface is never touched again; a retransmission is a new one.
+// Read first: RFC 9293 3.1, RFC 791 3.1, RFC 6864 4.
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/base/assert.hpp"
+#include "dataplane/tcp/engine_impl.hpp"
+
+namespace pollux::tcp {
+namespace {
+
+constexpr std::size_t kLinkBytes = net::kEthernetHeaderBytes + net::kIpv4HeaderBytes;
+constexpr std::size_t kLengthAt = net::kEthernetHeaderBytes + 2;
+constexpr std::uint32_t kCopyBelow = 256;  // attaching a shorter piece costs more than copying it
+constexpr std::uint32_t kResetsPerSecond = 100;
+
+/// Ethernet and IPv4 of every frame to one destination, but for the length and the checksum.
+void write_link_header(std::span<std::byte, kLinkBytes> out, const net::Route& route,
+                       const net::IpAddress& destination) noexcept {
+  std::memcpy(out.data(), route.ethernet.data(), net::kEthernetHeaderBytes);
+  std::byte* ip = out.data() + net::kEthernetHeaderBytes;
+  std::memset(ip, 0, net::kIpv4HeaderBytes);
+  ip[0] = std::byte{0x45};
+  // RFC 6864 4.1: a datagram that is never fragmented (DF) needs no identification.
+  ip[6] = std::byte{0x40};
+  ip[8] = std::byte{64};
+  ip[9] = std::byte{6};
+  std::memcpy(ip + 12, route.source.bytes.data() + 12, 4);
+  std::memcpy(ip + 16, destination.bytes.data() + 12, 4);
+}
+
+}  // namespace
+
+Engine::Impl::RouteVerdict Engine::Impl::refresh_route(Connection& c, Instant now) noexcept {
+  if (c.route_known && c.route_generation == interface.neighbour_generation())
+    return RouteVerdict::ready;
+  net::Route route;
+  switch (interface.route(c.remote.address, now, route)) {
+    case net::RouteState::resolved:
+      write_link_header(c.link_header, route, c.remote.address);
+      c.route_known = true;
+      c.route_generation = route.generation;
+      c.path_mtu = route.mtu;
+      return RouteVerdict::ready;
+    case net::RouteState::pending:
+      return RouteVerdict::wait;
+    case net::RouteState::unreachable:
+      break;
+  }
+  return RouteVerdict::unreachable;
+}
+
+bool Engine::Impl::begin_frame(Frame& frame, std::size_t option_bytes) noexcept {
+  frame.limit = std::min<std::size_t>(interface.port_info().tx_segments_max, Frame::kSegmentsMax);
+  if (!interface.can_send(frame.limit)) return false;
+  const platform::FrameBuffer buffer = interface.take_buffer();
+  frame.header_bytes = kLinkBytes + wire::kTcpHeaderBytes + option_bytes;
+  if (buffer.data == nullptr) {
+    counters.pool_empty.add();
+    return false;
+  }
+  POLLUX_ASSERT(buffer.capacity >= frame.header_bytes);
+  frame.head = buffer.data;
+  frame.segments[0] = {.data = buffer.data,
+                       .length = static_cast<std::uint32_t>(frame.header_bytes),
+                       .handle = buffer.handle};
+  frame.count = 1;
+  frame.tail = buffer.data + frame.header_bytes;
+  frame.tail_room = buffer.capacity - static_cast<std::uint32_t>(frame.header_bytes);
+  return true;
+}
+
+void Engine::Impl::drop_frame(Frame& frame) noexcept {
+  for (std::size_t i = 0; i < frame.count; ++i)
+    if (frame.segments[i].handle != nullptr) give_back(frame.segments[i].handle);
+}
+
+/// Appends a copy of `length` bytes; `placed` grows by what found room. False when that was not all.
+bool Engine::Impl::copy_in(Frame& frame, const std::byte* bytes, std::uint32_t length,
+                           std::uint32_t& placed) noexcept {
+  while (length != 0) {
+    if (frame.tail == nullptr || frame.tail_room == 0) {
+      if (frame.count == frame.limit) return false;
+      const platform::FrameBuffer buffer = interface.take_buffer();
+      if (buffer.data == nullptr) {
+        counters.pool_empty.add();
+        return false;
+      }
+      frame.segments[frame.count++] = {.data = buffer.data, .handle = buffer.handle};
+      frame.tail = buffer.data;
+      frame.tail_room = buffer.capacity;
+    }
+    const std::uint32_t n = std::min(length, frame.tail_room);
+    std::memcpy(frame.tail, bytes, n);
+    frame.tail += n;
+    frame.tail_room -= n;
+    frame.segments[frame.count - 1].length += n;
+    counters.bytes_copied.add(n);
+    placed += n;
+    bytes += n;
+    length -= n;
+  }
+  return true;
+}
+
+void Engine::Impl::advance_cursor(Connection& c) noexcept {
+  while (c.send_cursor != c.queue.tail) {
+    const SendDescriptor& d = c.queue.at(c.send_cursor);
+    if (!(TcpSeq{d.start} + d.length).precedes_or_is(c.snd_nxt)) break;
+    ++c.send_cursor;
+  }
+}
+
+/// Puts up to `want` queued bytes from `seq` on into the frame. Returns how many: fewer when the frame
+/// has as many pieces as the port takes, or no buffer is left.
+std::uint32_t Engine::Impl::gather(Connection& c, Frame& frame, TcpSeq seq, std::uint32_t want,
+                                   bool copy) noexcept {
+  if (want == 0) return 0;
+  std::uint32_t index = c.send_cursor;
+  if (seq != c.snd_nxt) {
+    // The last descriptor that starts at or before seq.
+    std::uint32_t low = 0;
+    std::uint32_t high = c.queue.size();
+    while (high - low > 1) {
+      const std::uint32_t middle = low + (high - low) / 2;
+      if (TcpSeq{c.queue.at(c.queue.head + middle).start}.precedes_or_is(seq))
+        low = middle;
+      else
+        high = middle;
+    }
+    index = c.queue.head + low;
+  }
+  std::uint32_t placed = 0;
+  for (; placed < want && index != c.queue.tail; ++index) {
+    const SendDescriptor& d = c.queue.at(index);
+    const std::uint32_t offset = (seq + placed).distance_from(TcpSeq{d.start});
+    const std::uint32_t length = std::min(d.length - offset, want - placed);
+    if (d.data == nullptr) {
+      const std::uint32_t mask = limits.send_inline_bytes - 1;
+      const std::uint32_t at = (d.inline_at + offset) & mask;
+      const std::uint32_t until_wrap = std::min(length, mask + 1 - at);
+      if (!copy_in(frame, c.inline_ring + at, until_wrap, placed) ||
+          !copy_in(frame, c.inline_ring, length - until_wrap, placed))
+        break;
+    } else if (copy || length < kCopyBelow) {
+      if (!copy_in(frame, d.data + offset, length, placed)) break;
+    } else {
+      if (frame.count == frame.limit) break;
+      frame.segments[frame.count++] = {
+          .data = d.data + offset, .length = length, .tracker = d.tracker};
+      frame.tail = nullptr;
+      placed += length;
+    }
+  }
+  return placed;
+}
+
+std::size_t Engine::Impl::write_options(Connection& c, std::byte* out, Instant now) noexcept {
+  if (!c.ts_ok) return 0;
+  wire::write_timestamps(out, timestamp(c, now), c.ts_recent);
+  return wire::kTimestampsBytes;
+}
+
+void Engine::Impl::finish_frame(Connection& c, Frame& frame, TcpSeq seq, std::uint8_t flags,
+                                std::uint16_t window,
+                                std::span<const std::byte> options) noexcept {
+  std::uint32_t bytes = 0;
+  for (std::size_t i = 0; i < frame.count; ++i) {
+    bytes += frame.segments[i].length;
+    if (i + 1 != frame.count) frame.segments[i].flags |= platform::kTxMore;
+  }
+  std::memcpy(frame.head, c.link_header.data(), kLinkBytes);
+  store(frame.head + kLengthAt,
+        Be16{static_cast<std::uint16_t>(bytes - net::kEthernetHeaderBytes)});
+  wire::TcpHeader header;
+  const std::size_t header_bytes = wire::kTcpHeaderBytes + options.size();
+  header.source_port.set(c.local_port);
+  header.destination_port.set(c.remote.port);
+  header.sequence_number.set(seq.raw());
+  if ((flags & wire::kTcpAck) != 0) header.acknowledgment_number.set(c.rcv_nxt.raw());
+  header.set_header_bytes(header_bytes);
+  header.flags = flags;
+  header.window.set(window);
+  store(frame.head + kLinkBytes, header);
+  if (!options.empty())
+    std::memcpy(frame.head + kLinkBytes + wire::kTcpHeaderBytes, options.data(), options.size());
+  interface.send_tcp({frame.segments.data(), frame.count}, header_bytes);
+}
+
+/// RFC 9293 3.10.7.1: the form of a RST to a segment that belongs to no connection (or to no ACK that
+/// this one could have caused). Limited, so that nobody can make us send at will.
+void Engine::Impl::answer_with_reset(const net::TcpDatagram& datagram,
+                                     const wire::TcpHeader& header, const Segment& segment,
+                                     Instant now) noexcept {
+  if (now - reset_tokens_at >= 1s) {
+    reset_tokens_at = now;
+    reset_tokens = kResetsPerSecond;
+  }
+  net::Route route;
+  Frame frame;
+  if (reset_tokens == 0 ||
+      interface.route(datagram.source, now, route) != net::RouteState::resolved ||
+      !begin_frame(frame, 0)) {
+    counters.suppressed_resets.add();
+    return;
+  }
+  --reset_tokens;
+  write_link_header(std::span<std::byte, kLinkBytes>(frame.head, kLinkBytes), route,
+                    datagram.source);
+  store(frame.head + kLengthAt,
+        Be16{static_cast<std::uint16_t>(net::kIpv4HeaderBytes + wire::kTcpHeaderBytes)});
+  wire::TcpHeader reply;
+  reply.source_port = header.destination_port;
+  reply.destination_port = header.source_port;
+  reply.set_header_bytes(wire::kTcpHeaderBytes);
+  if (segment.has_ack()) {
+    reply.sequence_number.set(segment.ack.raw());
+    reply.flags = wire::kTcpRst;
+  } else {
+    reply.acknowledgment_number.set((segment.seq + segment.sequence_length()).raw());
+    reply.flags = wire::kTcpRst | wire::kTcpAck;
+  }
+  store(frame.head + kLinkBytes, reply);
+  interface.send_tcp({frame.segments.data(), frame.count}, wire::kTcpHeaderBytes);
+  counters.resets_sent.add();
+}
+
+}  // namespace pollux::tcp

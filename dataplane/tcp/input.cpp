@@ -1,0 +1,384 @@
+// What a received segment does: header prediction, then the steps of RFC 9293 3.10.7.4 in its order,
+// one function each.
+// Read first: RFC 9293 3.10.7, RFC 7323 4.3 and 5, RFC 5961 3 to 5.
+#include <algorithm>
+
+#include "dataplane/tcp/engine_impl.hpp"
+
+namespace pollux::tcp {
+namespace {
+
+constexpr Duration kPawsIdle = std::chrono::hours(24 * 24);  // RFC 7323 5.5
+constexpr std::uint8_t kChallengeAcksMin = 8;                // a second and connection, plus up to 7
+
+Segment parse(const net::TcpDatagram& datagram, const wire::TcpHeader& header) noexcept {
+  Segment segment;
+  segment.seq = TcpSeq{header.sequence_number.get()};
+  segment.ack = TcpSeq{header.acknowledgment_number.get()};
+  segment.window = header.window.get();
+  segment.flags = header.flags;
+  segment.payload = datagram.payload;
+  segment.length = datagram.payload_bytes;
+  return segment;
+}
+
+bool older(std::uint32_t tsval, std::uint32_t than) noexcept {
+  return static_cast<std::int32_t>(tsval - than) < 0;
+}
+
+}  // namespace
+
+void Engine::Impl::input(const net::TcpDatagram& datagram, Instant now) noexcept {
+  counters.segments_received.add();
+  const auto header = load<wire::TcpHeader>(datagram.header.data());
+  Connection* c =
+      lookup(datagram.source, header.source_port.get(), header.destination_port.get());
+  if (c != nullptr && c->state == State::established && input_predicted(*c, header, datagram, now))
+    return;
+
+  Segment segment = parse(datagram, header);
+  const auto option_bytes = datagram.header.subspan(wire::kTcpHeaderBytes);
+  if (parse_tcp_options(option_bytes, segment.options) != wire::OptionsVerdict::good) {
+    counters.dropped_bad_options.add();
+  } else if (c == nullptr) {
+    input_unknown(datagram, header, segment, now);
+  } else if (c->state == State::syn_sent) {
+    // RFC 9293 3.10.7.3, first step: an ACK of something never sent is answered with a RST.
+    if (segment.has_ack() && !(c->snd_una.precedes(segment.ack) &&
+                               segment.ack.precedes_or_is(c->snd_nxt))) {
+      counters.dropped_bad_ack.add();
+      if (!segment.rst()) answer_with_reset(datagram, header, segment, now);
+    } else {
+      input_syn_sent(*c, segment, now);
+    }
+  } else if (c->state == State::syn_received && segment.has_ack() && !segment.rst() &&
+             !(c->snd_una.precedes(segment.ack) && segment.ack.precedes_or_is(c->snd_nxt))) {
+    // RFC 9293 3.10.7.4, fifth step, SYN-RECEIVED.
+    counters.dropped_bad_ack.add();
+    answer_with_reset(datagram, header, segment, now);
+  } else {
+    input_synchronized(*c, segment, now);
+  }
+  drop_payload(segment);
+}
+
+/// The segment everybody waits for: in order, nothing unusual about it. True when it was handled.
+bool Engine::Impl::input_predicted(Connection& c, const wire::TcpHeader& header,
+                                   const net::TcpDatagram& datagram, Instant now) noexcept {
+  const TcpSeq seq{header.sequence_number.get()};
+  const TcpSeq ack{header.acknowledgment_number.get()};
+  const std::uint32_t length = datagram.payload_bytes;
+  if ((header.flags & ~wire::kTcpPsh) != wire::kTcpAck || seq != c.rcv_nxt ||
+      c.phase != Phase::open || !c.reassembly.empty() || c.fin_known || c.dupacks != 0 ||
+      length > c.rcv_wnd() || ack.distance_from(c.snd_una) > c.flight())
+    return false;
+  std::uint32_t tsecr = 0;
+  if (c.ts_ok) {
+    if (datagram.header.size() != wire::kTcpHeaderBytes + wire::kTimestampsBytes) return false;
+    const std::byte* options = datagram.header.data() + wire::kTcpHeaderBytes;
+    if (load<Be32>(options).get() != wire::kTimestampsWord) return false;
+    const std::uint32_t tsval = load<Be32>(options + 4).get();
+    if (older(tsval, c.ts_recent)) return false;
+    tsecr = load<Be32>(options + 8).get();
+    // RFC 7323 4.3: seq equals rcv_nxt here, so it is at most last_ack_sent only if all was acknowledged.
+    if (seq == c.last_ack_sent) {
+      c.ts_recent = tsval;
+      c.ts_recent_at = now;
+    }
+  } else if (datagram.header.size() != wire::kTcpHeaderBytes) {
+    return false;
+  }
+  const std::uint32_t window = std::uint32_t{header.window.get()} << c.snd_wnd_shift;
+  if (length == 0) {
+    // A pure ACK that moves nothing may be a duplicate: the slow path counts those.
+    if (ack == c.snd_una) return false;
+  } else {
+    Segment segment;
+    segment.payload = datagram.payload;
+    segment.length = length;
+    if (!append_payload(c, segment)) return false;
+    count_ack_bytes(c, length, now);
+    raise(c, kReadable);
+  }
+  counters.segments_predicted.add();
+  if (window != c.snd_wnd) {
+    c.snd_wnd = window;
+    c.max_snd_wnd = std::max(c.max_snd_wnd, window);
+    mark_dirty(c);
+  }
+  c.snd_wl1 = seq;
+  c.snd_wl2 = ack;
+  if (ack != c.snd_una) take_new_ack(c, ack, tsecr, c.ts_ok, now);
+  if (length == 0) drop_payload({.payload = datagram.payload});
+  return true;
+}
+
+void Engine::Impl::input_unknown(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
+                                 Segment& segment, Instant now) noexcept {
+  // RFC 9293 3.10.7.1 and 3.10.7.2.
+  if (segment.rst()) {
+    counters.dropped_no_connection.add();
+    return;
+  }
+  const net::Endpoint remote{datagram.source, header.source_port.get()};
+  if (listener != nullptr && segment.syn() && !segment.has_ack() && remote.port != 0)
+    return accept_syn(datagram, remote, header.destination_port.get(), segment, now);
+  counters.dropped_no_connection.add();
+  answer_with_reset(datagram, header, segment, now);
+}
+
+void Engine::Impl::input_synchronized(Connection& c, Segment& segment, Instant now) noexcept {
+  if (c.state == State::syn_received && segment.syn() && !segment.has_ack() &&
+      segment.seq == c.irs) {
+    // The peer has not seen our SYN-ACK.
+    c.syn_pending = true;
+    return mark_dirty(c);
+  }
+  if (c.state == State::syn_received && segment.syn() && segment.has_ack() &&
+      segment.seq == c.irs) {
+    // RFC 9293 3.5, figure 7: after a simultaneous open the SYN comes again with the ACK of ours.
+    segment.flags = static_cast<std::uint8_t>(segment.flags & ~wire::kTcpSyn);
+    segment.seq += 1;
+  }
+  if (!check_timestamps(c, segment, now)) return;
+  if (c.state == State::time_wait) return input_time_wait(c, segment, now);
+  if (!check_sequence(c, segment)) {
+    if (segment.rst()) return;
+    // A segment that holds data or a FIN is acknowledged whatever the rate; an empty one could be half
+    // of an endless exchange between two confused ends.
+    if (segment.sequence_length() != 0)
+      request_ack(c);
+    else
+      challenge(c, now);
+    return;
+  }
+  if (!check_reset(c, segment)) {
+    // RFC 5961 3.2: exactly at rcv_nxt it ends the connection; inside the window it is challenged.
+    if (segment.seq == c.rcv_nxt)
+      return end(c, c.state == State::syn_received ? EndReason::refused : EndReason::reset_by_peer);
+    counters.dropped_bad_reset.add();
+    return challenge(c, now);
+  }
+  if (!check_syn(c, segment, now)) return;
+  if (!check_ack(c, segment, now)) return;
+  update_ts_recent(c, segment, now);
+  take_ack(c, segment, now);
+  if (c.state == State::closed || c.state == State::time_wait) return;
+  take_text(c, segment, now);
+  take_fin(c, segment, now);
+}
+
+/// RFC 7323 3.2 and 5.3, before the sequence number is looked at. A RST is exempt (5.2).
+bool Engine::Impl::check_timestamps(Connection& c, const Segment& segment, Instant now) noexcept {
+  if (!c.ts_ok || segment.rst()) return true;
+  if (!segment.options.has_timestamps) {
+    counters.dropped_no_timestamp.add();
+    return false;
+  }
+  if (!older(segment.options.tsval, c.ts_recent)) return true;
+  if (now - c.ts_recent_at > kPawsIdle) return true;
+  counters.dropped_paws.add();
+  if (segment.sequence_length() != 0)
+    request_ack(c);
+  else
+    challenge(c, now);
+  return false;
+}
+
+/// First step: acceptability, and trimming to what lies in the window.
+bool Engine::Impl::check_sequence(Connection& c, Segment& segment) noexcept {
+  const std::uint32_t wnd = c.rcv_wnd();
+  // What a RST carries takes no part: only its own number decides (RFC 5961 3.2).
+  const std::uint32_t length = segment.rst() ? 0 : segment.sequence_length();
+  if (length == 0) {
+    const bool acceptable =
+        wnd == 0 ? segment.seq == c.rcv_nxt : segment.seq.in_window(c.rcv_nxt, wnd);
+    // A pure ACK exactly at the right edge is what a peer sends that has filled the window.
+    if (acceptable || (segment.seq == c.rcv_edge && !segment.rst())) return true;
+    counters.dropped_outside_window.add();
+    return false;
+  }
+  if (wnd == 0 && segment.seq == c.rcv_nxt && segment.has_ack() && !segment.syn()) {
+    // RFC 9293 3.10.7.4 MUST-66: the window is closed to the bytes of a probe, not to its ACK.
+    counters.dropped_outside_window.add();
+    segment.length = 0;
+    segment.flags = static_cast<std::uint8_t>(segment.flags & ~wire::kTcpFin);
+    request_ack(c);
+    return true;
+  }
+  const TcpSeq last = segment.seq + (length - 1);
+  const bool acceptable = wnd != 0 && (segment.seq.in_window(c.rcv_nxt, wnd) ||
+                                       last.in_window(c.rcv_nxt, wnd) ||
+                                       (segment.seq.precedes(c.rcv_nxt) && c.rcv_nxt.precedes(last)));
+  if (!acceptable) {
+    if (last.precedes(c.rcv_nxt)) {
+      counters.duplicate_segments.add();
+      if (c.sack_ok && segment.length != 0) {
+        // RFC 2883 4: report what came twice.
+        c.dsack = {segment.seq, segment.seq + segment.length};
+        c.dsack_pending = true;
+      }
+    } else {
+      counters.dropped_outside_window.add();
+    }
+    return false;
+  }
+  if (segment.syn()) return true;  // check_syn challenges it whatever it carries
+  if (segment.seq.precedes(c.rcv_nxt)) {
+    const std::uint32_t old = std::min(c.rcv_nxt.distance_from(segment.seq), segment.length);
+    segment.skip = old;
+    segment.length -= old;
+    segment.seq += old;
+  }
+  const std::uint32_t room = c.rcv_edge.distance_from(segment.seq);
+  if (segment.sequence_length() > room) {
+    // What lies beyond the right edge is cut off, a FIN with it.
+    segment.flags = static_cast<std::uint8_t>(segment.flags & ~wire::kTcpFin);
+    segment.length = std::min(segment.length, room);
+  }
+  return true;
+}
+
+/// Second step.
+bool Engine::Impl::check_reset(Connection&, const Segment& segment) noexcept {
+  return !segment.rst();
+}
+
+/// Fourth step, as RFC 5961 4.2 has it: no SYN, in the window or not, ends a connection.
+bool Engine::Impl::check_syn(Connection& c, const Segment& segment, Instant now) noexcept {
+  if (!segment.syn()) return true;
+  counters.dropped_syn_in_connection.add();
+  challenge(c, now);
+  return false;
+}
+
+/// Fifth step, the range of RFC 5961 5.2. SYN-RECEIVED has been checked by input().
+bool Engine::Impl::check_ack(Connection& c, const Segment& segment, Instant now) noexcept {
+  if (!segment.has_ack()) {
+    counters.dropped_no_ack_flag.add();
+    return false;
+  }
+  if (c.state == State::syn_received) {
+    sample_rtt(c, segment.ack, segment.options.tsecr, c.ts_ok, now);
+    c.snd_una = c.iss + 1;
+    c.snd_wl1 = segment.seq;
+    c.snd_wl2 = segment.ack;
+    c.snd_wnd = std::uint32_t{segment.window} << c.snd_wnd_shift;
+    c.max_snd_wnd = std::max(c.max_snd_wnd, c.snd_wnd);
+    on_established(c, now);
+    return true;
+  }
+  const TcpSeq oldest = c.snd_una - c.max_snd_wnd;
+  if (segment.ack.distance_from(oldest) <= c.snd_max().distance_from(oldest)) return true;
+  counters.dropped_bad_ack.add();
+  challenge(c, now);
+  return false;
+}
+
+void Engine::Impl::update_ts_recent(Connection& c, const Segment& segment, Instant now) noexcept {
+  // RFC 7323 4.3 (2): only a segment that covers the last ACK sent may move it.
+  if (!c.ts_ok || !segment.options.has_timestamps || older(segment.options.tsval, c.ts_recent) ||
+      c.last_ack_sent.precedes(segment.seq))
+    return;
+  c.ts_recent = segment.options.tsval;
+  c.ts_recent_at = now;
+}
+
+/// Seventh step.
+void Engine::Impl::take_text(Connection& c, Segment& segment, Instant now) noexcept {
+  if (segment.length == 0) return;
+  if (!may_receive(c.state)) {
+    counters.dropped_after_end.add();
+    return;
+  }
+  if (c.fin_known) {
+    // No byte comes after a FIN.
+    const std::uint32_t room =
+        segment.seq.precedes(c.fin_seq) ? c.fin_seq.distance_from(segment.seq) : 0;
+    if (segment.length > room) counters.dropped_after_end.add();
+    segment.length = std::min(segment.length, room);
+    if (segment.length == 0) return;
+  }
+  if (segment.seq == c.rcv_nxt && c.reassembly.empty()) {
+    if (!append_payload(c, segment)) {
+      counters.dropped_receive_queue_full.add();
+      request_ack(c);
+      return;
+    }
+    segment.payload_taken = true;
+    count_ack_bytes(c, segment.length, now);
+    raise(c, kReadable);
+    return;
+  }
+  if (segment.seq != c.rcv_nxt) counters.out_of_order_segments.add();
+  // RFC 5681 4.2: a segment that leaves or fills a hole is acknowledged at once.
+  request_ack(c);
+  file_out_of_order(c, segment);
+  segment.payload_taken = true;
+}
+
+/// Eighth step.
+void Engine::Impl::take_fin(Connection& c, const Segment& segment, Instant now) noexcept {
+  if (segment.fin() && may_receive(c.state) && !c.fin_known) {
+    c.fin_known = true;
+    c.fin_seq = segment.seq + segment.length;
+  }
+  if (!c.fin_known || c.rcv_nxt != c.fin_seq || !may_receive(c.state)) return;
+  c.rcv_nxt += 1;
+  if (c.rcv_edge.precedes(c.rcv_nxt)) c.rcv_edge = c.rcv_nxt;
+  request_ack(c);
+  raise(c, kPeerClosed);
+  if (c.state == State::established) {
+    c.state = State::close_wait;
+  } else if (c.state == State::fin_wait_1) {
+    // Our FIN is not acknowledged, or take_ack would have moved on.
+    c.state = State::closing;
+  } else {
+    enter_time_wait(c, now);
+  }
+}
+
+void Engine::Impl::input_time_wait(Connection& c, const Segment& segment, Instant now) noexcept {
+  // RFC 1337: a RST does not cut TIME-WAIT short. A repeated FIN starts it again.
+  if (segment.rst()) {
+    counters.dropped_bad_reset.add();
+    return;
+  }
+  if (segment.fin()) {
+    c.limit_at = now + timers.time_wait;
+    arm(c, c.limit_at);
+    request_ack(c);
+    return;
+  }
+  challenge(c, now);
+}
+
+/// RFC 5961 7: a limit for each connection, different every second, leaks nothing to a third party.
+void Engine::Impl::challenge(Connection& c, Instant now) noexcept {
+  if (now >= c.challenge_until) {
+    c.challenge_until = now + 1s;
+    c.challenge_count = 0;
+    c.challenge_limit = static_cast<std::uint8_t>(kChallengeAcksMin + random.below(8));
+  }
+  if (c.challenge_count >= c.challenge_limit) {
+    counters.suppressed_challenge_acks.add();
+    return;
+  }
+  ++c.challenge_count;
+  counters.challenge_acks.add();
+  request_ack(c);
+}
+
+/// RFC 5681 4.2 and RFC 9293 3.8.6.3: an ACK for every second full segment's worth of bytes, however
+/// they were cut, or when the timer says so.
+void Engine::Impl::count_ack_bytes(Connection& c, std::uint32_t bytes, Instant now) noexcept {
+  c.ack_pending_bytes += bytes;
+  if (c.ack_pending_bytes >= 2u * c.rcv_mss) {
+    request_ack(c);
+  } else if (c.ack_at == kNever) {
+    c.ack_at = now + timers.delayed_ack;
+    arm(c, c.ack_at);
+  }
+}
+
+}  // namespace pollux::tcp

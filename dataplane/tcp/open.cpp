@@ -1,0 +1,197 @@
+// Opening: ports, SYN options and the handshake on either side.
+// Read first: RFC 9293 3.5, 3.7.1 and 3.10.7.3, RFC 6056 3.3, RFC 7323 2 and 3.
+#include <algorithm>
+
+#include "dataplane/tcp/engine_impl.hpp"
+#include "dataplane/tcp/listener.hpp"
+
+namespace pollux::tcp {
+namespace {
+
+constexpr std::uint16_t kHeadersBytes = 40;      // IPv4 and TCP without options
+constexpr std::uint16_t kDefaultPeerMss = 536;   // RFC 9293 3.7.1 MUST-15
+constexpr std::uint16_t kPeerMssMin = 88;        // a smaller offer would make us send dust
+
+constexpr std::uint32_t kFirstPort = 32768;  // RFC 6056 3.2 asks for a range as wide as can be had
+constexpr std::uint32_t kPortCount = 65536 - kFirstPort;
+
+}  // namespace
+
+Connection* Engine::Impl::lookup(const net::IpAddress& remote, std::uint16_t remote_port,
+                                 std::uint16_t local_port) noexcept {
+  const std::uint32_t hash = flows.hash(remote, remote_port, local_port);
+  const std::uint32_t slot = flows.find(hash, [&](std::uint32_t candidate) {
+    const Connection& c = connections[candidate];
+    return c.local_port == local_port && c.remote.port == remote_port &&
+           c.remote.address == remote;
+  });
+  return slot == kNoSlot ? nullptr : &connections[slot];
+}
+
+std::uint16_t Engine::Impl::choose_port(const net::Endpoint& remote) noexcept {
+  // RFC 6056 3.3.1: a random start, then onwards; every try is a fresh draw until luck runs out.
+  for (int tries = 0; tries < 16; ++tries) {
+    const auto port = static_cast<std::uint16_t>(kFirstPort + random.below(kPortCount));
+    if (lookup(remote.address, remote.port, port) == nullptr) return port;
+  }
+  const std::uint32_t start = random.below(kPortCount);
+  for (std::uint32_t i = 0; i < kPortCount; ++i) {
+    const auto port = static_cast<std::uint16_t>(kFirstPort + (start + i) % kPortCount);
+    if (lookup(remote.address, remote.port, port) == nullptr) return port;
+  }
+  return 0;
+}
+
+OpenError Engine::Impl::open(const OpenRequest& request, Instant now, ConnectionId& id) noexcept {
+  net::Route route;
+  if (interface.route(request.remote.address, now, route) == net::RouteState::unreachable)
+    return OpenError::no_route;
+  std::uint16_t port = request.local_port;
+  if (port == 0) port = choose_port(request.remote);
+  if (port == 0 || lookup(request.remote.address, request.remote.port, port) != nullptr)
+    return OpenError::no_free_port;
+  Connection* c = take_slot();
+  if (c == nullptr) return OpenError::no_free_connection;
+  c->remote = request.remote;
+  c->local_port = port;
+  start(*c, request, now);
+  c->state = State::syn_sent;
+  counters.opened.add();
+  id = {c->slot, c->generation};
+  return OpenError::none;
+}
+
+void Engine::Impl::start(Connection& c, const OpenRequest& request, Instant now) noexcept {
+  c.owner = request.owner;
+  c.connect_timeout = request.connect_timeout;
+  c.user_timeout = request.user_timeout;
+  c.iss = initial_sequence_number(isn_key, local_endpoint(c), c.remote, now);
+  c.snd_una = c.snd_nxt = c.iss;
+  c.snd_end = c.iss + 1;
+  c.recover = c.iss;
+  c.rtx_next = c.iss;
+  c.ts_offset = static_cast<std::uint32_t>(random.next());
+  c.rtt.rto = timers.rto_initial;
+  c.progress_at = now;
+  c.flow_hash = flows.hash(c.remote.address, c.remote.port, c.local_port);
+  flows.insert(c.flow_hash, c.slot);
+  c.in_flow_table = true;
+  c.syn_pending = true;
+  c.limit_at = now + c.connect_timeout;
+  arm(c, c.limit_at);
+  mark_dirty(c);
+}
+
+void Engine::Impl::set_mss(Connection& c) noexcept {
+  // RFC 9293 3.7.1, RFC 6691: options are taken off what peer and path allow.
+  const std::uint16_t path = static_cast<std::uint16_t>(c.path_mtu - kHeadersBytes);
+  const std::uint16_t options = c.ts_ok ? wire::kTimestampsBytes : 0;
+  c.mss = static_cast<std::uint16_t>(std::min(c.peer_mss, path) - options);
+  // The peer sends no larger segments than it takes: both ends have the same kind of link, as a rule.
+  c.rcv_mss = c.mss;
+}
+
+void Engine::Impl::take_syn_options(Connection& c, const Segment& segment, Instant now) noexcept {
+  const wire::TcpOptions& options = segment.options;
+  c.peer_mss = options.has_mss ? options.mss : kDefaultPeerMss;
+  if (c.peer_mss < kPeerMssMin) {
+    c.peer_mss = kPeerMssMin;
+    counters.mss_clamped.add();
+  }
+  c.snd_wnd_shift = c.rcv_wnd_shift = 0;
+  if (options.has_window_scale) {
+    if (options.window_scale > wire::kWindowScaleMax) counters.window_scale_clamped.add();
+    c.snd_wnd_shift = std::min(options.window_scale, wire::kWindowScaleMax);
+    c.rcv_wnd_shift = window_shift;
+  }
+  c.sack_ok = options.sack_permitted;
+  c.ts_ok = options.has_timestamps;
+  if (c.ts_ok) {
+    c.ts_recent = options.tsval;
+    c.ts_recent_at = now;
+  }
+  c.irs = segment.seq;
+  c.rcv_nxt = segment.seq + 1;
+  c.last_ack_sent = c.rcv_nxt;
+  // RFC 7323 2.2: the window of a SYN is never scaled, ours was no larger than 65535.
+  c.rcv_edge = c.rcv_nxt + std::min(limits.receive_window_bytes, 0xffffu);
+  c.snd_wnd = c.max_snd_wnd = segment.window;
+  c.snd_wl1 = segment.seq;
+  c.snd_wl2 = segment.ack;
+}
+
+void Engine::Impl::accept_syn(const net::TcpDatagram& datagram, const net::Endpoint& remote,
+                              std::uint16_t local_port, const Segment& segment,
+                              Instant now) noexcept {
+  OpenRequest request;
+  if (!listener->on_syn({datagram.destination, local_port}, remote, request)) {
+    counters.dropped_no_connection.add();
+    return;
+  }
+  Connection* c = take_slot();
+  if (c == nullptr) {
+    counters.dropped_no_slot.add();
+    return;
+  }
+  c->remote = remote;
+  c->local_port = local_port;
+  c->is_passive = true;
+  start(*c, request, now);
+  c->state = State::syn_received;
+  take_syn_options(*c, segment, now);
+  counters.accepted.add();
+}
+
+void Engine::Impl::input_syn_sent(Connection& c, Segment& segment, Instant now) noexcept {
+  const bool ack_good = segment.has_ack() && c.snd_una.precedes(segment.ack) &&
+                        segment.ack.precedes_or_is(c.snd_nxt);
+  // RFC 9293 3.10.7.3, first step (an unacceptable ACK) was answered by the caller.
+  // Second step: a RST counts only with an acceptable ACK.
+  if (segment.rst()) {
+    if (ack_good) return end(c, EndReason::refused);
+    counters.dropped_bad_reset.add();
+    return;
+  }
+  // Fourth step.
+  if (!segment.syn()) {
+    counters.dropped_unexpected_in_syn_sent.add();
+    return;
+  }
+  take_syn_options(c, segment, now);
+  if (!ack_good) {
+    // RFC 9293 3.5, figure 7: both sides opened at once.
+    c.state = State::syn_received;
+    c.syn_pending = true;
+    mark_dirty(c);
+    return;
+  }
+  sample_rtt(c, segment.ack, segment.options.tsecr, c.ts_ok, now);
+  c.snd_una = segment.ack;
+  c.snd_wl2 = segment.ack;
+  on_established(c, now);
+  request_ack(c);
+  // Fifth step: data and FIN that came along are handled as in the synchronized states.
+  segment.seq += 1;
+  segment.flags = static_cast<std::uint8_t>(segment.flags & ~wire::kTcpSyn);
+  if (segment.sequence_length() == 0 || !check_sequence(c, segment)) return;
+  take_text(c, segment, now);
+  take_fin(c, segment, now);
+}
+
+void Engine::Impl::on_established(Connection& c, Instant now) noexcept {
+  c.state = c.fin_queued ? State::fin_wait_1 : State::established;
+  c.syn_pending = false;
+  c.limit_at = kNever;
+  c.progress_at = now;
+  stop_timer(c);
+  set_mss(c);
+  c.congestion.on_established(c.mss, c.syn_lost);
+  // RFC 6298 5.7: after a lost SYN the timer starts from 3 seconds, unless a sample was had.
+  c.rtt.backoff = 0;
+  if (c.syn_lost && !c.rtt.has_sample) c.rtt.rto = std::max<Duration>(c.rtt.rto, 3s);
+  counters.established.add();
+  raise(c, kEstablished);
+  mark_dirty(c);
+}
+
+}  // namespace pollux::tcp

@@ -1,0 +1,345 @@
+// What leaves: the pass over connections with something to say, and the choice of the next segment.
+// Read first: RFC 9293 3.8.6, RFC 5681 3 and 4, RFC 6675 5, RFC 3042.
+#include <algorithm>
+#include <array>
+
+#include "dataplane/tcp/engine_impl.hpp"
+
+namespace pollux::tcp {
+namespace {
+
+/// One connection sends no more than this in one pass, so that others have their turn.
+constexpr std::uint32_t kBytesPerPass = 64 * 1024;
+
+std::uint32_t minus(std::uint32_t a, std::uint32_t b) noexcept { return a > b ? a - b : 0; }
+
+/// Bytes that the peer's window still takes beyond snd_nxt; none when it has shrunk below that.
+std::uint32_t window_room(const Connection& c) noexcept { return minus(c.snd_wnd, c.flight()); }
+
+}  // namespace
+
+std::size_t Engine::Impl::output(Instant now) noexcept {
+  std::size_t frames = 0;
+  for (std::uint32_t left = dirty.count; left != 0; --left) {
+    Connection& c = *dirty.pop();
+    c.dirty = false;
+    frames += output_one(c, now);
+  }
+  counters.segments_sent.add(frames);
+  flush_releases();
+  return frames;
+}
+
+std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
+  if (c.state == State::closed && !c.rst_pending) {
+    free_if_done(c);
+    return 0;
+  }
+  switch (refresh_route(c, now)) {
+    case RouteVerdict::ready:
+      break;
+    case RouteVerdict::wait:
+      mark_dirty(c);
+      return 0;
+    case RouteVerdict::unreachable:
+      // RFC 1122 4.2.3.9: soft for a connection that has stood; its own timers decide.
+      c.rst_pending = false;
+      if (c.state == State::closed) free_if_done(c);
+      if (c.state == State::syn_sent || c.state == State::syn_received)
+        end(c, EndReason::host_unreachable);
+      return 0;
+  }
+  if (c.rst_pending) {
+    const bool sent = send_reset(c, now);
+    if (sent) c.rst_pending = false;
+    sent ? free_if_done(c) : mark_dirty(c);
+    return sent ? 1 : 0;
+  }
+  if (c.syn_pending) {
+    const bool sent = send_syn(c, now);
+    if (!sent) mark_dirty(c);
+    return sent ? 1 : 0;
+  }
+  std::size_t sent = 0;
+  // SACK blocks find room only in an acknowledgment without data.
+  const bool has_blocks = c.sack_ok && (!c.reassembly.empty() || c.dsack_pending);
+  if (c.ack_now && has_blocks && send_ack(c, now)) ++sent;
+  if (may_send(c.state)) sent += send_data(c, now);
+  if (c.ack_now && c.state != State::syn_sent) {
+    if (send_ack(c, now))
+      ++sent;
+    else
+      mark_dirty(c);
+  }
+  return sent;
+}
+
+std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
+  std::size_t sent = 0;
+  if (c.probe_due) send_due_probe(c, now, sent);
+  if (c.snd_nxt == c.snd_una) {
+    if (c.unsent() == 0 && (!c.fin_queued || c.fin_sent)) return sent;
+    if (now - c.last_send_at > c.rtt.rto) c.congestion.on_idle(c.mss);
+  }
+  if (c.rtx_pending && c.flight() != 0) {
+    const Range range{c.snd_una, std::min<std::uint32_t>(c.flight(), c.mss)};
+    if (!send_retransmission(c, range, now)) {
+      mark_dirty(c);
+      return sent;
+    }
+    ++sent;
+  }
+  c.rtx_pending = false;
+  const bool repairs =
+      c.phase == Phase::loss || (c.phase == Phase::fast_recovery && c.sack_ok);
+  std::uint32_t in_pipe = pipe(c);
+  std::uint32_t budget = kBytesPerPass;
+  c.cwnd_limited = false;
+  while (true) {
+    if (budget < c.mss) {
+      mark_dirty(c);
+      break;
+    }
+    if (repairs && (in_pipe == 0 || in_pipe + c.mss <= c.congestion.cwnd)) {
+      Range range = next_retransmission(c, true);
+      std::uint32_t length = 0;
+      if (range.length == 0 && !sendable(c, in_pipe, now, length))
+        range = next_retransmission(c, false);
+      // A window that has shrunk is obeyed, but for the segment at snd_una (RFC 9293 3.8.6 SHLD-16, 17).
+      if (range.length != 0 && (range.start.distance_from(c.snd_una) + range.length <= c.snd_wnd ||
+                                range.start == c.snd_una)) {
+        if (!send_retransmission(c, range, now)) {
+          mark_dirty(c);
+          break;
+        }
+        ++sent;
+        in_pipe += range.length;
+        budget -= std::min(budget, range.length);
+        continue;
+      }
+    }
+    std::uint32_t length = 0;
+    if (!sendable(c, in_pipe, now, length)) break;
+    const TcpSeq before = c.snd_nxt;
+    if (!send_new(c, length, now)) {
+      mark_dirty(c);
+      break;
+    }
+    ++sent;
+    in_pipe += c.snd_nxt.distance_from(before);
+    budget -= std::min(budget, c.snd_nxt.distance_from(before));
+  }
+  return sent;
+}
+
+void Engine::Impl::send_due_probe(Connection& c, Instant now, std::size_t& sent) noexcept {
+  if (c.flight() != 0 || c.unsent() == 0) {
+    c.probe_due = false;
+    return;
+  }
+  // RFC 1122 4.2.3.4: a window that stays small is used after all once the timer has fired.
+  const std::uint32_t room = std::min({window_room(c), c.unsent(), std::uint32_t{c.mss}});
+  const bool done = room == 0 ? send_probe(c, now) : send_new(c, room, now);
+  if (done) {
+    ++sent;
+    c.probe_due = false;
+  } else {
+    mark_dirty(c);
+  }
+}
+
+bool Engine::Impl::sendable(Connection& c, std::uint32_t in_pipe, Instant now,
+                            std::uint32_t& length) noexcept {
+  const std::uint32_t unsent = c.unsent();
+  length = 0;
+  if (unsent == 0) return c.fin_queued && !c.fin_sent;
+  const std::uint32_t room = window_room(c);
+  // RFC 3042: the first two duplicates each let one more segment out.
+  const std::uint32_t limited =
+      c.phase == Phase::open ? std::min<std::uint32_t>(c.dupacks, 2) * c.mss : 0;
+  const std::uint32_t cwnd_room = minus(c.congestion.cwnd + limited, in_pipe);
+  const std::uint32_t wanted = std::min<std::uint32_t>(unsent, c.mss);
+  if (cwnd_room < wanted) {
+    c.cwnd_limited = true;
+    if (in_pipe != 0) return false;
+  }
+  // RFC 9293 3.8.6.2.1 MUST-38: whole segments, the last one, or half of the largest window seen.
+  // Nagle's rule is not used: what belongs together is queued together.
+  if (wanted <= room) {
+    length = wanted;
+    return true;
+  }
+  if (room != 0 && room >= c.max_snd_wnd / 2) {
+    length = room;
+    return true;
+  }
+  if (c.flight() == 0 && c.timer_kind != TimerKind::persist) {
+    c.progress_at = now;
+    start_timer(c, TimerKind::persist, now + c.rtt.current(timers.rto_max));
+  }
+  return false;
+}
+
+bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) noexcept {
+  std::array<std::byte, 40> options;
+  const std::size_t option_bytes = write_options(c, options.data(), now);
+  Frame frame;
+  if (!begin_frame(frame, option_bytes)) return false;
+  const std::uint32_t placed = gather(c, frame, c.snd_nxt, length, false);
+  if (placed == 0 && length != 0) {
+    drop_frame(frame);
+    return false;
+  }
+  const bool is_last = placed == c.unsent();
+  const bool with_fin = c.fin_queued && is_last;
+  std::uint8_t flags = wire::kTcpAck;
+  if (is_last && placed != 0) flags |= wire::kTcpPsh;
+  if (with_fin) flags |= wire::kTcpFin;
+  finish_frame(c, frame, c.snd_nxt, flags, window_field(c), {options.data(), option_bytes});
+  if (c.flight() == 0) c.progress_at = now;
+  c.snd_nxt += placed + (with_fin ? 1u : 0u);
+  c.fin_sent |= with_fin;
+  c.probe_sent = false;
+  c.last_send_at = now;
+  advance_cursor(c);
+  counters.bytes_sent.add(placed);
+  if (!c.rtt_timing && c.phase == Phase::open) {
+    c.rtt_timing = true;
+    c.rtt_start = now;
+    c.rtt_seq = c.snd_nxt;
+  }
+  // RFC 6298 5.1.
+  if (c.timer_kind != TimerKind::retransmit)
+    start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+  after_ack_sent(c);
+  return true;
+}
+
+bool Engine::Impl::send_retransmission(Connection& c, Range range, Instant now) noexcept {
+  std::array<std::byte, 40> options;
+  const std::size_t option_bytes = write_options(c, options.data(), now);
+  Frame frame;
+  if (!begin_frame(frame, option_bytes)) return false;
+  // FIN has the number behind the last byte.
+  const std::uint32_t until_end = range.start.precedes(c.snd_end)
+                                      ? c.snd_end.distance_from(range.start)
+                                      : 0;
+  const std::uint32_t length = std::min(range.length, until_end);
+  const std::uint32_t placed = gather(c, frame, range.start, length, true);
+  if (placed == 0 && length != 0) {
+    drop_frame(frame);
+    return false;
+  }
+  const bool reaches_end = placed == until_end;
+  const bool with_fin = c.fin_sent && reaches_end;
+  std::uint8_t flags = wire::kTcpAck;
+  if (reaches_end && placed != 0) flags |= wire::kTcpPsh;
+  if (with_fin) flags |= wire::kTcpFin;
+  finish_frame(c, frame, range.start, flags, window_field(c), {options.data(), option_bytes});
+  const TcpSeq end = range.start + (placed + (with_fin ? 1u : 0u));
+  if (c.rtx_next.precedes(end)) c.rtx_next = end;
+  c.rtt_timing = false;  // RFC 6298 3
+  c.last_send_at = now;
+  counters.segments_retransmitted.add();
+  counters.bytes_retransmitted.add(placed);
+  if (c.timer_kind != TimerKind::retransmit)
+    start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+  after_ack_sent(c);
+  return true;
+}
+
+/// RFC 9293 3.8.6.1: one byte beyond the window, which snd_nxt does not count until it is taken.
+bool Engine::Impl::send_probe(Connection& c, Instant now) noexcept {
+  std::array<std::byte, 40> options;
+  const std::size_t option_bytes = write_options(c, options.data(), now);
+  Frame frame;
+  if (!begin_frame(frame, option_bytes)) return false;
+  if (gather(c, frame, c.snd_nxt, 1, true) == 0) {
+    drop_frame(frame);
+    return false;
+  }
+  finish_frame(c, frame, c.snd_nxt, wire::kTcpAck, window_field(c),
+               {options.data(), option_bytes});
+  c.probe_sent = true;
+  c.last_send_at = now;
+  counters.window_probes_sent.add();
+  after_ack_sent(c);
+  return true;
+}
+
+bool Engine::Impl::send_syn(Connection& c, Instant now) noexcept {
+  const bool is_answer = c.state == State::syn_received;
+  wire::SynOptions offer;
+  offer.mss = static_cast<std::uint16_t>(c.path_mtu - 40);
+  // RFC 7323 2.2 and 3.2: an answer offers only what the SYN offered.
+  offer.window_scale_offered = !is_answer || c.rcv_wnd_shift != 0 || c.snd_wnd_shift != 0;
+  offer.window_scale = window_shift;
+  offer.sack_permitted = !is_answer || c.sack_ok;
+  offer.timestamps = !is_answer || c.ts_ok;
+  offer.tsval = timestamp(c, now);
+  offer.tsecr = is_answer ? c.ts_recent : 0;
+  std::array<std::byte, 40> options;
+  const std::size_t option_bytes = wire::write_syn_options(options.data(), offer);
+  Frame frame;
+  if (!begin_frame(frame, option_bytes)) return false;
+  const auto window = static_cast<std::uint16_t>(std::min(limits.receive_window_bytes, 0xffffu));
+  const auto flags = static_cast<std::uint8_t>(wire::kTcpSyn | (is_answer ? wire::kTcpAck : 0));
+  finish_frame(c, frame, c.iss, flags, window, {options.data(), option_bytes});
+  c.snd_nxt = c.iss + 1;
+  c.syn_pending = false;
+  if (!c.syn_lost && !c.rtt_timing) {
+    c.rtt_timing = true;
+    c.rtt_start = now;
+    c.rtt_seq = c.snd_nxt;
+  }
+  if (c.syn_lost) counters.segments_retransmitted.add();
+  if (c.timer_kind != TimerKind::retransmit)
+    start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+  after_ack_sent(c);
+  return true;
+}
+
+bool Engine::Impl::send_ack(Connection& c, Instant now) noexcept {
+  std::array<std::byte, 40> options;
+  std::size_t option_bytes = write_options(c, options.data(), now);
+  std::array<wire::SackBlock, 4> blocks;
+  std::size_t count = 0;
+  if (c.sack_ok) {
+    const std::size_t most = c.ts_ok ? 3 : 4;
+    // RFC 2883 4: a duplicate is reported once, before everything else.
+    if (c.dsack_pending) blocks[count++] = c.dsack;
+    count += c.reassembly.sack_blocks(c.rcv_nxt, std::span(blocks).subspan(count, most - count));
+    option_bytes += wire::write_sack(options.data() + option_bytes, {blocks.data(), count});
+  }
+  Frame frame;
+  if (!begin_frame(frame, option_bytes)) return false;
+  const bool is_update = c.reader_made_room;
+  finish_frame(c, frame, c.snd_nxt, wire::kTcpAck, window_field(c),
+               {options.data(), option_bytes});
+  c.dsack_pending = false;
+  counters.pure_acks_sent.add();
+  if (is_update) counters.window_updates_sent.add();
+  after_ack_sent(c);
+  return true;
+}
+
+bool Engine::Impl::send_reset(Connection& c, Instant now) noexcept {
+  std::array<std::byte, 40> options;
+  const std::size_t option_bytes = write_options(c, options.data(), now);
+  Frame frame;
+  if (!begin_frame(frame, option_bytes)) return false;
+  finish_frame(c, frame, c.snd_nxt, wire::kTcpRst | wire::kTcpAck, 0,
+               {options.data(), option_bytes});
+  counters.resets_sent.add();
+  return true;
+}
+
+void Engine::Impl::after_ack_sent(Connection& c) noexcept {
+  c.ack_now = false;
+  c.reader_made_room = false;
+  c.ack_pending_bytes = 0;
+  c.ack_at = kNever;
+  c.last_ack_sent = c.rcv_nxt;
+}
+
+}  // namespace pollux::tcp

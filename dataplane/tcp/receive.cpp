@@ -1,0 +1,129 @@
+// Received bytes on their way to the reader, and the window that follows from them.
+// Read first: RFC 9293 3.8.6.2, RFC 7323 2.4, RFC 1122 4.2.3.3.
+#include <algorithm>
+
+#include "dataplane/tcp/engine_impl.hpp"
+
+namespace pollux::tcp {
+
+void Engine::Impl::append(Connection& c, std::byte* data, std::uint32_t length,
+                          void* handle) noexcept {
+  c.received.push({data, handle, length});
+  c.readable += length;
+  c.rcv_nxt += length;
+  counters.bytes_received.add(length);
+}
+
+/// Queues the untrimmed bytes of a segment that starts at rcv_nxt. False when the views would not fit.
+bool Engine::Impl::append_payload(Connection& c, const Segment& segment) noexcept {
+  if (c.received.space() < segment.payload.size()) {
+    counters.dropped_receive_queue_full.add();
+    return false;
+  }
+  std::uint32_t skip = segment.skip;
+  std::uint32_t left = segment.length;
+  for (const platform::RxSegment& piece : segment.payload) {
+    const std::uint32_t cut = std::min(skip, piece.length);
+    skip -= cut;
+    const std::uint32_t length = std::min(piece.length - cut, left);
+    left -= length;
+    if (length == 0)
+      give_back(piece.handle);
+    else
+      append(c, piece.data + cut, length, piece.handle);
+  }
+  return true;
+}
+
+void Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noexcept {
+  std::uint32_t skip = segment.skip;
+  std::uint32_t left = segment.length;
+  TcpSeq seq = segment.seq;
+  bool is_full = false;
+  for (const platform::RxSegment& piece : segment.payload) {
+    const std::uint32_t cut = std::min(skip, piece.length);
+    skip -= cut;
+    OutOfOrderPiece part{piece.data + cut, piece.handle, seq.raw(),
+                         std::min(piece.length - cut, left)};
+    left -= part.length;
+    seq += part.length;
+    bool handle_kept = false;
+    if (part.length != 0 && part.start == c.rcv_nxt.raw() && c.received.space() != 0) {
+      // What fills the hole goes straight to the reader, also when the reassembly queue is full.
+      const std::uint32_t hole =
+          c.reassembly.empty() ? part.length
+                               : std::min(part.length, c.reassembly.front().start - part.start);
+      if (hole != 0) {
+        append(c, part.data, hole, part.handle);
+        handle_kept = true;
+        part.data += hole;
+        part.start += hole;
+        part.length -= hole;
+      }
+    }
+    if (part.length != 0) {
+      if (handle_kept) memory.retain(part.handle);
+      const Reassembly::Filed filed = c.reassembly.insert(c.rcv_nxt, part, memory);
+      is_full |= filed.full;
+      if (!filed.handle_kept) give_back(part.handle);
+    } else if (!handle_kept) {
+      give_back(part.handle);
+    }
+  }
+  if (is_full) counters.dropped_out_of_order_full.add();
+  const std::uint32_t before = c.readable;
+  drain_reassembly(c);
+  if (c.readable != before || segment.seq.precedes(c.rcv_nxt)) raise(c, kReadable);
+}
+
+void Engine::Impl::drain_reassembly(Connection& c) noexcept {
+  std::uint32_t moved = 0;
+  while (moved < c.reassembly.count() && c.reassembly[moved].start == c.rcv_nxt.raw() &&
+         c.received.space() != 0) {
+    const OutOfOrderPiece& piece = c.reassembly[moved++];
+    append(c, piece.data, piece.length, piece.handle);
+  }
+  if (moved != 0) c.reassembly.drop_front(moved);
+}
+
+void Engine::Impl::after_read(Connection& c) noexcept {
+  if (!may_receive(c.state)) return;
+  if (!c.reassembly.empty() && c.reassembly.front().start == c.rcv_nxt.raw()) {
+    drain_reassembly(c);
+    raise(c, kReadable);
+    request_ack(c);
+  }
+  // A window update is worth a segment when it opens much, or when the peer had next to nothing.
+  const std::uint32_t buffer = limits.receive_window_bytes;
+  const std::uint32_t offered = c.rcv_wnd();
+  const std::uint32_t could_offer = std::min(free_window(c), 0xffffu << c.rcv_wnd_shift);
+  if (could_offer <= offered) return;
+  const std::uint32_t gain = could_offer - offered;
+  const bool was_nearly_closed = offered < std::max<std::uint32_t>(buffer / 8, c.rcv_mss);
+  if (gain >= buffer / 4 ||
+      (was_nearly_closed && gain >= std::min<std::uint32_t>(2u * c.rcv_mss, buffer / 2))) {
+    c.reader_made_room = true;
+    request_ack(c);
+  }
+}
+
+void Engine::Impl::advance_edge(Connection& c) noexcept {
+  // RFC 9293 3.8.6.2.2 MUST-39: the edge moves right in steps worth a segment, and never left (SHLD-14).
+  const std::uint32_t could_offer = std::min(free_window(c), 0xffffu << c.rcv_wnd_shift);
+  const std::uint32_t offered = c.rcv_wnd();
+  const std::uint32_t step =
+      std::min<std::uint32_t>(c.rcv_mss, limits.receive_window_bytes / 2);
+  if (could_offer >= offered + step) c.rcv_edge = c.rcv_nxt + could_offer;
+}
+
+std::uint16_t Engine::Impl::window_field(Connection& c) noexcept {
+  advance_edge(c);
+  // RFC 7323 2.4: rounding down would pull the edge left by less than one unit; so round up.
+  const std::uint32_t unit = 1u << c.rcv_wnd_shift;
+  const std::uint32_t units = std::min((c.rcv_wnd() + unit - 1) >> c.rcv_wnd_shift, 0xffffu);
+  const TcpSeq edge = c.rcv_nxt + (units << c.rcv_wnd_shift);
+  if (c.rcv_edge.precedes(edge)) c.rcv_edge = edge;
+  return static_cast<std::uint16_t>(units);
+}
+
+}  // namespace pollux::tcp

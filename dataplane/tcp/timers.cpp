@@ -1,0 +1,89 @@
+// Timers of a connection. Its deadlines are plain fields; one node of the wheel stands for the earliest
+// of them and is left alone when a deadline moves away (it then fires early and is armed again).
+// Read first: RFC 6298 5, RFC 9293 3.8.3 and 3.8.6.1, RFC 5681 4.2.
+#include <algorithm>
+
+#include "dataplane/tcp/engine_impl.hpp"
+
+namespace pollux::tcp {
+
+void Engine::Impl::start_timer(Connection& c, TimerKind kind, Instant at) noexcept {
+  c.timer_kind = kind;
+  c.timer_at = at;
+  // Nothing waits longer for an acknowledgment than the owner has patience.
+  if (is_synchronized(c.state)) c.timer_at = std::min(at, c.progress_at + c.user_timeout);
+  arm(c, c.timer_at);
+}
+
+void Engine::Impl::on_timer(Connection& c, Instant now) noexcept {
+  if (!c.in_use) return;
+  if (c.limit_at <= now) on_limit(c, now);
+  if (c.ack_at <= now) {
+    c.ack_at = kNever;
+    request_ack(c);
+  }
+  if (c.timer_at <= now) {
+    switch (c.timer_kind) {
+      case TimerKind::retransmit:
+        on_retransmit_timer(c, now);
+        break;
+      case TimerKind::persist:
+        on_persist_timer(c, now);
+        break;
+      case TimerKind::none:
+        break;
+    }
+  }
+  const Instant next = std::min({c.timer_at, c.ack_at, c.limit_at});
+  if (c.in_use && next != kNever) arm(c, next);
+}
+
+void Engine::Impl::on_limit(Connection& c, Instant) noexcept {
+  c.limit_at = kNever;
+  switch (c.state) {
+    case State::syn_sent:
+    case State::syn_received:
+      abort(c, EndReason::connect_timeout);
+      break;
+    case State::time_wait:
+      end(c, EndReason::closed);
+      break;
+    case State::fin_wait_2:
+      abort(c, EndReason::user_timeout);
+      break;
+    case State::closed:
+    case State::listen:
+    case State::established:
+    case State::fin_wait_1:
+    case State::close_wait:
+    case State::closing:
+    case State::last_ack:
+      break;
+  }
+}
+
+void Engine::Impl::on_retransmit_timer(Connection& c, Instant now) noexcept {
+  if (!is_synchronized(c.state)) {
+    c.syn_lost = true;
+    c.rtt_timing = false;
+    c.rtt.back_off();
+    c.syn_pending = true;
+    stop_timer(c);  // it starts again when the SYN is out
+    return mark_dirty(c);
+  }
+  if (now >= c.progress_at + c.user_timeout) return abort(c, EndReason::user_timeout);
+  on_retransmission_timeout(c);
+  start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+  mark_dirty(c);
+}
+
+void Engine::Impl::on_persist_timer(Connection& c, Instant now) noexcept {
+  if (now >= c.progress_at + c.user_timeout) return abort(c, EndReason::user_timeout);
+  // RFC 9293 3.8.6.1 SHLD-29 and 30: the first after one timeout, then ever longer.
+  c.rtt.back_off();
+  c.probe_due = true;
+  start_timer(c, TimerKind::persist, now + c.rtt.current(timers.rto_max));
+  mark_dirty(c);
+}
+
+}  // namespace pollux::tcp

@@ -1,0 +1,197 @@
+#include "tests/support/sim_port.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "dataplane/base/assert.hpp"
+#include "tests/support/frame_checksum.hpp"
+
+namespace pollux::sim {
+
+namespace {
+
+constexpr std::size_t kEthernetBytes = 14;
+constexpr std::uint32_t kHeaderBytes = 80;  // where cuts hurt most
+
+std::uint16_t checksum_flags(std::span<const std::byte> frame, RxChecksum mode) {
+  using namespace platform;
+  if (mode == RxChecksum::unknown) return 0;
+  if (mode == RxChecksum::assumed_good) return kRxIpChecksumGood | kRxL4ChecksumGood;
+  const TcpFrame at = dissect(frame);
+  if (!at.valid) return 0;  // what the port does not understand it leaves to the stack
+  unsigned flags = ip_checksum_good(frame) ? kRxIpChecksumGood : kRxIpChecksumBad;
+  flags |= tcp_checksum_good(frame, at) ? kRxL4ChecksumGood : kRxL4ChecksumBad;
+  return static_cast<std::uint16_t>(flags);
+}
+
+}  // namespace
+
+SimPort::SimPort(SimWire& wire, std::size_t end, HeapPacketMemory& memory,
+                 const SimPortOptions& options)
+    : wire_(wire), end_(end), memory_(memory), options_(options), random_(wire.seed_for(end)) {
+  info_.mac = options.mac;
+  info_.mtu = options.mtu;
+  info_.tx_ip_checksum = options.tx_checksum;
+  info_.tx_l4_checksum = options.tx_checksum;
+  info_.tx_segments_max = options.tx_segments_max;
+  wire_.attach(end, *this);
+}
+
+SimPort::~SimPort() {
+  for (const InFlight& done : in_flight_) finish(done);
+  wire_.detach(end_);
+}
+
+void SimPort::arrived(Frame frame) {
+  if (arrived_.size() >= options_.rx_ring_frames) {
+    ++hits_.rx_overflow;
+    return;
+  }
+  Arrived& item = arrived_.emplace_back();
+  item.flags = checksum_flags(frame, options_.rx_checksum);
+  item.frame = std::move(frame);
+  cut(item);
+}
+
+void SimPort::cut(Arrived& arrived) {
+  const auto length = static_cast<std::uint32_t>(arrived.frame.size());
+  std::vector<std::size_t>& ends = arrived.ends;
+  if (options_.scatter && length > 1) {
+    for (std::uint32_t cuts = random_.below(3); cuts > 0; --cuts) {
+      const bool in_header = random_.below(2) == 0;
+      ends.push_back(1 + random_.below((in_header ? std::min(length, kHeaderBytes) : length) - 1));
+    }
+    std::sort(ends.begin(), ends.end());
+    ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
+    if (!ends.empty()) ++hits_.rx_scattered;
+  }
+  ends.push_back(length);
+  // No piece is larger than a buffer.
+  const std::size_t most = memory_.true_size();
+  for (std::size_t i = 0, first = 0; i < ends.size(); first = ends[i], ++i)
+    if (ends[i] - first > most)
+      ends.insert(ends.begin() + static_cast<std::ptrdiff_t>(i), first + most);
+}
+
+bool SimPort::deliver(const Arrived& arrived, std::span<platform::RxSegment> segments) noexcept {
+  std::vector<platform::FrameBuffer> buffers(arrived.ends.size());
+  const std::size_t got = memory_.allocate(buffers);
+  if (got < buffers.size()) {
+    for (std::size_t i = 0; i < got; ++i) memory_.release(buffers[i].handle);
+    ++hits_.rx_no_buffer;
+    return false;
+  }
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    const std::size_t length = arrived.ends[i] - first;
+    std::memcpy(buffers[i].data, arrived.frame.data() + first, length);
+    unsigned flags = i == 0 ? arrived.flags : 0u;
+    if (i + 1 < buffers.size()) flags |= platform::kRxMore;
+    segments[i] = {buffers[i].data, static_cast<std::uint32_t>(length),
+                   static_cast<std::uint16_t>(flags), buffers[i].handle};
+    first = arrived.ends[i];
+  }
+  return true;
+}
+
+std::size_t SimPort::receive(std::span<platform::RxSegment> segments) noexcept {
+  std::size_t used = 0;
+  while (!arrived_.empty()) {
+    const std::size_t pieces = arrived_.front().ends.size();
+    if (pieces > segments.size())
+      ++hits_.rx_too_many_segments;
+    else if (pieces > segments.size() - used)
+      break;
+    else if (deliver(arrived_.front(), segments.subspan(used)))
+      used += pieces;
+    arrived_.pop_front();
+  }
+  return used;
+}
+
+std::size_t SimPort::in_flight() const noexcept { return in_flight_.size(); }
+
+std::size_t SimPort::transmit(std::span<const platform::TxSegment> segments) noexcept {
+  const std::size_t room =
+      options_.tx_ring_segments - std::min(options_.tx_ring_segments, in_flight());
+  const std::size_t most = std::min({segments.size(), room, options_.transmit_most});
+  std::size_t taken = 0;
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    if ((segments[i].flags & platform::kTxMore) != 0) {
+      POLLUX_ASSERT(i + 1 < segments.size());  // whole frames only
+      continue;
+    }
+    if (i + 1 > most) break;
+    send_frame(segments.subspan(taken, i + 1 - taken));
+    taken = i + 1;
+  }
+  if (taken < segments.size()) ++hits_.tx_refused;
+  return taken;
+}
+
+void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
+  POLLUX_ASSERT(segments.size() <= info_.tx_segments_max);
+  Frame frame;
+  const Instant earliest = wire_.now() + options_.completion_min;
+  const auto spread =
+      static_cast<std::uint32_t>((options_.completion_max - options_.completion_min).count() + 1);
+  for (const platform::TxSegment& segment : segments) {
+    POLLUX_ASSERT(segment.length > 0);
+    POLLUX_ASSERT((segment.handle == nullptr) != (segment.tracker == nullptr));
+    frame.insert(frame.end(), segment.data, segment.data + segment.length);
+    if (segment.tracker != nullptr) memory_.tracker_taken(*segment.tracker);
+    in_flight_.push_back(
+        {earliest, earliest + Duration(random_.below(spread)), segment.handle, segment.tracker});
+  }
+  POLLUX_ASSERT(frame.size() <= std::size_t{info_.mtu} + kEthernetBytes);
+  const unsigned flags = segments.front().flags;
+  if ((flags & (platform::kTxIpChecksum | platform::kTxL4Checksum)) != 0) {
+    POLLUX_ASSERT(options_.tx_checksum);
+    const TcpFrame at = dissect(frame);
+    POLLUX_ASSERT(at.valid);
+    if ((flags & platform::kTxIpChecksum) != 0) write_ip_checksum(frame);
+    if ((flags & platform::kTxL4Checksum) != 0) {
+      // A real port adds to what it finds in the field: the sum of the pseudo-header must be there.
+      const auto found =
+          static_cast<std::uint16_t>(std::to_integer<unsigned>(frame[at.tcp + 16]) << 8 |
+                                     std::to_integer<unsigned>(frame[at.tcp + 17]));
+      POLLUX_ASSERT(found == pseudo_header_sum(frame, at));
+      write_tcp_checksum(frame, at);
+    }
+  }
+  ++hits_.tx_frames;
+  hits_.tx_segments += segments.size();
+  wire_.send(end_, std::move(frame));
+}
+
+Instant SimPort::next_completion() const noexcept {
+  Instant next = kNever;
+  for (const InFlight& item : in_flight_) next = std::min(next, item.due);
+  return next;
+}
+
+void SimPort::finish(const InFlight& done) noexcept {
+  if (done.tracker != nullptr)
+    memory_.tracker_done(*done.tracker);
+  else
+    memory_.release(done.handle);
+}
+
+void SimPort::complete(Instant now) noexcept {
+  std::erase_if(in_flight_, [&](const InFlight& item) {
+    if (item.due > now) return false;
+    finish(item);
+    return true;
+  });
+}
+
+void SimPort::reclaim() noexcept {
+  std::erase_if(in_flight_, [&](const InFlight& item) {
+    if (item.earliest > wire_.now()) return false;
+    finish(item);
+    return true;
+  });
+}
+
+}  // namespace pollux::sim

@@ -1,0 +1,98 @@
+// A Port at one end of a SimWire, as awkward as drivers are: it takes less than it is offered,
+// copies what it sends, gives buffers back late and out of order, and cuts received frames into
+// pieces.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <vector>
+
+#include "dataplane/base/random.hpp"
+#include "dataplane/platform/port.hpp"
+#include "tests/support/heap_packet_memory.hpp"
+#include "tests/support/sim_wire.hpp"
+
+namespace pollux::sim {
+
+enum class RxChecksum : std::uint8_t {
+  unknown,       ///< no flag: the stack verifies
+  verified,      ///< the port verifies and says good or bad
+  assumed_good,  ///< the port says good without looking, as a wire inside one process does
+};
+
+struct SimPortOptions {
+  platform::MacAddress mac{0x02, 0, 0, 0, 0, 1};
+  std::uint16_t mtu = 1500;
+  bool tx_checksum = false;  ///< IPv4 and TCP, when the frame asks for it
+  RxChecksum rx_checksum = RxChecksum::unknown;
+  bool scatter = false;  ///< received frames come in 1 to 3 pieces, cut anywhere
+  std::uint8_t tx_segments_max = 8;
+  std::size_t tx_ring_segments = 1024;   ///< taken and not completed; more is not taken
+  std::size_t transmit_most = SIZE_MAX;  ///< segments taken by one transmit()
+  std::size_t rx_ring_frames = 1024;
+  Duration completion_min = 1us;   ///< reclaim() completes what is older than this
+  Duration completion_max = 50us;  ///< without reclaim: a random time between both
+};
+
+struct SimPortHits {
+  std::uint64_t rx_no_buffer = 0, rx_overflow = 0, rx_too_many_segments = 0, rx_scattered = 0;
+  std::uint64_t tx_refused = 0, tx_frames = 0, tx_segments = 0;
+};
+
+class SimPort final : public platform::Port {
+ public:
+  SimPort(SimWire& wire, std::size_t end, HeapPacketMemory& memory,
+          const SimPortOptions& options = {});
+  /// Completes what is in flight and forgets what arrived.
+  ~SimPort();
+  SimPort(const SimPort&) = delete;
+  SimPort& operator=(const SimPort&) = delete;
+
+  [[nodiscard]] const platform::PortInfo& info() const noexcept override { return info_; }
+  std::size_t receive(std::span<platform::RxSegment> segments) noexcept override;
+  std::size_t transmit(std::span<const platform::TxSegment> segments) noexcept override;
+  void reclaim() noexcept override;
+  [[nodiscard]] bool link_up() noexcept override { return wire_.link_up(); }
+
+  SimPortOptions& options() noexcept { return options_; }
+  [[nodiscard]] const SimPortHits& hits() const noexcept { return hits_; }
+  /// Segments taken and not given back yet.
+  [[nodiscard]] std::size_t in_flight() const noexcept;
+  [[nodiscard]] std::size_t waiting() const noexcept { return arrived_.size(); }
+
+  // For the wire.
+  void arrived(Frame frame);
+  [[nodiscard]] Instant next_completion() const noexcept;
+  void complete(Instant now) noexcept;
+
+ private:
+  struct Arrived {
+    Frame frame;
+    std::vector<std::size_t> ends;  // of the pieces
+    std::uint16_t flags = 0;
+  };
+  struct InFlight {
+    Instant earliest;
+    Instant due;
+    void* handle = nullptr;
+    platform::TxTracker* tracker = nullptr;
+  };
+  void send_frame(std::span<const platform::TxSegment> segments);
+  void cut(Arrived& arrived);
+  void finish(const InFlight& done) noexcept;
+  bool deliver(const Arrived& arrived, std::span<platform::RxSegment> segments) noexcept;
+
+  SimWire& wire_;
+  std::size_t end_;
+  HeapPacketMemory& memory_;
+  SimPortOptions options_;
+  platform::PortInfo info_;
+  Random random_;
+  SimPortHits hits_;
+  std::deque<Arrived> arrived_;
+  std::vector<InFlight> in_flight_;
+};
+
+}  // namespace pollux::sim

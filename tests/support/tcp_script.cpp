@@ -1,0 +1,305 @@
+#include "tests/support/tcp_script.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "tests/support/frame_checksum.hpp"
+
+namespace pollux::sim {
+namespace {
+
+const net::IpAddress kOurs = net::IpAddress::v4(10, 99, 0, 1);
+const net::IpAddress kPeers = net::IpAddress::v4(10, 99, 0, 2);
+constexpr platform::MacAddress kOurMac{2, 0, 0, 0, 0, 1};
+constexpr platform::MacAddress kPeerMac{2, 0, 0, 0, 0, 2};
+constexpr std::size_t kTcpAt = net::kEthernetHeaderBytes + net::kIpv4HeaderBytes;
+
+constexpr std::string_view kFlagLetters = "FSRPAU";
+
+std::uint8_t flags_of(std::string_view letters) {
+  unsigned flags = 0;
+  for (const char letter : letters) flags |= 1u << kFlagLetters.find(letter);
+  return static_cast<std::uint8_t>(flags);
+}
+
+std::string letters_of(std::uint8_t flags) {
+  std::string letters;
+  for (std::size_t bit = 0; bit < kFlagLetters.size(); ++bit)
+    if ((flags >> bit & 1) != 0) letters += kFlagLetters[bit];
+  return letters;
+}
+
+void put32(std::vector<std::uint8_t>& out, std::uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<std::uint8_t>(value >> shift));
+}
+
+Frame make_frame(const net::Endpoint& remote, std::uint16_t local_port,
+                 const wire::TcpHeader& header, std::span<const std::uint8_t> options,
+                 std::string_view payload) {
+  Frame frame(kTcpAt + wire::kTcpHeaderBytes + options.size() + payload.size());
+  std::memcpy(&frame[0], kOurMac.data(), 6);
+  std::memcpy(&frame[6], kPeerMac.data(), 6);
+  frame[12] = std::byte{0x08};
+  std::byte* ip = &frame[net::kEthernetHeaderBytes];
+  ip[0] = std::byte{0x45};
+  store(ip + 2, Be16{static_cast<std::uint16_t>(frame.size() - net::kEthernetHeaderBytes)});
+  ip[8] = std::byte{64};
+  ip[9] = std::byte{6};
+  std::memcpy(ip + 12, remote.address.bytes.data() + 12, 4);
+  std::memcpy(ip + 16, kOurs.bytes.data() + 12, 4);
+  wire::TcpHeader tcp = header;
+  tcp.source_port.set(remote.port);
+  tcp.destination_port.set(local_port);
+  tcp.set_header_bytes(wire::kTcpHeaderBytes + options.size());
+  store(&frame[kTcpAt], tcp);
+  if (!options.empty()) std::memcpy(&frame[kTcpAt + 20], options.data(), options.size());
+  if (!payload.empty())
+    std::memcpy(&frame[kTcpAt + 20 + options.size()], payload.data(), payload.size());
+  write_ip_checksum(frame);
+  write_tcp_checksum(frame, dissect(frame));
+  return frame;
+}
+
+}  // namespace
+
+TcpHostOptions TcpScript::default_options() {
+  TcpHostOptions options;
+  options.config.address = kOurs;
+  options.port.mac = kOurMac;
+  options.limits = {.connections = 16};
+  return options;
+}
+
+TcpScript::TcpScript(const TcpHostOptions& options)
+    : wire(1, clock.now()), host(wire, 0, options) {
+  for (std::size_t from : {0u, 1u}) wire.faults(from) = {.delay = Duration::zero()};
+}
+
+tcp::OpenRequest TcpScript::request() const { return {.remote = {kPeers, kPeerPort}, .owner = 7}; }
+
+SentSegment TcpScript::open(Where where) { return open(request(), where); }
+
+SentSegment TcpScript::open(const tcp::OpenRequest& request, Where where) {
+  EXPECT_EQ(engine().open(request, clock.now(), id), tcp::OpenError::none);
+  for (int i = 0; i < 3; ++i) turn();  // ARP goes first
+  local_port = engine().local(id).port;
+  SentSegment syn = take(where);
+  if (syn.flags != wire::kTcpSyn) ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line())) << "no SYN";
+  iss = syn.seq;
+  return syn;
+}
+
+void TcpScript::establish(const PeerOffer& offer, Where where) {
+  open(where);
+  receive_syn_ack(offer);
+  expect({.flags = "A", .seq = 1, .ack = 1, .length = 0}, where);
+  expect_silence(where);
+}
+
+std::vector<std::uint8_t> TcpScript::syn_options(const PeerOffer& offer, bool with_echo) const {
+  std::vector<std::uint8_t> out;
+  if (offer.mss) {
+    out.insert(out.end(), {2, 4});
+    out.insert(out.end(), {static_cast<std::uint8_t>(*offer.mss >> 8),
+                           static_cast<std::uint8_t>(*offer.mss)});
+  }
+  if (offer.sack) out.insert(out.end(), {1, 1, 4, 2});
+  if (offer.timestamps) {
+    out.insert(out.end(), {1, 1, 8, 10});
+    put32(out, peer_timestamp());
+    put32(out, with_echo ? tsval_seen : 0);
+  }
+  if (offer.window_scale) out.insert(out.end(), {1, 3, 3, *offer.window_scale});
+  return out;
+}
+
+void TcpScript::receive_syn_ack(const PeerOffer& offer, std::string_view payload) {
+  receive({.flags = "SA", .seq = 0, .ack = 1, .window = offer.window,
+           .payload = std::string(payload), .options = syn_options(offer, true)});
+  timestamps_on = offer.timestamps;
+}
+
+std::uint32_t TcpScript::peer_timestamp() const {
+  return static_cast<std::uint32_t>(clock.now().time_since_epoch() / 1ms) + 0xfff0'0000u;
+}
+
+void TcpScript::inject(const PeerSegment& segment) {
+  inject_from({kPeers, kPeerPort}, local_port, segment, false);
+}
+
+void TcpScript::inject_from(const net::Endpoint& remote, std::uint16_t port,
+                            const PeerSegment& segment, bool raw_numbers) {
+  wire::TcpHeader header;
+  header.sequence_number.set(segment.seq + (raw_numbers ? 0 : irs));
+  header.flags = flags_of(segment.flags);
+  if ((header.flags & wire::kTcpAck) != 0)
+    header.acknowledgment_number.set(segment.ack + (raw_numbers ? 0 : iss));
+  header.window.set(segment.window);
+  std::vector<std::uint8_t> options;
+  if (segment.options) {
+    options = *segment.options;
+  } else {
+    if (timestamps_on) {
+      options = {1, 1, 8, 10};
+      put32(options, segment.tsval.value_or(peer_timestamp()));
+      put32(options, segment.tsecr.value_or(tsval_seen));
+    }
+    if (!segment.sack.empty()) {
+      options.insert(options.end(), {1, 1, 5, static_cast<std::uint8_t>(2 + 8 * segment.sack.size())});
+      for (const wire::SackBlock& block : segment.sack) {
+        put32(options, block.left.raw() + iss);
+        put32(options, block.right.raw() + iss);
+      }
+    }
+  }
+  while (options.size() % 4 != 0) options.push_back(0);
+  Frame frame = make_frame(remote, port, header, options, segment.payload);
+  if (segment.bad_checksum) frame[kTcpAt + 16] ^= std::byte{0x40};
+  wire.send(1, std::move(frame));
+  wire.advance(clock.now());
+}
+
+void TcpScript::receive(const PeerSegment& segment) {
+  inject(segment);
+  turn();
+}
+
+void TcpScript::turn() {
+  wire.advance(clock.now());
+  host.turn(clock.now());
+  std::array<tcp::Event, 16> events;
+  const std::size_t count = engine().take_events(events);
+  for (std::size_t i = 0; i < count; ++i) {
+    owner_events |= events[i].bits;
+    id = events[i].id;
+  }
+  host.send(clock.now());
+  wire.advance(clock.now());
+  collect();
+}
+
+void TcpScript::advance(Duration by) {
+  const Instant until = clock.now() + by;
+  while (clock.now() < until) {
+    clock.advance(std::min<Duration>(1ms, until - clock.now()));
+    turn();
+  }
+}
+
+void TcpScript::answer_arp(std::span<const std::byte> frame) {
+  if (frame.size() < 42 || frame[21] != std::byte{1}) return;
+  Frame reply(frame.begin(), frame.end());
+  std::memcpy(&reply[0], kOurMac.data(), 6);
+  std::memcpy(&reply[6], kPeerMac.data(), 6);
+  reply[21] = std::byte{2};
+  std::memcpy(&reply[32], &frame[22], 10);  // their sender becomes our target
+  std::memcpy(&reply[22], kPeerMac.data(), 6);
+  std::memcpy(&reply[28], &frame[38], 4);
+  wire.send(1, std::move(reply));
+  wire.advance(clock.now());
+}
+
+void TcpScript::collect() {
+  while (std::optional<Frame> frame = wire.take(1)) {
+    const TcpFrame at = dissect(*frame);
+    if (!at.valid) {
+      answer_arp(*frame);
+      continue;
+    }
+    EXPECT_TRUE(ip_checksum_good(*frame) && tcp_checksum_good(*frame, at));
+    const auto header = load<wire::TcpHeader>(&(*frame)[at.tcp]);
+    SentSegment sent{.at = clock.now(),
+                     .flags = header.flags,
+                     .seq = header.sequence_number.get(),
+                     .ack = header.acknowledgment_number.get(),
+                     .window = header.window.get(),
+                     .source_port = header.source_port.get(),
+                     .option_bytes = header.header_bytes() - wire::kTcpHeaderBytes};
+    EXPECT_EQ(parse_tcp_options(std::span<const std::byte>(*frame).subspan(at.tcp + 20, sent.option_bytes),
+                                sent.options),
+              wire::OptionsVerdict::good);
+    if (sent.options.has_timestamps) tsval_seen = sent.options.tsval;
+    sent.payload.assign(reinterpret_cast<const char*>(&(*frame)[0]) + at.payload,
+                        at.end - at.payload);
+    sent_.push_back(std::move(sent));
+  }
+}
+
+SentSegment TcpScript::take(Where where) {
+  if (sent_.empty()) {
+    ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line())) << "the engine sent nothing";
+    return {};
+  }
+  SentSegment sent = std::move(sent_.front());
+  sent_.pop_front();
+  return sent;
+}
+
+SentSegment TcpScript::expect(const Expected& expected, Where where) {
+  if (sent_.empty()) {
+    ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line()))
+        << "expected " << expected.flags << ", the engine sent nothing";
+    return {};
+  }
+  SentSegment sent = take(where);
+  std::string wrong;
+  const auto compare = [&wrong](std::string_view name, auto want, auto got) {
+    if (want && *want != got)
+      wrong += " " + std::string(name) + " " + std::to_string(*want) + " wanted, " +
+               std::to_string(got) + " sent;";
+  };
+  if (sent.flags != flags_of(expected.flags))
+    wrong += " flags " + std::string(expected.flags) + " wanted, " + letters_of(sent.flags) + " sent;";
+  compare("seq", expected.seq, sent.seq - iss);
+  compare("ack", expected.ack, sent.ack - irs);
+  compare("length", expected.length, static_cast<std::uint32_t>(sent.payload.size()));
+  compare("window", expected.window, std::uint32_t{sent.window});
+  if (expected.payload && *expected.payload != sent.payload) wrong += " payload differs;";
+  if (!wrong.empty())
+    ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line()))
+        << wrong << " (" << letters_of(sent.flags) << " seq " << sent.seq - iss << " ack "
+        << sent.ack - irs << " length " << sent.payload.size() << " window " << sent.window << ")";
+  return sent;
+}
+
+void TcpScript::expect_silence(Where where) {
+  if (sent_.empty()) return;
+  const SentSegment& sent = sent_.front();
+  ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line()))
+      << sent_.size() << " segments where none should be, first: " << letters_of(sent.flags)
+      << " seq " << sent.seq - iss << " ack " << sent.ack - irs << " length "
+      << sent.payload.size();
+}
+
+void TcpScript::send(std::string_view bytes) {
+  engine().send_inline(id, std::as_bytes(std::span(bytes.data(), bytes.size())));
+  turn();
+}
+
+void TcpScript::send_external(std::span<const std::byte> bytes, tcp::SendReference* reference) {
+  engine().send_external(id, bytes.data(), static_cast<std::uint32_t>(bytes.size()),
+                         host.memory.tracker(0), reference);
+  turn();
+}
+
+std::string TcpScript::read(std::uint32_t bytes) {
+  std::string out(std::min(bytes, engine().readable(id)), '\0');
+  engine().peek(id, std::as_writable_bytes(std::span(out.data(), out.size())));
+  engine().consume(id, static_cast<std::uint32_t>(out.size()));
+  return out;
+}
+
+std::uint32_t TcpScript::events() { return std::exchange(owner_events, 0); }
+
+std::string pattern(std::size_t length, std::uint32_t start) {
+  std::string out(length, '\0');
+  for (std::size_t i = 0; i < length; ++i) {
+    const std::uint32_t at = start + static_cast<std::uint32_t>(i);
+    out[i] = static_cast<char>(at * 7 + (at >> 8) * 31);
+  }
+  return out;
+}
+
+}  // namespace pollux::sim
