@@ -146,8 +146,8 @@ void SessionManager::on_established_connection_ended(SessionRecord& record,
   }
   if (!record.was_logged_in) return erase(record);
   if (record.step == SessionStep::logged_in || record.stays_listed) {
-    const std::string why = was_asked_for ? record.state_text : fmt::format("connection lost: {}", reason);
-    return become_failed(record, why);
+    return become_failed(record, record.stays_listed ? record.end_reason
+                                                     : fmt::format("connection lost: {}", reason));
   }
   ++counters_.logouts;
   note(fmt::format("session {:016x} to {}: {}", record.id, portal_text(record),
@@ -174,7 +174,7 @@ void SessionManager::become_failed(SessionRecord& record, const std::string& why
 
 void SessionManager::drop_connection(SessionRecord& record, const std::string& why, Instant now) {
   record.stays_listed = record.logout_done == nullptr;
-  record.state_text = why;
+  record.end_reason = why;
   close_connection(record, false, now);
   if (record.text) end_text(record, {{ISDSC_TRANSPORT_ERROR, why}, {}, false});
 }

@@ -120,6 +120,7 @@ struct SessionRecord {
   // Logging out.
   LogoutDone logout_done;
   Outcome logout_outcome;
+  std::string end_reason;     ///< with stays_listed: why the session ends
   bool stays_listed = false;  ///< after `ended` the record becomes `failed` instead of going
 };
 

@@ -104,7 +104,7 @@ void SessionManager::on_text_step(SessionRecord& record, session::TextStep step,
   const std::string sentence = fmt::format("SendTargets at {}: {}", portal_text(record), failure.sentence);
   if (failure.is_connection_broken) {
     record.stays_listed = record.logout_done == nullptr;
-    record.state_text = sentence;
+    record.end_reason = sentence;
     close_connection(record, false, now);
   }
   end_text(record, {{failure.isdsc, sentence}, {}, false});
@@ -132,9 +132,8 @@ void SessionManager::on_async_message(SessionRecord& record, const wire::AsyncMe
                                   ? "the target asked to be logged out"
                                   : "the target asked for a new negotiation and was logged out";
       note(fmt::format("session {:016x} to {}: {}", record.id, portal_text(record), why));
-      begin_logout(record, now);
-      record.state_text = why;
-      return;
+      record.end_reason = why;
+      return begin_logout(record, now);
     }
     case AsyncEvent::connection_drop:
     case AsyncEvent::session_drop:
