@@ -1,5 +1,8 @@
 #include "control/service/bench.hpp"
 
+#include <fmt/format.h>
+#include <pollux/iscsierr.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -8,9 +11,6 @@
 #include <memory>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
-#include <pollux/iscsierr.h>
 
 #include "dataplane/base/random.hpp"
 
@@ -50,8 +50,10 @@ bool is_random(std::uint32_t workload) {
 
 }  // namespace
 
-std::string validate_bench(pollux_bench_in& in, std::uint64_t unit_blocks, std::uint32_t block_bytes) {
-  if (in.Workload > POLLUX_BENCH_RANDRW) return fmt::format("workload {} does not exist", in.Workload);
+std::string validate_bench(pollux_bench_in& in, std::uint64_t unit_blocks,
+                           std::uint32_t block_bytes) {
+  if (in.Workload > POLLUX_BENCH_RANDRW)
+    return fmt::format("workload {} does not exist", in.Workload);
   if (in.IoSize == 0 || in.IoSize % block_bytes != 0 || in.IoSize > kBenchIoSizeMax) {
     return fmt::format("the I/O size must be a multiple of {} bytes and at most {}", block_bytes,
                        kBenchIoSizeMax);
@@ -117,7 +119,8 @@ class Bench::Runner {
     Clock::time_point publish_at = start_ + kPublishInterval;
     unsigned idle_polls = 0;
     Clock::time_point now = start_;
-    while (now < end && !bench_.stop_.load(std::memory_order_relaxed) && errors_in_a_row_ < kErrorsInARowMax) {
+    while (now < end && !bench_.stop_.load(std::memory_order_relaxed) &&
+           errors_in_a_row_ < kErrorsInARowMax) {
       const bool worked = submit(now) | reap();
       now = Clock::now();
       idle_polls = worked ? 0 : idle_polls + 1;
@@ -149,7 +152,8 @@ class Bench::Runner {
   }
   [[nodiscard]] const BenchSetup& setup() const noexcept { return bench_.setup_; }
   [[nodiscard]] std::uint64_t seed() const {
-    return bench_.setup_.in.Seed != 0 ? bench_.setup_.in.Seed : nanoseconds(Clock::now().time_since_epoch());
+    return bench_.setup_.in.Seed != 0 ? bench_.setup_.in.Seed
+                                      : nanoseconds(Clock::now().time_since_epoch());
   }
 
   bool next_is_read() noexcept {
@@ -179,8 +183,8 @@ class Bench::Runner {
       pollux_command& command = batch_[count];
       command = {};
       command.opcode = is_read ? POLLUX_READ : POLLUX_WRITE;
-      command.flags = static_cast<std::uint8_t>((is_lent ? POLLUX_LENT : 0) |
-                                                (!is_read && is_registered_ ? POLLUX_REGISTERED : 0));
+      command.flags = static_cast<std::uint8_t>(
+          (is_lent ? POLLUX_LENT : 0) | (!is_read && is_registered_ ? POLLUX_REGISTERED : 0));
       command.iov_count = is_lent ? 0 : 1;
       command.iov = is_lent ? nullptr : &slot->iov;
       command.length = setup().in.IoSize;
@@ -263,8 +267,8 @@ void Bench::run() {
   const bool is_lent = (setup_.in.Flags & POLLUX_BENCH_FLAG_LENT) != 0;
   {
     // Outlives the queue, which ends its registration.
-    const std::unique_ptr<std::byte, FreeDeleter> memory(static_cast<std::byte*>(
-        std::aligned_alloc(kPageBytes, Runner::memory_bytes(setup_.in))));
+    const std::unique_ptr<std::byte, FreeDeleter> memory(
+        static_cast<std::byte*>(std::aligned_alloc(kPageBytes, Runner::memory_bytes(setup_.in))));
     const std::unique_ptr<Queue> queue =
         source_.create(setup_.worker, depth, is_lent ? setup_.in.IoSize : 0, error);
     if (!memory) {

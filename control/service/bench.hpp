@@ -1,7 +1,10 @@
-// One benchmark run: a thread with its own queue, on the public API alone. Figures so far may be read
-// while it runs. The figures are final when the time is over, the run was stopped or the session went;
-// the thread itself ends when its last command has completed, which a hung target can delay.
+// One benchmark run: a thread with its own queue, on the public API alone. Figures so far may be
+// read while it runs. The figures are final when the time is over, the run was stopped or the
+// session went; the thread itself ends when its last command has completed, which a hung target can
+// delay.
 #pragma once
+
+#include <pollux/operations.h>
 
 #include <atomic>
 #include <cstdint>
@@ -9,8 +12,6 @@
 #include <mutex>
 #include <string>
 #include <thread>
-
-#include <pollux/operations.h>
 
 #include "control/service/latency_histogram.hpp"
 #include "control/service/queue_source.hpp"
@@ -22,12 +23,13 @@ inline constexpr std::uint32_t kBenchDepthMax = 1024;
 inline constexpr std::uint32_t kBenchSecondsMax = 86400;
 
 struct BenchSetup {
-  pollux_bench_in in{};            ///< validate_bench() said yes; BlockCount is not 0
+  pollux_bench_in in{};  ///< validate_bench() said yes; BlockCount is not 0
   std::uint32_t worker = 0;
   std::uint32_t block_bytes = 512;
 };
 
-/// Empty when the request can be run on a unit of `unit_blocks`; fills in BlockCount 0. Else a sentence.
+/// Empty when the request can be run on a unit of `unit_blocks`; fills in BlockCount 0. Else a
+/// sentence.
 [[nodiscard]] std::string validate_bench(pollux_bench_in& in, std::uint64_t unit_blocks,
                                          std::uint32_t block_bytes);
 
@@ -62,8 +64,8 @@ class Bench {
   std::atomic<bool> stop_{false};
   std::atomic<bool> ended_{false};
   mutable std::mutex mutex_;
-  pollux_bench_out figures_{};      // under mutex_
-  std::string sentence_;            // under mutex_
+  pollux_bench_out figures_{};  // under mutex_
+  std::string sentence_;        // under mutex_
   pollux_worker_stats before_{};
   std::thread thread_;
 };

@@ -1,7 +1,7 @@
 // POLLUX_OP_BENCH: capacity first, then a thread of its own; progress is read from its figures.
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "control/service/operations.hpp"
 
@@ -14,7 +14,8 @@ constexpr std::size_t kFinishedBenchesKept = 16;
 
 void Operations::bench(Serial serial, Instant now) {
   const auto in = input<pollux_bench_in>(serial);
-  const auto refuse = [this, serial, id = in.BenchId](std::uint32_t status, std::string_view sentence) {
+  const auto refuse = [this, serial, id = in.BenchId](std::uint32_t status,
+                                                      std::string_view sentence) {
     pollux_bench_out out{};
     out.Status = status;
     out.Finished = 1;
@@ -25,30 +26,35 @@ void Operations::bench(Serial serial, Instant now) {
                                     [&](const BenchRun& run) { return run.id == in.BenchId; });
   if (in.BenchId == 0 || is_known) return refuse(ISDSC_INVALID_PARAMETER, "BenchId is 0 or in use");
   if (benches_.size() >= kBenchesMax) {
-    return refuse(ISDSC_SESSION_BUSY, fmt::format("{} benchmarks are running already", kBenchesMax));
+    return refuse(ISDSC_SESSION_BUSY,
+                  fmt::format("{} benchmarks are running already", kBenchesMax));
   }
   Outcome outcome;
   const SessionRecord* record = scsi_session(in.UniqueSessionId, outcome);
   if (record == nullptr) return refuse(outcome.status, outcome.sentence);
-  // A deadline of the client that the run could not keep ends it then; without one it has time to spare.
+  // A deadline of the client that the run could not keep ends it then; without one it has time to
+  // spare.
   const Instant run_end = now + std::chrono::seconds(std::min(in.Seconds, kBenchSecondsMax)) + 60s;
   set_deadline(serial, std::min(pending_.at(serial).deadline, run_end));
-  read_capacity(in.UniqueSessionId, in.Lun,
-                [=, this, worker = record->worker](const Outcome& result, const std::optional<Capacity>& capacity) {
-    if (!is_pending(serial)) return;
-    if (!capacity) return refuse(result.status, result.sentence);
-    BenchSetup setup{in, worker, capacity->block_bytes};
-    const std::string bad = validate_bench(setup.in, capacity->blocks, capacity->block_bytes);
-    if (!bad.empty()) return refuse(ISDSC_INVALID_PARAMETER, bad);
-    benches_.push_back({serial, in.BenchId, std::make_unique<Bench>(setup, options_.queues, options_.wake)});
-    Bench* bench = benches_.back().bench.get();
-    pending_.at(serial).abandon = [this, bench, id = in.BenchId] {
-      const bool is_alive = std::any_of(benches_.begin(), benches_.end(), [&](const BenchRun& run) {
-        return run.id == id && run.bench.get() == bench;
+  read_capacity(
+      in.UniqueSessionId, in.Lun,
+      [=, this, worker = record->worker](const Outcome& result,
+                                         const std::optional<Capacity>& capacity) {
+        if (!is_pending(serial)) return;
+        if (!capacity) return refuse(result.status, result.sentence);
+        BenchSetup setup{in, worker, capacity->block_bytes};
+        const std::string bad = validate_bench(setup.in, capacity->blocks, capacity->block_bytes);
+        if (!bad.empty()) return refuse(ISDSC_INVALID_PARAMETER, bad);
+        benches_.push_back(
+            {serial, in.BenchId, std::make_unique<Bench>(setup, options_.queues, options_.wake)});
+        Bench* bench = benches_.back().bench.get();
+        pending_.at(serial).abandon = [this, bench, id = in.BenchId] {
+          const bool is_alive = std::any_of(
+              benches_.begin(), benches_.end(),
+              [&](const BenchRun& run) { return run.id == id && run.bench.get() == bench; });
+          if (is_alive) bench->stop();
+        };
       });
-      if (is_alive) bench->stop();
-    };
-  });
 }
 
 bool Operations::poll(Instant) {

@@ -1,15 +1,14 @@
 #include "control/service/config.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstdlib>
 #include <set>
-
-#include <unistd.h>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "control/ring/socket_path.hpp"
 #include "control/service/config_text.hpp"
@@ -106,13 +105,15 @@ bool validate_config(const Config& config, std::string_view source, std::string&
   }
   // RFC 7143 13.14: FirstBurstLength must not exceed MaxBurstLength.
   if (config.login.first_burst_length > config.login.max_burst_length) {
-    error = fmt::format("{}: login.first_burst_length ({}) must not exceed login.max_burst_length ({})",
-                        source, config.login.first_burst_length, config.login.max_burst_length);
+    error =
+        fmt::format("{}: login.first_burst_length ({}) must not exceed login.max_burst_length ({})",
+                    source, config.login.first_burst_length, config.login.max_burst_length);
     return false;
   }
   std::set<std::uint32_t> cpus(config.worker.cpus.begin(), config.worker.cpus.end());
   if (cpus.size() != config.worker.cpus.size()) {
-    error = fmt::format("{}: worker.cpus names a CPU twice; every worker needs one of its own", source);
+    error =
+        fmt::format("{}: worker.cpus names a CPU twice; every worker needs one of its own", source);
     return false;
   }
   return validate_ports(config, source, error);
@@ -139,8 +140,9 @@ std::string to_toml(const Config& config) {
                      fmt::join(config.worker.cpus, ", "), config.worker.sessions_max,
                      config.worker.queue_depth);
   const LoginConfig& login = config.login;
-  out += fmt::format("\n[login]\ntimeout_seconds = {}\nheader_digest = \"{}\"\ndata_digest = \"{}\"\n",
-                     login.timeout.count(), to_text(login.header_digest), to_text(login.data_digest));
+  out +=
+      fmt::format("\n[login]\ntimeout_seconds = {}\nheader_digest = \"{}\"\ndata_digest = \"{}\"\n",
+                  login.timeout.count(), to_text(login.header_digest), to_text(login.data_digest));
   out += fmt::format(
       "max_recv_data_segment_length = {}\nmax_burst_length = {}\nfirst_burst_length = {}\n"
       "max_outstanding_r2t = {}\ninitial_r2t = {}\nimmediate_data = {}\n",
@@ -159,13 +161,13 @@ std::string to_toml(const Config& config) {
 
 std::string default_initiator_name() {
   char host[256]{};
-  if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0') return "iqn.2026-11.io.pollux:host";
+  if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0')
+    return "iqn.2026-11.io.pollux:host";
   std::string name = "iqn.2026-11.io.pollux:";
   for (const char* c = host; *c != '\0' && name.size() < session::kIscsiNameBytesMax; ++c) {
     const auto byte = static_cast<unsigned char>(*c);
-    name += std::isalnum(byte) || byte == '-' || byte == '.'
-                ? static_cast<char>(std::tolower(byte))
-                : '-';
+    name += std::isalnum(byte) || byte == '-' || byte == '.' ? static_cast<char>(std::tolower(byte))
+                                                             : '-';
   }
   return name;
 }

@@ -1,6 +1,6 @@
-// What a service instance is configured with: one plain structure, read from TOML and written back as
-// TOML. polluxd's flags change the same structure. Every refusal names source, line, key and what is
-// allowed, because this text is all a newcomer sees when a machine is set up wrongly.
+// What a service instance is configured with: one plain structure, read from TOML and written back
+// as TOML. polluxd's flags change the same structure. Every refusal names source, line, key and
+// what is allowed, because this text is all a newcomer sees when a machine is set up wrongly.
 #pragma once
 
 #include <chrono>
@@ -73,9 +73,10 @@ struct MemoryConfig {
 
 struct Config {
   std::string instance = "default";
-  std::string initiator_name;         ///< empty: default_initiator_name()
-  std::uint16_t isid_qualifier = 0;   ///< RFC 7143 11.12.5: the part of the ISID an administrator may set
-  std::string state_directory;        ///< boot epoch and ISIDs; empty: nothing is kept
+  std::string initiator_name;  ///< empty: default_initiator_name()
+  std::uint16_t isid_qualifier =
+      0;                        ///< RFC 7143 11.12.5: the part of the ISID an administrator may set
+  std::string state_directory;  ///< boot epoch and ISIDs; empty: nothing is kept
   std::vector<PortConfig> ports;
   WorkerConfig worker;
   LoginConfig login;
@@ -84,30 +85,34 @@ struct Config {
   MemoryConfig memory;
 };
 
-/// `source` is named in refusals (a path, or "configuration"). Nothing is returned when `error` is set.
+/// `source` is named in refusals (a path, or "configuration"). Nothing is returned when `error` is
+/// set.
 [[nodiscard]] std::optional<Config> parse_config(std::string_view text, std::string_view source,
                                                  std::string& error);
 [[nodiscard]] std::optional<Config> load_config(const std::string& path, std::string& error);
 
-/// "name=p0 device=net_tap0,iface=tap0 address=10.99.0.2/24 gateway=10.99.0.1 mtu=1500"; name, gateway
-/// and mtu may be left out.
+/// "name=p0 device=net_tap0,iface=tap0 address=10.99.0.2/24 gateway=10.99.0.1 mtu=1500"; name,
+/// gateway and mtu may be left out.
 [[nodiscard]] std::optional<PortConfig> parse_port_flag(std::string_view text, std::string& error);
 /// "none", "crc32c", "none,crc32c" or "crc32c,none".
-[[nodiscard]] std::optional<DigestPreference> parse_digest_preference(std::string_view text) noexcept;
+[[nodiscard]] std::optional<DigestPreference> parse_digest_preference(
+    std::string_view text) noexcept;
 [[nodiscard]] std::string_view to_text(DigestPreference preference) noexcept;
 
 /// Rules between keys, after flags were applied: names are unique, bursts fit together, and so on.
-[[nodiscard]] bool validate_config(const Config& config, std::string_view source, std::string& error);
+[[nodiscard]] bool validate_config(const Config& config, std::string_view source,
+                                   std::string& error);
 
 /// The configuration as a file that parse_config reads back to the same values.
 [[nodiscard]] std::string to_toml(const Config& config);
 
 /// iqn.2026-11.io.pollux:HOSTNAME, with characters a name may not have replaced by '-'.
 [[nodiscard]] std::string default_initiator_name();
-/// Where the ring's clients look (ring::default_socket_path), else in a directory of the user's own below
-/// /tmp, which a client must be told.
+/// Where the ring's clients look (ring::default_socket_path), else in a directory of the user's own
+/// below /tmp, which a client must be told.
 [[nodiscard]] std::string default_socket_path(std::string_view instance);
-/// /var/lib/pollux/INSTANCE for root, else below $XDG_STATE_HOME or ~/.local/state. Empty without a home.
+/// /var/lib/pollux/INSTANCE for root, else below $XDG_STATE_HOME or ~/.local/state. Empty without a
+/// home.
 [[nodiscard]] std::string default_state_directory(std::string_view instance);
 
 }  // namespace pollux::service

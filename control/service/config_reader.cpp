@@ -1,12 +1,12 @@
-// TOML to Config. The first fault is reported and ends the reading: a list of follow-up errors hides the
-// one that matters.
+// TOML to Config. The first fault is reported and ends the reading: a list of follow-up errors
+// hides the one that matters.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <fstream>
 #include <sstream>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
@@ -100,8 +100,8 @@ class Section {
   }
   void require(std::string_view key) {
     if (error_.empty() && !table_.contains(key)) {
-      error_ = fmt::format("{}:{}: [{}] needs the key \"{}\"", source_,
-                           table_.source().begin.line, name_, key);
+      error_ = fmt::format("{}:{}: [{}] needs the key \"{}\"", source_, table_.source().begin.line,
+                           name_, key);
     }
   }
   /// Call last: a key that was not asked for is a mistake of the author, not an extension.
@@ -161,7 +161,8 @@ void read_port(const toml::table& table, std::size_t index, std::string_view sou
   config.ports.push_back(port);
 }
 
-void read_worker(const toml::table& table, std::string_view source, Config& config, std::string& error) {
+void read_worker(const toml::table& table, std::string_view source, Config& config,
+                 std::string& error) {
   Section section(table, "worker", source, error);
   section.integers("cpus", config.worker.cpus, 1023);
   section.integer("sessions_max", config.worker.sessions_max, 1, 16384);
@@ -169,7 +170,8 @@ void read_worker(const toml::table& table, std::string_view source, Config& conf
   section.end();
 }
 
-void read_login(const toml::table& table, std::string_view source, Config& config, std::string& error) {
+void read_login(const toml::table& table, std::string_view source, Config& config,
+                std::string& error) {
   Section section(table, "login", source, error);
   LoginConfig& login = config.login;
   section.seconds("timeout_seconds", login.timeout, kTimeoutMaxSeconds);

@@ -1,12 +1,12 @@
 #include "control/service/config_text.hpp"
 
-#include <algorithm>
 #include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
 #include <numeric>
 #include <vector>
-
-#include <fmt/format.h>
 
 namespace pollux::service {
 
@@ -50,8 +50,9 @@ std::string to_text(const net::IpAddress& address) {
 }
 
 std::string to_text(const net::Endpoint& endpoint) {
-  return endpoint.address.is_v4() ? fmt::format("{}:{}", to_text(endpoint.address), endpoint.port)
-                                  : fmt::format("[{}]:{}", to_text(endpoint.address), endpoint.port);
+  return endpoint.address.is_v4()
+             ? fmt::format("{}:{}", to_text(endpoint.address), endpoint.port)
+             : fmt::format("[{}]:{}", to_text(endpoint.address), endpoint.port);
 }
 
 namespace {

@@ -81,9 +81,8 @@ bool HelperThread::run_finished() {
 
 void HelperThread::wait_until_idle(unsigned milliseconds) {
   std::unique_lock lock(shared_->mutex);
-  shared_->changed.wait_for(lock, std::chrono::milliseconds(milliseconds), [this] {
-    return shared_->jobs.empty() && !shared_->is_running_job;
-  });
+  shared_->changed.wait_for(lock, std::chrono::milliseconds(milliseconds),
+                            [this] { return shared_->jobs.empty() && !shared_->is_running_job; });
 }
 
 }  // namespace pollux::service

@@ -1,6 +1,6 @@
-// A thread for what may block: names to resolve, files to write. Work goes in with a function that is
-// run on the control thread when the work is done. The queue is bounded, so a slow disk or name server
-// costs refusals, not memory.
+// A thread for what may block: names to resolve, files to write. Work goes in with a function that
+// is run on the control thread when the work is done. The queue is bounded, so a slow disk or name
+// server costs refusals, not memory.
 #pragma once
 
 #include <cstddef>

@@ -28,7 +28,8 @@ std::optional<IsidStore::Lease> IsidStore::lease(const std::string& initiator,
   }
   const IsidKey key{initiator, target, index};
   if (!leased_.insert(key).second) return std::nullopt;
-  if (const auto known = isids_.find(key); known != isids_.end()) return Lease{index, known->second};
+  if (const auto known = isids_.find(key); known != isids_.end())
+    return Lease{index, known->second};
   const auto is_taken = [this](const wire::Isid& isid) {
     return std::any_of(isids_.begin(), isids_.end(),
                        [&](const auto& entry) { return entry.second == isid; });

@@ -1,6 +1,6 @@
-// Which ISID a session uses. The same initiator and target get the same ISIDs in every run, the lowest
-// index that no live session holds, so that a login after a crash reinstates the session it replaces
-// (RFC 7143 6.3.5) and persistent reservations keep their owner.
+// Which ISID a session uses. The same initiator and target get the same ISIDs in every run, the
+// lowest index that no live session holds, so that a login after a crash reinstates the session it
+// replaces (RFC 7143 6.3.5) and persistent reservations keep their owner.
 #pragma once
 
 #include <cstdint>

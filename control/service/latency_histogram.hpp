@@ -1,5 +1,5 @@
-// Latencies in logarithmic groups of 64 linear steps: every value up to 2^40 ns (18 minutes) is kept
-// with an error below 1.6 %, in a fixed 18 KiB, and adding one is a shift and an increment.
+// Latencies in logarithmic groups of 64 linear steps: every value up to 2^40 ns (18 minutes) is
+// kept with an error below 1.6 %, in a fixed 18 KiB, and adding one is a shift and an increment.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,8 @@ class LatencyHistogram {
   [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
   [[nodiscard]] std::uint64_t max() const noexcept { return max_; }
   [[nodiscard]] std::uint64_t average() const noexcept { return count_ == 0 ? 0 : sum_ / count_; }
-  /// The least value that `parts` in 1000 of all values do not exceed, rounded up to its step; 0 if empty.
+  /// The least value that `parts` in 1000 of all values do not exceed, rounded up to its step; 0 if
+  /// empty.
   [[nodiscard]] std::uint64_t percentile(std::uint32_t parts) const noexcept {
     const std::uint64_t rank = std::max<std::uint64_t>(1, (count_ * parts + 999) / 1000);
     std::uint64_t seen = 0;

@@ -1,10 +1,10 @@
-// From a request to a session in full feature phase: resolve, connect, negotiate, follow redirections,
-// all within one timer (RFC 7143 6.3, 7.11).
-#include <algorithm>
-#include <utility>
-
+// From a request to a session in full feature phase: resolve, connect, negotiate, follow
+// redirections, all within one timer (RFC 7143 6.3, 7.11).
 #include <fmt/format.h>
 #include <pollux/iscsierr.h>
+
+#include <algorithm>
+#include <utility>
 
 #include "control/service/config_text.hpp"
 #include "control/service/loss_text.hpp"
@@ -43,8 +43,8 @@ iscsi::Parameters to_data_path(const session::OperationalParameters& agreed) {
 
 Outcome SessionManager::admit(const LoginRequest& request) const {
   if (request.worker >= workers_.size()) {
-    return {ISDSC_INVALID_PORT_NUMBER,
-            fmt::format("there is no worker {}; the service has {}", request.worker, workers_.size())};
+    return {ISDSC_INVALID_PORT_NUMBER, fmt::format("there is no worker {}; the service has {}",
+                                                   request.worker, workers_.size())};
   }
   if (request.portal.host.empty()) return {ISDSC_NO_PORTAL_SPECIFIED, "no portal was named"};
   if ((request.kind == SessionKind::discovery) != request.target_name.empty()) {
@@ -56,14 +56,13 @@ Outcome SessionManager::admit(const LoginRequest& request) const {
             fmt::format("worker {} has its {} sessions; raise worker.sessions_max", request.worker,
                         workers_[request.worker]->slot_count())};
   }
-  const bool is_duplicate =
-      request.kind != SessionKind::discovery && !request.allows_several &&
-      std::any_of(records_.begin(), records_.end(), [&](const auto& entry) {
-        const SessionRecord& record = entry.second;
-        return record.has_slot && record.step != SessionStep::closing &&
-               record.request.target_name == request.target_name &&
-               record.request.initiator_name == request.initiator_name;
-      });
+  const bool is_duplicate = request.kind != SessionKind::discovery && !request.allows_several &&
+                            std::any_of(records_.begin(), records_.end(), [&](const auto& entry) {
+                              const SessionRecord& record = entry.second;
+                              return record.has_slot && record.step != SessionStep::closing &&
+                                     record.request.target_name == request.target_name &&
+                                     record.request.initiator_name == request.initiator_name;
+                            });
   if (is_duplicate) {
     return {ISDSC_TARGET_ALREADY_LOGGED_IN,
             fmt::format("there is a session to {} already; ask for several if that is meant",
@@ -78,15 +77,15 @@ std::uint64_t SessionManager::login(const LoginRequest& original, Instant now, L
   if (request.initiator_name.empty()) request.initiator_name = initiator_name_;
   const auto refuse = [&](const Outcome& outcome) {
     ++counters_.logins_failed;
-    const std::string sentence =
-        fmt::format("{} at {} failed: {}", target_words(request), session::to_string(request.portal),
-                    outcome.sentence);
+    const std::string sentence = fmt::format("{} at {} failed: {}", target_words(request),
+                                             session::to_string(request.portal), outcome.sentence);
     note(sentence);
     done({{outcome.status, sentence}, 0, 0});
     return std::uint64_t{0};
   };
   if (const Outcome outcome = admit(request); !outcome.is_ok()) return refuse(outcome);
-  const auto lease = isids_.lease(request.initiator_name, request.target_name, request.isid_qualifier);
+  const auto lease =
+      isids_.lease(request.initiator_name, request.target_name, request.isid_qualifier);
   if (!lease) {
     return refuse({ISDSC_SESSION_ALREADY_EXISTS, "a session with that ISID exists already"});
   }
@@ -96,9 +95,11 @@ std::uint64_t SessionManager::login(const LoginRequest& original, Instant now, L
   if (!id || !connection_id) {
     workers_[request.worker]->release(slot);
     isids_.give_back(request.initiator_name, request.target_name, lease->index);
-    return refuse({ISDSC_TOO_MANY_SESSIONS, "the session ids of this run are used up; restart the service"});
+    return refuse(
+        {ISDSC_TOO_MANY_SESSIONS, "the session ids of this run are used up; restart the service"});
   }
-  // Failed sessions hold no slot; without a bound a target that keeps dropping us would fill memory.
+  // Failed sessions hold no slot; without a bound a target that keeps dropping us would fill
+  // memory.
   std::size_t slots = 0;
   for (const auto& worker : workers_) slots += worker->slot_count();
   if (records_.size() >= 2 * slots) drop_oldest_failed();
@@ -114,8 +115,9 @@ std::uint64_t SessionManager::login(const LoginRequest& original, Instant now, L
   record.request = std::move(request);
   record.login_done = std::move(done);
   by_slot_[record.worker][slot] = &record;
-  const Duration timeout =
-      record.request.timeout > Duration::zero() ? record.request.timeout : to_duration(config_.login.timeout);
+  const Duration timeout = record.request.timeout > Duration::zero()
+                               ? record.request.timeout
+                               : to_duration(config_.login.timeout);
   record.deadline = now + timeout;
   arm(record);
   const std::uint64_t name = record.id;
@@ -123,7 +125,8 @@ std::uint64_t SessionManager::login(const LoginRequest& original, Instant now, L
   return records_.contains(name) ? name : 0;
 }
 
-void SessionManager::try_portal(SessionRecord& record, const session::TargetAddress& portal, Instant) {
+void SessionManager::try_portal(SessionRecord& record, const session::TargetAddress& portal,
+                                Instant) {
   record.step = SessionStep::resolving;
   const std::uint64_t id = record.id;
   const std::uint32_t resolution = ++record.resolution;
@@ -163,8 +166,9 @@ void SessionManager::on_connected(SessionRecord& record, std::uint16_t local_por
   options.initiator_name = record.request.initiator_name;
   options.target_name = record.request.target_name;
   options.initiator_alias = record.request.initiator_alias;
-  options.session_type = record.request.kind == SessionKind::discovery ? session::SessionType::discovery
-                                                                       : session::SessionType::normal;
+  options.session_type = record.request.kind == SessionKind::discovery
+                             ? session::SessionType::discovery
+                             : session::SessionType::normal;
   options.isid = record.isid;
   options.cmd_sn = CmdSn{static_cast<std::uint32_t>(random_.next())};
   options.offer = record.request.offer;
@@ -197,12 +201,12 @@ void SessionManager::on_redirected(SessionRecord& record, session::LoginRedirect
                                    Instant now) {
   ++counters_.redirections;
   if (++record.hops > kRedirectHopsMax) {
-    return fail_login(record,
-                      {redirected.is_permanent ? ISDSC_TARGET_MOVED_PERMANENTLY
-                                               : ISDSC_TARGET_MOVED_TEMPORARILY,
-                       fmt::format("redirected more than {} times, last to {}", kRedirectHopsMax,
-                                   session::to_string(redirected.addresses.front()))},
-                      now);
+    return fail_login(
+        record,
+        {redirected.is_permanent ? ISDSC_TARGET_MOVED_PERMANENTLY : ISDSC_TARGET_MOVED_TEMPORARILY,
+         fmt::format("redirected more than {} times, last to {}", kRedirectHopsMax,
+                     session::to_string(redirected.addresses.front()))},
+        now);
   }
   note(fmt::format("{} at {}: redirected to {}", target_words(record.request),
                    to_text(record.remote), session::to_string(redirected.addresses.front())));
@@ -243,8 +247,8 @@ void SessionManager::on_logged_in(SessionRecord& record, session::LoginResult re
   if (done) done({{0, sentence}, record.id, record.connection_id});
 }
 
-void SessionManager::on_login_connection_ended(SessionRecord& record, const iscsi::ToControl& message,
-                                               Instant now) {
+void SessionManager::on_login_connection_ended(SessionRecord& record,
+                                               const iscsi::ToControl& message, Instant now) {
   if (record.step == SessionStep::moving) return try_next_address(record, now);
   const std::string reason = loss_sentence(message.reason, message.protocol_error);
   if (record.login) {
@@ -261,8 +265,8 @@ void SessionManager::on_login_deadline(SessionRecord& record, Instant now) {
   Outcome outcome{ISDSC_TRANSPORT_ERROR, "the login did not finish in time"};
   switch (record.step) {
     case SessionStep::resolving:
-      outcome = {ISDSC_DNS_NAME_UNRESOLVED,
-                 fmt::format("the name \"{}\" was not resolved in time", record.request.portal.host)};
+      outcome = {ISDSC_DNS_NAME_UNRESOLVED, fmt::format("the name \"{}\" was not resolved in time",
+                                                        record.request.portal.host)};
       break;
     case SessionStep::connecting:
       outcome = {ISDSC_CONNECTION_FAILED, "no answer to the connection attempt"};
@@ -273,8 +277,9 @@ void SessionManager::on_login_deadline(SessionRecord& record, Instant now) {
     default:
       break;
   }
-  const Duration timeout =
-      record.request.timeout > Duration::zero() ? record.request.timeout : to_duration(config_.login.timeout);
+  const Duration timeout = record.request.timeout > Duration::zero()
+                               ? record.request.timeout
+                               : to_duration(config_.login.timeout);
   outcome.sentence += fmt::format(" (within {:.3g} s)", Seconds(timeout).count());
   fail_login(record, std::move(outcome), now);
 }

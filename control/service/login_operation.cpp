@@ -1,12 +1,11 @@
 // LoginToTarget: a structure with many members of which most may be wrong. Every member is either
 // honoured or refused by name; none is ignored.
 #include <arpa/inet.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
-
-#include <fmt/format.h>
 
 #include "control/ring/text.hpp"
 #include "control/service/config_text.hpp"
@@ -19,10 +18,14 @@ namespace {
 std::vector<session::Digest> digest_list(DigestPreference preference) {
   using session::Digest;
   switch (preference) {
-    case DigestPreference::none: return {Digest::none};
-    case DigestPreference::crc32c: return {Digest::crc32c};
-    case DigestPreference::prefer_none: return {Digest::none, Digest::crc32c};
-    case DigestPreference::prefer_crc32c: return {Digest::crc32c, Digest::none};
+    case DigestPreference::none:
+      return {Digest::none};
+    case DigestPreference::crc32c:
+      return {Digest::crc32c};
+    case DigestPreference::prefer_none:
+      return {Digest::none, Digest::crc32c};
+    case DigestPreference::prefer_crc32c:
+      return {Digest::crc32c, Digest::none};
   }
   return {Digest::none};
 }
@@ -44,13 +47,15 @@ Outcome check_not_offered(const LoginToTarget_IN& in) {
   const ISCSI_LoginOptions& options = in.LoginOptions;
   const bool names_auth = (options.InformationSpecified & ISCSI_LOGIN_OPTIONS_AUTH_TYPE) != 0;
   if (names_auth && options.AuthType > ISCSI_MUTUAL_CHAP_AUTH_TYPE) {
-    return {ISDSC_INVALID_LOGON_AUTH_TYPE, fmt::format("AuthType {} does not exist", options.AuthType)};
+    return {ISDSC_INVALID_LOGON_AUTH_TYPE,
+            fmt::format("AuthType {} does not exist", options.AuthType)};
   }
   if (names_auth && options.AuthType != ISCSI_NO_AUTH_TYPE) {
     return {ISDSC_INVALID_LOGON_AUTH_TYPE, "CHAP is not available in this version; use AuthType 0"};
   }
   if (in.UsernameSize != 0 || in.PasswordSize != 0) {
-    return {ISDSC_LOGIN_USER_INFO_BAD, "a user name or password was given, but CHAP is not available in this version"};
+    return {ISDSC_LOGIN_USER_INFO_BAD,
+            "a user name or password was given, but CHAP is not available in this version"};
   }
   if (in.KeySize != 0 || (in.SecurityFlags & ISCSI_SECURITY_FLAG_IKE_IPSEC_ENABLED) != 0 ||
       (options.LoginFlags & ISCSI_LOGIN_FLAG_REQUIRE_IPSEC) != 0) {
@@ -75,8 +80,8 @@ Outcome read_name(std::span<const std::uint16_t> field, const char* member, std:
   if (text->empty()) return {};
   const session::FoldedName folded = session::fold_iscsi_name(*text);
   if (folded.verdict != session::NameVerdict::ok) {
-    return {ISDSC_INVALID_ISCSI_NAME,
-            fmt::format("{} is no iSCSI name: {}", member, session::name_verdict_words(folded.verdict))};
+    return {ISDSC_INVALID_ISCSI_NAME, fmt::format("{} is no iSCSI name: {}", member,
+                                                  session::name_verdict_words(folded.verdict))};
   }
   name = folded.name;
   return {};
@@ -95,11 +100,13 @@ Outcome read_portal(const ISCSI_TargetPortal& portal, session::TargetAddress& ad
       text = to_text(net::IpAddress::from_v4_host(ntohl(portal.Address.IpV4Address)));
       break;
     case ISCSI_IP_ADDRESS_IPV6:
-      return {ISDSC_ADDRESS_TYPE_NOT_SUPPORTED, "the portal is an IPv6 address; ports carry IPv4 so far"};
+      return {ISDSC_ADDRESS_TYPE_NOT_SUPPORTED,
+              "the portal is an IPv6 address; ports carry IPv4 so far"};
     case ISCSI_IP_ADDRESS_EMPTY:
       break;
     default:
-      return {ISDSC_INVALID_PARAMETER, fmt::format("address type {} does not exist", portal.Address.Type)};
+      return {ISDSC_INVALID_PARAMETER,
+              fmt::format("address type {} does not exist", portal.Address.Type)};
   }
   if (text.empty()) return {ISDSC_NO_PORTAL_SPECIFIED, "no portal was named"};
   const auto parsed = session::parse_target_address(text);
@@ -112,15 +119,18 @@ Outcome read_portal(const ISCSI_TargetPortal& portal, session::TargetAddress& ad
 Outcome read_options(const ISCSI_LoginOptions& options, session::Offer& offer) {
   const auto has = [&](std::uint32_t bit) { return (options.InformationSpecified & bit) != 0; };
   const auto digest = [](std::uint32_t value) {
-    return std::vector{value == ISCSI_DIGEST_TYPE_CRC32C ? session::Digest::crc32c : session::Digest::none};
+    return std::vector{value == ISCSI_DIGEST_TYPE_CRC32C ? session::Digest::crc32c
+                                                         : session::Digest::none};
   };
   constexpr std::uint32_t kSecondsMax = 3600;  // RFC 7143 13.15, 13.16
   if (has(ISCSI_LOGIN_OPTIONS_HEADER_DIGEST)) {
-    if (options.HeaderDigest > ISCSI_DIGEST_TYPE_CRC32C) return {ISDSC_INVALID_PARAMETER, "HeaderDigest is 0 or 1"};
+    if (options.HeaderDigest > ISCSI_DIGEST_TYPE_CRC32C)
+      return {ISDSC_INVALID_PARAMETER, "HeaderDigest is 0 or 1"};
     offer.header_digest = digest(options.HeaderDigest);
   }
   if (has(ISCSI_LOGIN_OPTIONS_DATA_DIGEST)) {
-    if (options.DataDigest > ISCSI_DIGEST_TYPE_CRC32C) return {ISDSC_INVALID_PARAMETER, "DataDigest is 0 or 1"};
+    if (options.DataDigest > ISCSI_DIGEST_TYPE_CRC32C)
+      return {ISDSC_INVALID_PARAMETER, "DataDigest is 0 or 1"};
     offer.data_digest = digest(options.DataDigest);
   }
   // One connection is what this version has: any limit a caller may set allows it.
@@ -128,11 +138,13 @@ Outcome read_options(const ISCSI_LoginOptions& options, session::Offer& offer) {
     return {ISDSC_INVALID_PARAMETER, "MaximumConnections is at most 65535"};
   }
   if (has(ISCSI_LOGIN_OPTIONS_DEFAULT_TIME_2_WAIT)) {
-    if (options.DefaultTime2Wait > kSecondsMax) return {ISDSC_INVALID_PARAMETER, "DefaultTime2Wait is at most 3600"};
+    if (options.DefaultTime2Wait > kSecondsMax)
+      return {ISDSC_INVALID_PARAMETER, "DefaultTime2Wait is at most 3600"};
     offer.default_time2wait = options.DefaultTime2Wait;
   }
   if (has(ISCSI_LOGIN_OPTIONS_DEFAULT_TIME_2_RETAIN)) {
-    if (options.DefaultTime2Retain > kSecondsMax) return {ISDSC_INVALID_PARAMETER, "DefaultTime2Retain is at most 3600"};
+    if (options.DefaultTime2Retain > kSecondsMax)
+      return {ISDSC_INVALID_PARAMETER, "DefaultTime2Retain is at most 3600"};
     offer.default_time2retain = options.DefaultTime2Retain;
   }
   return {};
@@ -146,13 +158,16 @@ Outcome read_request(const LoginToTarget_IN& in, std::size_t input_bytes, const 
     return {ISDSC_INVALID_PARAMETER, fmt::format("SessionType {} does not exist", in.SessionType)};
   }
   if (in.PortNumber != POLLUX_ISCSI_ANY_PORT && in.PortNumber >= config.ports.size()) {
-    return {ISDSC_INVALID_PORT_NUMBER,
-            fmt::format("there is no port {}; the service has {}", in.PortNumber, config.ports.size())};
+    return {ISDSC_INVALID_PORT_NUMBER, fmt::format("there is no port {}; the service has {}",
+                                                   in.PortNumber, config.ports.size())};
   }
   request.kind = static_cast<SessionKind>(in.SessionType);
   if (Outcome bad = read_portal(in.TargetPortal, request.portal); !bad.is_ok()) return bad;
-  if (Outcome bad = read_name(in.TargetName, "TargetName", request.target_name); !bad.is_ok()) return bad;
-  if (Outcome bad = read_name(in.InitiatorNode, "InitiatorNode", request.initiator_name); !bad.is_ok()) return bad;
+  if (Outcome bad = read_name(in.TargetName, "TargetName", request.target_name); !bad.is_ok())
+    return bad;
+  if (Outcome bad = read_name(in.InitiatorNode, "InitiatorNode", request.initiator_name);
+      !bad.is_ok())
+    return bad;
   const auto alias = ring::decode_text(in.InitiatorAlias);
   if (!alias) return {ISDSC_INVALID_PARAMETER, "InitiatorAlias is no counted UTF-16 text"};
   request.initiator_alias = *alias;
@@ -178,9 +193,9 @@ session::Offer make_offer(const LoginConfig& login) {
 }
 
 std::uint32_t least_loaded_worker(std::span<const std::unique_ptr<WorkerChannel>> workers) {
-  const auto at = std::max_element(workers.begin(), workers.end(), [](const auto& a, const auto& b) {
-    return a->free_slot_count() < b->free_slot_count();
-  });
+  const auto at = std::max_element(
+      workers.begin(), workers.end(),
+      [](const auto& a, const auto& b) { return a->free_slot_count() < b->free_slot_count(); });
   return static_cast<std::uint32_t>(at - workers.begin());
 }
 
@@ -196,8 +211,8 @@ void Operations::login(Serial serial, Instant now) {
   request.worker = least_loaded_worker(options_.workers);
   // The login gives up before the command does, so that the reason reaches the client.
   const Duration left = pending_.at(serial).deadline - now;
-  request.timeout =
-      std::min(std::chrono::duration_cast<Duration>(options_.config.login.timeout), left - left / 20);
+  request.timeout = std::min(std::chrono::duration_cast<Duration>(options_.config.login.timeout),
+                             left - left / 20);
   const std::uint64_t id =
       options_.sessions.login(request, now, [this, serial](const LoginReply& reply) {
         LoginToTarget_OUT out{};
@@ -208,7 +223,9 @@ void Operations::login(Serial serial, Instant now) {
         answer_failure(serial, out, reply.sentence);
       });
   if (!is_pending(serial)) return;
-  pending_.at(serial).abandon = [this, id] { options_.sessions.cancel_login(id, options_.clock()); };
+  pending_.at(serial).abandon = [this, id] {
+    options_.sessions.cancel_login(id, options_.clock());
+  };
 }
 
 }  // namespace pollux::service

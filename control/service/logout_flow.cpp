@@ -1,10 +1,10 @@
-// How a session ends. Asked for: refuse new commands, let those in flight finish within the drain time,
-// Logout Request with reason 0, abort what is still open, close (DESIGN 3.2). Not asked for: the session
-// becomes `failed` and stays listed until somebody logs it out.
-#include <utility>
-
+// How a session ends. Asked for: refuse new commands, let those in flight finish within the drain
+// time, Logout Request with reason 0, abort what is still open, close (DESIGN 3.2). Not asked for:
+// the session becomes `failed` and stays listed until somebody logs it out.
 #include <fmt/format.h>
 #include <pollux/iscsierr.h>
+
+#include <utility>
 
 #include "control/service/loss_text.hpp"
 #include "control/service/session_manager.hpp"
@@ -39,7 +39,8 @@ void SessionManager::logout(std::uint64_t id, Instant now, LogoutDone done) {
       record.stays_listed = false;
       return begin_logout(record, now);
     default:
-      if (record.logout_done) return done({ISDSC_SESSION_BUSY, "a logout of this session is under way"});
+      if (record.logout_done)
+        return done({ISDSC_SESSION_BUSY, "a logout of this session is under way"});
       // The target asked for the logout under way; now somebody waits for it.
       record.logout_done = std::move(done);
       record.stays_listed = false;
@@ -107,7 +108,8 @@ void SessionManager::on_logout_pdu(SessionRecord& record, const iscsi::Slab& sla
 
 void SessionManager::close_connection(SessionRecord& record, bool orderly, Instant now) {
   // The task is known dead at the target or its connection goes now: every open command completes.
-  if (record.was_logged_in) channel(record).send(iscsi::ToWorkerKind::abort_commands, record.connection);
+  if (record.was_logged_in)
+    channel(record).send(iscsi::ToWorkerKind::abort_commands, record.connection);
   channel(record).send(orderly ? iscsi::ToWorkerKind::close : iscsi::ToWorkerKind::abort,
                        record.connection);
   record.step = SessionStep::closing;
@@ -140,9 +142,10 @@ void SessionManager::on_established_connection_ended(SessionRecord& record,
   const bool was_asked_for = record.step == SessionStep::closing;
   if (!was_asked_for) ++counters_.connections_lost;
   if (record.step == SessionStep::logging_out) {
-    record.logout_outcome = {ISDSC_TRANSPORT_ERROR,
-                             fmt::format("the connection to {} ended before the logout was answered: {}",
-                                         portal_text(record), reason)};
+    record.logout_outcome = {
+        ISDSC_TRANSPORT_ERROR,
+        fmt::format("the connection to {} ended before the logout was answered: {}",
+                    portal_text(record), reason)};
   }
   if (!record.was_logged_in) return erase(record);
   if (record.step == SessionStep::logged_in || record.stays_listed) {

@@ -10,8 +10,8 @@ namespace pollux::service {
 
 /// "the target refused the connection"; no capital, no full stop.
 [[nodiscard]] std::string loss_sentence(iscsi::LossReason reason, iscsi::ProtocolError error);
-/// ISDSC_CONNECTION_FAILED when no connection came about, ISDSC_TRANSPORT_ERROR for time-outs and for
-/// connections that were lost.
+/// ISDSC_CONNECTION_FAILED when no connection came about, ISDSC_TRANSPORT_ERROR for time-outs and
+/// for connections that were lost.
 [[nodiscard]] std::uint32_t loss_status(iscsi::LossReason reason) noexcept;
 
 }  // namespace pollux::service

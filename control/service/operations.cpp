@@ -1,9 +1,9 @@
 #include "control/service/operations.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
-
-#include <fmt/format.h>
 
 #include "control/ring/text.hpp"
 
@@ -15,11 +15,15 @@ Duration to_duration(Seconds seconds) { return std::chrono::duration_cast<Durati
 /// How long a client that gave no deadline waits.
 Duration default_deadline(const Config& config, std::uint32_t opcode) {
   switch (opcode) {
-    case MSiSCSI_LoginToTarget: return to_duration(config.login.timeout) + 1s;
+    case MSiSCSI_LoginToTarget:
+      return to_duration(config.login.timeout) + 1s;
     case MSiSCSI_LogoutFromTarget:
-      return to_duration(config.logout.drain) + to_duration(config.logout.timeout) + 2 * kCloseTimeout;
-    case POLLUX_OP_BENCH: return std::chrono::seconds(kBenchSecondsMax) + 60s;
-    default: return 60s;
+      return to_duration(config.logout.drain) + to_duration(config.logout.timeout) +
+             2 * kCloseTimeout;
+    case POLLUX_OP_BENCH:
+      return std::chrono::seconds(kBenchSecondsMax) + 60s;
+    default:
+      return 60s;
   }
 }
 
@@ -78,8 +82,9 @@ void Operations::on_command(const ring::Request& request, Instant now) {
   pending.opcode = request.opcode;
   pending.output_capacity = request.output_capacity;
   pending.input = request.input;
-  pending.deadline = now + (request.deadline_ms != 0 ? Duration(std::chrono::milliseconds(request.deadline_ms))
-                                                     : default_deadline(options_.config, request.opcode));
+  pending.deadline =
+      now + (request.deadline_ms != 0 ? Duration(std::chrono::milliseconds(request.deadline_ms))
+                                      : default_deadline(options_.config, request.opcode));
   (this->*entry->handler)(serial, now);
 }
 
@@ -109,7 +114,9 @@ bool Operations::require_room(Serial serial, std::uint64_t needed) {
   return false;
 }
 
-void Operations::set_deadline(Serial serial, Instant deadline) { pending_.at(serial).deadline = deadline; }
+void Operations::set_deadline(Serial serial, Instant deadline) {
+  pending_.at(serial).deadline = deadline;
+}
 
 void Operations::end_abandoned(Serial serial, std::uint32_t ring_status) {
   const std::function<void()> abandon = std::move(pending_.at(serial).abandon);
@@ -119,7 +126,8 @@ void Operations::end_abandoned(Serial serial, std::uint32_t ring_status) {
 
 void Operations::on_cancel(ring::RequestId request, Instant) {
   const auto at = std::find_if(pending_.begin(), pending_.end(), [&](const auto& entry) {
-    return entry.second.id.client == request.client && entry.second.id.ticket.slot == request.ticket.slot &&
+    return entry.second.id.client == request.client &&
+           entry.second.id.ticket.slot == request.ticket.slot &&
            entry.second.id.ticket.sequence == request.ticket.sequence;
   });
   if (at != pending_.end()) end_abandoned(at->first, POLLUX_RING_CANCELLED);
@@ -186,8 +194,8 @@ void Operations::send_targets(Serial serial, Instant now) {
   if (!text) return fail(ISDSC_INVALID_PARAMETER, "SendTargetsText is no counted UTF-16 text");
   // The exchange ends before the command's deadline, so that the reason reaches the client.
   const Instant command_deadline = pending_.at(serial).deadline;
-  const Instant deadline =
-      std::min(now + to_duration(options_.config.login.timeout), command_deadline - (command_deadline - now) / 20);
+  const Instant deadline = std::min(now + to_duration(options_.config.login.timeout),
+                                    command_deadline - (command_deadline - now) / 20);
   const std::uint64_t session = in.UniqueSessionId;
   options_.sessions.send_targets(
       session, *text, now, deadline, [=, this, value = *text](const TextReply& reply) {
@@ -197,7 +205,8 @@ void Operations::send_targets(Serial serial, Instant now) {
         SendTargets_OUT out{};
         out.ResponseSize = static_cast<std::uint32_t>(reply.text.size());
         if (pending_.at(serial).output_capacity < needed) {
-          // The same request is never refused twice for its size: the second time it is told inside.
+          // The same request is never refused twice for its size: the second time it is told
+          // inside.
           if (reply.was_kept) {
             out.Status = ISDSC_BUFFER_TOO_SMALL;
             return answer(serial, out, kHead);

@@ -1,14 +1,20 @@
-// The operations of the command ring: takes a request's structure apart, starts what it asks for, and
-// answers it exactly once, also when its deadline passes, its client cancels it or is gone. The ring has
-// checked access and the least sizes (ring/opcodes.cpp); what a structure says is checked here.
+// The operations of the command ring: takes a request's structure apart, starts what it asks for,
+// and answers it exactly once, also when its deadline passes, its client cancels it or is gone. The
+// ring has checked access and the least sizes (ring/opcodes.cpp); what a structure says is checked
+// here.
 //
-// When Status is not zero and the output area has room behind the structure, a sentence for a person
-// (UTF-8, no NUL) follows the structure.
+// When Status is not zero and the output area has room behind the structure, a sentence for a
+// person (UTF-8, no NUL) follows the structure.
 //
-//   login_operation.cpp     LoginToTarget            scsi_operations.cpp    INQUIRY, READ CAPACITY, REPORT LUNS
-//   transfer_operations.cpp read, write, verify      report_operations.cpp  status, stats, session list
-//   bench_operations.cpp    benchmark and progress   operations.cpp         table, LogoutFromTarget, SendTargets
+//   login_operation.cpp     LoginToTarget            scsi_operations.cpp    INQUIRY, READ CAPACITY,
+//   REPORT LUNS transfer_operations.cpp read, write, verify      report_operations.cpp  status,
+//   stats, session list bench_operations.cpp    benchmark and progress   operations.cpp table,
+//   LogoutFromTarget, SendTargets
 #pragma once
+
+#include <pollux/iscsierr.h>
+#include <pollux/iscsiop.h>
+#include <pollux/operations.h>
 
 #include <cstdint>
 #include <cstring>
@@ -22,10 +28,6 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
-
-#include <pollux/iscsierr.h>
-#include <pollux/iscsiop.h>
-#include <pollux/operations.h>
 
 #include "control/ring/server.hpp"
 #include "control/service/bench.hpp"
@@ -50,7 +52,8 @@ struct OperationsOptions {
   QueueSource& queues;
   std::span<const std::unique_ptr<WorkerChannel>> workers;
   /// Answers a request; as ring::Server::complete().
-  std::function<void(ring::RequestId, std::uint32_t, std::span<const std::byte>, std::uint64_t)> complete;
+  std::function<void(ring::RequestId, std::uint32_t, std::span<const std::byte>, std::uint64_t)>
+      complete;
   std::function<void()> wake;  ///< any thread: a benchmark has news
   std::function<const ring::ServerCounters*()> ring_counters;
   /// The latest events in words, oldest first.
@@ -61,7 +64,8 @@ struct OperationsOptions {
 /// What a login offers, by the configuration.
 [[nodiscard]] session::Offer make_offer(const LoginConfig& login);
 /// The worker with the most free connection slots.
-[[nodiscard]] std::uint32_t least_loaded_worker(std::span<const std::unique_ptr<WorkerChannel>> workers);
+[[nodiscard]] std::uint32_t least_loaded_worker(
+    std::span<const std::unique_ptr<WorkerChannel>> workers);
 
 class Operations {
  public:
@@ -77,6 +81,7 @@ class Operations {
   bool poll(Instant now);
   /// No request waits for an answer.
   [[nodiscard]] bool is_idle() const noexcept { return pending_.empty(); }
+  [[nodiscard]] bool has_benches() const noexcept { return !benches_.empty(); }
   /// The service is ending: what is under way is answered so, and later commands are refused.
   void stop(Instant now);
 
@@ -124,10 +129,12 @@ class Operations {
   }
   /// Structure (its first `bytes`), then the sentence as far as there is room.
   template <class T>
-  void answer_failure(Serial serial, const T& out, std::string_view sentence, std::size_t bytes = sizeof(T)) {
+  void answer_failure(Serial serial, const T& out, std::string_view sentence,
+                      std::size_t bytes = sizeof(T)) {
     answer_with_sentence(serial, std::as_bytes(std::span(&out, 1)).first(bytes), sentence);
   }
-  void answer_with_sentence(Serial serial, std::span<const std::byte> structure, std::string_view sentence);
+  void answer_with_sentence(Serial serial, std::span<const std::byte> structure,
+                            std::string_view sentence);
   /// True when `needed` bytes fit; otherwise the request has been answered.
   bool require_room(Serial serial, std::uint64_t needed);
   void end_abandoned(Serial serial, std::uint32_t ring_status);
@@ -150,9 +157,11 @@ class Operations {
     std::vector<std::uint8_t> bytes;
     std::uint32_t response_bytes = 0;
   };
-  using RawDone = std::function<void(const Outcome&, const pollux_completion&, std::vector<std::byte>)>;
+  using RawDone =
+      std::function<void(const Outcome&, const pollux_completion&, std::vector<std::byte>)>;
   /// Sends a command that reads; unit attentions are tried again, a command they met did not run.
-  void run_cdb(std::uint64_t session, std::uint64_t lun, Cdb cdb, RawDone done, int attempts_left = 3);
+  void run_cdb(std::uint64_t session, std::uint64_t lun, Cdb cdb, RawDone done,
+               int attempts_left = 3);
   void run_capacity(std::uint64_t session, std::uint64_t lun, RawDone done);
   // transfer_operations.cpp
   struct Transfer;
@@ -160,8 +169,8 @@ class Operations {
   void start_transfer(const std::shared_ptr<Transfer>& transfer);
   void probe_out_of_range(const std::shared_ptr<Transfer>& transfer);
   void push_chunks(const std::shared_ptr<Transfer>& transfer);
-  void push_chunk(const std::shared_ptr<Transfer>& transfer, std::uint64_t offset, std::uint32_t bytes,
-                  int attempts_left);
+  void push_chunk(const std::shared_ptr<Transfer>& transfer, std::uint64_t offset,
+                  std::uint32_t bytes, int attempts_left);
   void end_transfer(const std::shared_ptr<Transfer>& transfer);
   void answer_io(Serial serial, const Outcome& outcome, const pollux_completion& completion);
   // report_operations.cpp

@@ -1,10 +1,10 @@
-// QueueSource over an instance of the library. A header of its own, so that only what is linked with the
-// library needs its symbols.
+// QueueSource over an instance of the library. A header of its own, so that only what is linked
+// with the library needs its symbols.
 #pragma once
 
-#include <ctime>
-
 #include <pollux/pollux.h>
+
+#include <ctime>
 
 #include "control/service/queue_source.hpp"
 
@@ -12,7 +12,8 @@ namespace pollux::service {
 
 class PolluxQueue final : public Queue {
  public:
-  PolluxQueue(pollux_instance* instance, pollux_queue* queue) : instance_(instance), queue_(queue) {}
+  PolluxQueue(pollux_instance* instance, pollux_queue* queue)
+      : instance_(instance), queue_(queue) {}
   ~PolluxQueue() override {
     pollux_queue_destroy(queue_);
     if (region_ == nullptr) return;
@@ -25,15 +26,17 @@ class PolluxQueue final : public Queue {
     }
   }
   int submit(std::span<const pollux_command> commands) noexcept override {
-    return pollux_queue_submit(queue_, commands.data(), static_cast<std::uint32_t>(commands.size()));
+    return pollux_queue_submit(queue_, commands.data(),
+                               static_cast<std::uint32_t>(commands.size()));
   }
   int reap(std::span<pollux_completion> completions) noexcept override {
-    return pollux_queue_reap(queue_, completions.data(), static_cast<std::uint32_t>(completions.size()));
+    return pollux_queue_reap(queue_, completions.data(),
+                             static_cast<std::uint32_t>(completions.size()));
   }
   void release(pollux_lent* lent) noexcept override { pollux_release(lent); }
   bool register_memory(std::span<std::byte> memory) noexcept override {
-    return region_ == nullptr &&
-           pollux_memory_register(instance_, memory.data(), memory.size(), &region_, nullptr) == POLLUX_OK;
+    return region_ == nullptr && pollux_memory_register(instance_, memory.data(), memory.size(),
+                                                        &region_, nullptr) == POLLUX_OK;
   }
 
  private:

@@ -1,14 +1,14 @@
-// Queues as the service uses them: the calls of pollux.h behind a face, so that the service is a program
-// on the public API and its tests need no worker. PolluxQueueSource (pollux_queue_source.hpp) is the
-// real one.
+// Queues as the service uses them: the calls of pollux.h behind a face, so that the service is a
+// program on the public API and its tests need no worker. PolluxQueueSource
+// (pollux_queue_source.hpp) is the real one.
 #pragma once
+
+#include <pollux/pollux.h>
 
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
-
-#include <pollux/pollux.h>
 
 namespace pollux::service {
 
@@ -22,14 +22,16 @@ class Queue {
   virtual int reap(std::span<pollux_completion> completions) noexcept = 0;
   /// As pollux_release().
   virtual void release(pollux_lent* lent) noexcept = 0;
-  /// Memory for commands with POLLUX_REGISTERED, until the queue is destroyed. False: use plain memory.
+  /// Memory for commands with POLLUX_REGISTERED, until the queue is destroyed. False: use plain
+  /// memory.
   virtual bool register_memory(std::span<std::byte> memory) noexcept = 0;
 };
 
 class QueueSource {
  public:
   virtual ~QueueSource() = default;
-  /// Null with a sentence in `error`. On the control thread this must not wait for the control thread.
+  /// Null with a sentence in `error`. On the control thread this must not wait for the control
+  /// thread.
   virtual std::unique_ptr<Queue> create(std::uint32_t worker, std::uint32_t depth,
                                         std::uint32_t lent_read_bytes_max, std::string& error) = 0;
   /// Any thread. False when the worker has no counters.

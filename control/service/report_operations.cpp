@@ -1,10 +1,10 @@
-// What the service knows about itself: session list in the structures of MSiSCSI_InitiatorSessionInfo,
-// status and counters as JSON with a schema name that changes when a member does.
+// What the service knows about itself: session list in the structures of
+// MSiSCSI_InitiatorSessionInfo, status and counters as JSON with a schema name that changes when a
+// member does.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
-
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "control/ring/text.hpp"
@@ -31,12 +31,14 @@ void set_address(ISCSI_IP_Address& out, const net::IpAddress& address) {
   }
 }
 
-/// Our address towards `remote`: of the port in whose network it is, else of the one with a gateway.
+/// Our address towards `remote`: of the port in whose network it is, else of the one with a
+/// gateway.
 net::IpAddress local_address(const Config& config, const net::IpAddress& remote) {
   const PortConfig* with_gateway = nullptr;
   for (const PortConfig& port : config.ports) {
     const std::uint32_t mask = ~std::uint32_t{0} << (32 - port.interface.prefix_length);
-    if (((port.interface.address.v4_host() ^ remote.v4_host()) & mask) == 0) return port.interface.address;
+    if (((port.interface.address.v4_host() ^ remote.v4_host()) & mask) == 0)
+      return port.interface.address;
     if (with_gateway == nullptr && port.interface.gateway != net::IpAddress{}) with_gateway = &port;
   }
   return with_gateway != nullptr ? with_gateway->interface.address : net::IpAddress{};
@@ -86,8 +88,8 @@ ISCSI_ConnectionStaticInfo connection_info(const SessionRecord& record, const Co
 
 void Operations::session_list(Serial serial, Instant) {
   const std::vector<const SessionRecord*> sessions = options_.sessions.sessions();
-  constexpr std::size_t kHead =
-      offsetof(pollux_session_list_out, Info) + offsetof(MSiSCSI_InitiatorSessionInfo, SessionsList);
+  constexpr std::size_t kHead = offsetof(pollux_session_list_out, Info) +
+                                offsetof(MSiSCSI_InitiatorSessionInfo, SessionsList);
   std::size_t needed = kHead;
   for (const SessionRecord* record : sessions) {
     needed += POLLUX_SESSION_INFO_BYTES(record->step == SessionStep::failed ? 0 : 1);
@@ -104,7 +106,8 @@ void Operations::session_list(Serial serial, Instant) {
     std::memcpy(output.data() + at, &info, POLLUX_SESSION_INFO_BYTES(0));
     if (info.ConnectionCount == 1) {
       const ISCSI_ConnectionStaticInfo connection = connection_info(*record, options_.config);
-      std::memcpy(output.data() + at + POLLUX_SESSION_INFO_BYTES(0), &connection, sizeof(connection));
+      std::memcpy(output.data() + at + POLLUX_SESSION_INFO_BYTES(0), &connection,
+                  sizeof(connection));
     }
     at += POLLUX_SESSION_INFO_BYTES(info.ConnectionCount);
   }
@@ -188,15 +191,13 @@ void Operations::stats(Serial serial, Instant) {
                                {"tasks_in_use", stats.tasks_in_use},
                                {"timers_armed", stats.timers_armed}});
   }
-  if (const ring::ServerCounters* ring = options_.ring_counters ? options_.ring_counters() : nullptr) {
-    json["ring"] = {{"clients_admitted", ring->clients_admitted},
-                    {"clients_refused", ring->clients_refused},
-                    {"clients_gone", ring->clients_gone},
-                    {"channels_broken", ring->channels_broken},
-                    {"commands_taken", ring->commands_taken},
-                    {"commands_refused", ring->commands_refused},
-                    {"completions", ring->completions},
-                    {"doorbells_rung", ring->doorbells_rung}};
+  if (const ring::ServerCounters* ring =
+          options_.ring_counters ? options_.ring_counters() : nullptr) {
+    json["ring"] = {
+        {"clients_admitted", ring->clients_admitted}, {"clients_refused", ring->clients_refused},
+        {"clients_gone", ring->clients_gone},         {"channels_broken", ring->channels_broken},
+        {"commands_taken", ring->commands_taken},     {"commands_refused", ring->commands_refused},
+        {"completions", ring->completions},           {"doorbells_rung", ring->doorbells_rung}};
   }
   answer_json(serial, dump(json));
 }

@@ -1,15 +1,14 @@
 #include "control/service/resolver.hpp"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pollux/iscsierr.h>
 
 #include <algorithm>
 #include <memory>
 #include <utility>
-
-#include <fmt/format.h>
-#include <pollux/iscsierr.h>
 
 #include "control/service/config_text.hpp"
 
@@ -51,7 +50,8 @@ void SystemResolver::resolve(const std::string& host, std::uint16_t port, Resolu
   }
   if (host.find(':') != std::string::npos) {
     resolution.status = ISDSC_ADDRESS_TYPE_NOT_SUPPORTED;
-    resolution.sentence = fmt::format("the portal {} is an IPv6 address; ports carry IPv4 so far", host);
+    resolution.sentence =
+        fmt::format("the portal {} is an IPv6 address; ports carry IPv4 so far", host);
     return done(std::move(resolution));
   }
   const auto answer = std::make_shared<Resolution>();

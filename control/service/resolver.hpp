@@ -1,5 +1,5 @@
-// Portal names to addresses. Numeric addresses are answered at once; DNS names on a helper thread, and
-// the caller's own timer bounds the wait.
+// Portal names to addresses. Numeric addresses are answered at once; DNS names on a helper thread,
+// and the caller's own timer bounds the wait.
 #pragma once
 
 #include <cstdint>

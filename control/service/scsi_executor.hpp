@@ -1,5 +1,6 @@
-// SCSI commands of the control thread: one queue for each worker, made when it is first needed. Control
-// thread only. A command's memory belongs to its `done` function, which is called exactly once.
+// SCSI commands of the control thread: one queue for each worker, made when it is first needed.
+// Control thread only. A command's memory belongs to its `done` function, which is called exactly
+// once.
 #pragma once
 
 #include <sys/uio.h>
@@ -18,8 +19,8 @@ namespace pollux::service {
 
 struct ScsiCommand {
   std::uint32_t worker = 0;
-  pollux_command command{};     ///< iov, callback and context are filled here
-  std::span<std::byte> buffer;  ///< of `command.length` bytes; empty: no data
+  pollux_command command{};       ///< iov, callback and context are filled here
+  std::span<std::byte> buffer;    ///< of `command.length` bytes; empty: no data
   std::vector<std::uint8_t> cdb;  ///< POLLUX_SCSI
 };
 using ScsiDone = std::function<void(const pollux_completion&)>;

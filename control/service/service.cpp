@@ -1,5 +1,6 @@
 #include "control/service/service.hpp"
 
+#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -14,8 +15,6 @@
 #include <thread>
 #include <utility>
 
-#include <fmt/format.h>
-
 namespace pollux::service {
 namespace {
 
@@ -28,7 +27,9 @@ constexpr Duration kSpinWhileBusy = 200us;
 constexpr Duration kCompletionPoll = 100us;
 constexpr Duration kSleepMax = 1s;
 
-std::uint64_t this_thread() noexcept { return std::hash<std::thread::id>{}(std::this_thread::get_id()) | 1; }
+std::uint64_t this_thread() noexcept {
+  return std::hash<std::thread::id>{}(std::this_thread::get_id()) | 1;
+}
 
 void pause() noexcept { __builtin_ia32_pause(); }
 
@@ -50,8 +51,8 @@ Service::Service(ServiceOptions options)
       server_(std::move(options.server)) {
   for (worker::Link* link : options.links) {
     link->doorbell_fd = doorbell_.get();
-    channels_.push_back(
-        std::make_unique<WorkerChannel>(*link, static_cast<std::uint16_t>(config_.worker.sessions_max)));
+    channels_.push_back(std::make_unique<WorkerChannel>(
+        *link, static_cast<std::uint16_t>(config_.worker.sessions_max)));
   }
   sessions_ = std::make_unique<SessionManager>(SessionManagerOptions{
       .config = config_,
@@ -67,9 +68,9 @@ Service::Service(ServiceOptions options)
       .scsi = scsi_,
       .queues = options.queues,
       .workers = channels_,
-      .complete =
-          [this](ring::RequestId id, std::uint32_t status, std::span<const std::byte> output,
-                 std::uint64_t needed) { server_->complete(id, status, output, needed); },
+      .complete = [this](ring::RequestId id, std::uint32_t status,
+                         std::span<const std::byte> output,
+                         std::uint64_t needed) { server_->complete(id, status, output, needed); },
       .wake = [this] { wake(); },
       .ring_counters = [this] { return server_ ? &server_->counters() : nullptr; },
       .recent_events = [this] { return recent_events(); },
@@ -136,7 +137,9 @@ bool Service::post(std::function<void()> work) {
   return true;
 }
 
-bool Service::on_control_thread() const noexcept { return thread_.load(std::memory_order_relaxed) == this_thread(); }
+bool Service::on_control_thread() const noexcept {
+  return thread_.load(std::memory_order_relaxed) == this_thread();
+}
 
 void Service::wake() noexcept { eventfd_write(doorbell_.get(), 1); }
 
@@ -149,14 +152,19 @@ void Service::attach_queue(std::uint32_t worker, worker::CommandQueue* queue) {
   channels_[worker]->send(iscsi::ToWorkerKind::attach_queue, {}, queue);
 }
 
-void Service::detach_queue(std::uint32_t worker, worker::CommandQueue* queue, std::function<void()> done) {
+void Service::detach_queue(std::uint32_t worker, worker::CommandQueue* queue,
+                           std::function<void()> done) {
   detaching_[queue] = std::move(done);
   channels_[worker]->send(iscsi::ToWorkerKind::detach_queue, {}, queue);
 }
 
-void Service::on_command(const ring::Request& request) { operations_->on_command(request, clock_()); }
+void Service::on_command(const ring::Request& request) {
+  operations_->on_command(request, clock_());
+}
 void Service::on_cancel(ring::RequestId request) { operations_->on_cancel(request, clock_()); }
-void Service::on_client_gone(ring::ClientId client) { operations_->on_client_gone(client, clock_()); }
+void Service::on_client_gone(ring::ClientId client) {
+  operations_->on_client_gone(client, clock_());
+}
 
 void Service::note(const std::string& sentence) {
   events_.push_back(sentence);
@@ -194,10 +202,15 @@ void Service::run() {
 void Service::end() {
   operations_->stop(clock_());
   sessions_->logout_all(clock_());
-  const auto bound = std::chrono::duration_cast<Duration>(config_.logout.drain + config_.logout.timeout) +
-                     3 * kCloseTimeout;
+  const auto bound =
+      std::chrono::duration_cast<Duration>(config_.logout.drain + config_.logout.timeout) +
+      3 * kCloseTimeout;
   const Instant deadline = clock_() + bound;
   while (!sessions_->is_empty() && clock_() < deadline) {
+    if (!turn(clock_())) sleep(clock_());
+  }
+  // Their commands ended with the sessions; giving their queues back needs this thread.
+  while (operations_->has_benches() && clock_() < deadline) {
     if (!turn(clock_())) sleep(clock_());
   }
   {
@@ -219,7 +232,8 @@ void Service::end() {
 }
 
 bool Service::prepare_sleep() {
-  for (const auto& channel : channels_) channel->link().control_sleeps.store(true, std::memory_order_relaxed);
+  for (const auto& channel : channels_)
+    channel->link().control_sleeps.store(true, std::memory_order_relaxed);
   // Pairs with the fence of the worker between its push and its look at the flag.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   bool has_work = stop_.load(std::memory_order_relaxed) || (server_ && !server_->prepare_sleep());
@@ -228,7 +242,8 @@ bool Service::prepare_sleep() {
 }
 
 void Service::finish_sleep() {
-  for (const auto& channel : channels_) channel->link().control_sleeps.store(false, std::memory_order_relaxed);
+  for (const auto& channel : channels_)
+    channel->link().control_sleeps.store(false, std::memory_order_relaxed);
   if (server_) server_->finish_sleep();
   eventfd_t rings = 0;
   eventfd_read(doorbell_.get(), &rings);
@@ -243,7 +258,8 @@ Duration Service::sleep_limit(Instant now) const {
 
 void Service::sleep(Instant now) {
   const Duration limit = sleep_limit(now);
-  // Helpers and other threads write the eventfd after they have stored their work: no look is missed.
+  // Helpers and other threads write the eventfd after they have stored their work: no look is
+  // missed.
   if (prepare_sleep()) {
     epoll_event events[4];
     const timespec timeout{static_cast<time_t>(limit / 1s), static_cast<long>((limit % 1s) / 1ns)};
@@ -256,14 +272,16 @@ void Service::sleep(Instant now) {
 }
 
 bool load_state(const Config& config, SavedState& state, std::string& error) {
-  if (!config.state_directory.empty()) return open_state_directory(config.state_directory, state, error);
+  if (!config.state_directory.empty())
+    return open_state_directory(config.state_directory, state, error);
   state.boot_epoch = boot_epoch_from_time(std::time(nullptr));
   return true;
 }
 
 std::unique_ptr<ring::Server> listen(const Config& config, std::string& error) {
   ring::ServerOptions options;
-  options.socket_path = config.ring.socket.empty() ? default_socket_path(config.instance) : config.ring.socket;
+  options.socket_path =
+      config.ring.socket.empty() ? default_socket_path(config.instance) : config.ring.socket;
   options.manage_group = config.ring.manage_group;
   options.monitor_group = config.ring.monitor_group;
   if (config.ring.socket.empty() && geteuid() != 0) {
@@ -271,10 +289,11 @@ std::unique_ptr<ring::Server> listen(const Config& config, std::string& error) {
     const std::string directory = options.socket_path.substr(0, options.socket_path.rfind('/'));
     struct stat status {};
     mkdir(directory.c_str(), 0700);
-    if (lstat(directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
-        (status.st_mode & 0077) != 0) {
-      error = fmt::format("{} must be a directory of this user alone (0700); correct it or set ring.socket",
-                          directory);
+    if (lstat(directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
+        status.st_uid != geteuid() || (status.st_mode & 0077) != 0) {
+      error = fmt::format(
+          "{} must be a directory of this user alone (0700); correct it or set ring.socket",
+          directory);
       return nullptr;
     }
   }

@@ -1,6 +1,6 @@
-// The control thread: one loop over the command ring, the mailboxes of the workers, helper results and
-// timers. It spins briefly while something is under way and sleeps otherwise; nothing it does blocks.
-// The process around it (EAL, ports, worker threads) is control/library's.
+// The control thread: one loop over the command ring, the mailboxes of the workers, helper results
+// and timers. It spins briefly while something is under way and sleeps otherwise; nothing it does
+// blocks. The process around it (EAL, ports, worker threads) is control/library's.
 #pragma once
 
 #include <atomic>
@@ -51,8 +51,8 @@ class Service final : private ring::Handler {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
-  /// The control thread's life: serves until request_stop(), then logs every session out (bounded by the
-  /// logout time-outs) and tells the workers to stop.
+  /// The control thread's life: serves until request_stop(), then logs every session out (bounded
+  /// by the logout time-outs) and tells the workers to stop.
   void run();
   /// Any thread, and signal handlers.
   void request_stop() noexcept;
@@ -60,19 +60,23 @@ class Service final : private ring::Handler {
   /// One turn; returns whether anything was done. For run() and for tests.
   bool turn(Instant now);
 
-  /// Any thread: runs `work` on the control thread, soon. False once the service has stopped serving;
-  /// `work` is then not run.
+  /// Any thread: runs `work` on the control thread, soon. False once the service has stopped
+  /// serving; `work` is then not run.
   [[nodiscard]] bool post(std::function<void()> work);
   [[nodiscard]] bool on_control_thread() const noexcept;
 
   // Control thread only.
   [[nodiscard]] SessionManager& sessions() noexcept { return *sessions_; }
   [[nodiscard]] Operations& operations() noexcept { return *operations_; }
-  [[nodiscard]] std::uint32_t worker_count() const noexcept { return static_cast<std::uint32_t>(channels_.size()); }
+  [[nodiscard]] std::uint32_t worker_count() const noexcept {
+    return static_cast<std::uint32_t>(channels_.size());
+  }
   void attach_queue(std::uint32_t worker, worker::CommandQueue* queue);
   /// `done` runs when the worker has let go of the queue.
   void detach_queue(std::uint32_t worker, worker::CommandQueue* queue, std::function<void()> done);
-  [[nodiscard]] std::vector<std::string> recent_events() const { return {events_.begin(), events_.end()}; }
+  [[nodiscard]] std::vector<std::string> recent_events() const {
+    return {events_.begin(), events_.end()};
+  }
 
  private:
   // ring::Handler
@@ -118,7 +122,8 @@ class Service final : private ring::Handler {
 
 /// The state an instance starts with: of its state directory, or made up when there is none.
 [[nodiscard]] bool load_state(const Config& config, SavedState& state, std::string& error);
-/// Listens on the configured or default socket; makes its directory. Null with a sentence in `error`.
+/// Listens on the configured or default socket; makes its directory. Null with a sentence in
+/// `error`.
 [[nodiscard]] std::unique_ptr<ring::Server> listen(const Config& config, std::string& error);
 
 }  // namespace pollux::service

@@ -1,6 +1,7 @@
-// UniqueSessionId and UniqueConnectionId: bits 63..40 boot epoch, 39..16 sequence, 15..0 the connection
-// slot on the worker. The epoch rises with every start of the service and the sequence with every id,
-// so no id is given twice, also not after a restart; the worker finds its slot without a table.
+// UniqueSessionId and UniqueConnectionId: bits 63..40 boot epoch, 39..16 sequence, 15..0 the
+// connection slot on the worker. The epoch rises with every start of the service and the sequence
+// with every id, so no id is given twice, also not after a restart; the worker finds its slot
+// without a table.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@ inline constexpr std::uint32_t kSessionSequenceMax = (1u << 24) - 1;
 class SessionIds {
  public:
   /// 1..kBootEpochMax.
-  explicit SessionIds(std::uint32_t boot_epoch) noexcept : boot_epoch_(boot_epoch & kBootEpochMax) {}
+  explicit SessionIds(std::uint32_t boot_epoch) noexcept
+      : boot_epoch_(boot_epoch & kBootEpochMax) {}
 
   /// Nothing once the sequence is used up: better no session than a second one with an old name.
   [[nodiscard]] std::optional<std::uint64_t> next(std::uint16_t slot) noexcept {

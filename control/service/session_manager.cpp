@@ -1,10 +1,10 @@
 #include "control/service/session_manager.hpp"
 
-#include <algorithm>
-#include <utility>
-
 #include <fmt/format.h>
 #include <pollux/iscsierr.h>
+
+#include <algorithm>
+#include <utility>
 
 namespace pollux::service {
 namespace {
@@ -13,7 +13,9 @@ bool is_login_step(SessionStep step) noexcept { return step <= SessionStep::movi
 
 }  // namespace
 
-std::string portal_text(const SessionRecord& record) { return session::to_string(record.request.portal); }
+std::string portal_text(const SessionRecord& record) {
+  return session::to_string(record.request.portal);
+}
 
 std::string_view step_name(SessionStep step) noexcept {
   switch (step) {
@@ -21,13 +23,16 @@ std::string_view step_name(SessionStep step) noexcept {
     case SessionStep::connecting:
     case SessionStep::moving:
       return "TRANSPORT_WAIT";
-    case SessionStep::negotiating: return "IN_LOGIN";
-    case SessionStep::logged_in: return "LOGGED_IN";
+    case SessionStep::negotiating:
+      return "IN_LOGIN";
+    case SessionStep::logged_in:
+      return "LOGGED_IN";
     case SessionStep::draining:
     case SessionStep::logging_out:
     case SessionStep::closing:
       return "IN_LOGOUT";
-    case SessionStep::failed: return "FAILED";
+    case SessionStep::failed:
+      return "FAILED";
   }
   return "FREE";
 }
@@ -70,10 +75,12 @@ SessionRecord* SessionManager::find_by_connection(std::uint32_t worker,
                                                   iscsi::ConnectionRef connection) noexcept {
   if (worker >= by_slot_.size() || connection.slot >= by_slot_[worker].size()) return nullptr;
   SessionRecord* record = by_slot_[worker][connection.slot];
-  return record != nullptr && record->is_open && record->connection == connection ? record : nullptr;
+  return record != nullptr && record->is_open && record->connection == connection ? record
+                                                                                  : nullptr;
 }
 
-void SessionManager::on_message(std::uint32_t worker, const iscsi::ToControl& message, Instant now) {
+void SessionManager::on_message(std::uint32_t worker, const iscsi::ToControl& message,
+                                Instant now) {
   now_ = now;
   SessionRecord* record = find_by_connection(worker, message.connection);
   switch (message.kind) {
@@ -89,7 +96,8 @@ void SessionManager::on_message(std::uint32_t worker, const iscsi::ToControl& me
         ++counters_.stale_messages;
       }
       // Stale or not, the slab is the worker's.
-      workers_[worker]->send(iscsi::ToWorkerKind::credit_return, message.connection, message.pointer);
+      workers_[worker]->send(iscsi::ToWorkerKind::credit_return, message.connection,
+                             message.pointer);
       return;
     }
     case iscsi::ToControlKind::connected:
@@ -155,7 +163,8 @@ void SessionManager::on_time(Instant now) {
 void SessionManager::expire(SessionRecord& record, Instant now) {
   if (record.kept && record.kept->expires <= now) record.kept.reset();
   if (record.text && record.text->deadline <= now) {
-    // The answer may still come and would be taken for the next exchange's: the ITT is the worker's.
+    // The answer may still come and would be taken for the next exchange's: the ITT is the
+    // worker's.
     return drop_connection(record, record.text->exchange.on_deadline().failure.sentence, now);
   }
   if (record.deadline > now) return;

@@ -1,7 +1,7 @@
-// Every session of the service. Operations are state machines driven by messages of the workers and by
-// time; nothing here waits. Each operation ends by calling its `done` exactly once, on the control
-// thread, perhaps before the call that began it has returned.
-// Read first: DESIGN 3.2 (LogoutFromTarget, SendTargets), RFC 7143 sections 6.3, 8, 11.9 and 11.14.
+// Every session of the service. Operations are state machines driven by messages of the workers and
+// by time; nothing here waits. Each operation ends by calling its `done` exactly once, on the
+// control thread, perhaps before the call that began it has returned. Read first: DESIGN 3.2
+// (LogoutFromTarget, SendTargets), RFC 7143 sections 6.3, 8, 11.9 and 11.14.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,8 @@ struct SessionCounters {
   std::uint64_t connections_lost = 0;
   std::uint64_t async_messages = 0;
   std::uint64_t rejects = 0;
-  std::uint64_t stale_messages = 0;    ///< about an earlier use of a slot
-  std::uint64_t unexpected_pdus = 0;   ///< nobody waited for them
+  std::uint64_t stale_messages = 0;   ///< about an earlier use of a slot
+  std::uint64_t unexpected_pdus = 0;  ///< nobody waited for them
 };
 
 struct SessionManagerOptions {
@@ -59,16 +59,18 @@ class SessionManager {
  public:
   explicit SessionManager(const SessionManagerOptions& options);
 
-  /// The returned id names the attempt for cancel_login(); it becomes the UniqueSessionId. 0: `done` was
-  /// called with the reason already.
+  /// The returned id names the attempt for cancel_login(); it becomes the UniqueSessionId. 0:
+  /// `done` was called with the reason already.
   std::uint64_t login(const LoginRequest& request, Instant now, LoginDone done);
   /// `done` of the login is not called any more. A login that has succeeded stays.
   void cancel_login(std::uint64_t id, Instant now);
 
   /// `text` as in SendTargets_IN. The exchange ends at `deadline` at the latest.
-  void send_targets(std::uint64_t id, std::string_view text, Instant now, Instant deadline, TextDone done);
+  void send_targets(std::uint64_t id, std::string_view text, Instant now, Instant deadline,
+                    TextDone done);
   /// Keeps an answer that did not fit for the retry.
-  void keep_text(std::uint64_t id, std::string_view text, std::vector<std::byte> answer, Instant now);
+  void keep_text(std::uint64_t id, std::string_view text, std::vector<std::byte> answer,
+                 Instant now);
 
   void logout(std::uint64_t id, Instant now, LogoutDone done);
   /// Ends every login and logs every session out. is_empty() tells when that is over.
@@ -98,7 +100,8 @@ class SessionManager {
   void on_login_pdu(SessionRecord& record, const iscsi::Slab& slab, Instant now);
   void on_redirected(SessionRecord& record, session::LoginRedirected redirected, Instant now);
   void on_logged_in(SessionRecord& record, session::LoginResult result, Instant now);
-  void on_login_connection_ended(SessionRecord& record, const iscsi::ToControl& message, Instant now);
+  void on_login_connection_ended(SessionRecord& record, const iscsi::ToControl& message,
+                                 Instant now);
   void on_login_deadline(SessionRecord& record, Instant now);
   void fail_login(SessionRecord& record, Outcome outcome, Instant now);
 
@@ -123,13 +126,16 @@ class SessionManager {
   void on_pdu(SessionRecord& record, const iscsi::Slab& slab, Instant now);
   void on_ended(SessionRecord& record, const iscsi::ToControl& message, Instant now);
   void expire(SessionRecord& record, Instant now);
-  [[nodiscard]] SessionRecord* find_by_connection(std::uint32_t worker, iscsi::ConnectionRef connection) noexcept;
+  [[nodiscard]] SessionRecord* find_by_connection(std::uint32_t worker,
+                                                  iscsi::ConnectionRef connection) noexcept;
   void release_resources(SessionRecord& record);
   void erase(SessionRecord& record);
   void drop_oldest_failed();
   void arm(SessionRecord& record);
   void note(std::string sentence) const;
-  [[nodiscard]] WorkerChannel& channel(const SessionRecord& record) noexcept { return *workers_[record.worker]; }
+  [[nodiscard]] WorkerChannel& channel(const SessionRecord& record) noexcept {
+    return *workers_[record.worker];
+  }
 
   const Config& config_;
   std::span<const std::unique_ptr<WorkerChannel>> workers_;

@@ -1,6 +1,6 @@
-// One session as the control thread knows it: identity, what was negotiated, where its state machine
-// stands, and who waits for what. Data only; the transitions are in login_flow.cpp, logout_flow.cpp and
-// text_flow.cpp.
+// One session as the control thread knows it: identity, what was negotiated, where its state
+// machine stands, and who waits for what. Data only; the transitions are in login_flow.cpp,
+// logout_flow.cpp and text_flow.cpp.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,8 @@ struct LoginRequest {
   SessionKind kind = SessionKind::data;
   session::Offer offer;
   std::optional<std::uint16_t> isid_qualifier;  ///< absent: the service chooses
-  bool allows_several = false;  ///< a second session to the same target is meant
-  Duration timeout{};           ///< 0: configured
+  bool allows_several = false;                  ///< a second session to the same target is meant
+  Duration timeout{};                           ///< 0: configured
 };
 
 struct LoginReply : Outcome {
@@ -58,10 +58,10 @@ struct TextReply : Outcome {
 using TextDone = std::function<void(const TextReply&)>;
 
 enum class SessionStep : std::uint8_t {
-  resolving,    ///< waiting for the portal's address
+  resolving,  ///< waiting for the portal's address
   connecting,
   negotiating,
-  moving,       ///< redirected: the old connection ends before the next one opens
+  moving,  ///< redirected: the old connection ends before the next one opens
   logged_in,
   draining,     ///< logging out: commands in flight may finish
   logging_out,  ///< Logout Request sent
@@ -106,11 +106,11 @@ struct SessionRecord {
 
   // Logging in.
   std::unique_ptr<session::Login> login;
-  std::deque<net::Endpoint> candidates;               ///< addresses of the portal not yet tried
-  std::deque<session::TargetAddress> next_portals;    ///< of the latest redirection, not yet tried
+  std::deque<net::Endpoint> candidates;             ///< addresses of the portal not yet tried
+  std::deque<session::TargetAddress> next_portals;  ///< of the latest redirection, not yet tried
   std::uint32_t hops = 0;
-  std::uint32_t resolution = 0;                       ///< a late answer has an older number
-  Outcome last_failure;                               ///< of the latest address that was tried
+  std::uint32_t resolution = 0;  ///< a late answer has an older number
+  Outcome last_failure;          ///< of the latest address that was tried
   LoginDone login_done;
 
   // Full feature.

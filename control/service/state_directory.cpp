@@ -1,17 +1,16 @@
 #include "control/service/state_directory.hpp"
 
-#include <array>
-#include <charconv>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
-
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <sstream>
 
 #include "control/service/session_ids.hpp"
 #include "control/session/isid.hpp"
@@ -90,8 +89,9 @@ bool read_isids(const std::string& path, std::map<IsidKey, wire::Isid>& isids, s
       isid[i] = static_cast<std::uint8_t>(isid_number >> (40 - 8 * i));
     }
     if (!is_readable || !session::is_legal_isid(isid)) {
-      error = fmt::format("{}:{}: not a line of initiator, target, index and ISID; correct or remove it",
-                          path, number);
+      error = fmt::format(
+          "{}:{}: not a line of initiator, target, index and ISID; correct or remove it", path,
+          number);
       return false;
     }
     isids[{initiator, target, index}] = isid;

@@ -1,10 +1,10 @@
-// What arrives in full feature phase and is not the worker's business: answers to SendTargets, to the
-// Logout Request, and what the target says unasked (RFC 7143 11.9, 11.11, 11.17).
-#include <bit>
-#include <utility>
-
+// What arrives in full feature phase and is not the worker's business: answers to SendTargets, to
+// the Logout Request, and what the target says unasked (RFC 7143 11.9, 11.11, 11.17).
 #include <fmt/format.h>
 #include <pollux/iscsierr.h>
+
+#include <bit>
+#include <utility>
 
 #include "control/service/session_manager.hpp"
 #include "dataplane/base/byte_order.hpp"
@@ -55,13 +55,14 @@ void SessionManager::send_targets(std::uint64_t id, std::string_view text, Insta
     return done(reply);
   }
   if (record.text) return refuse(ISDSC_SESSION_BUSY, "a SendTargets of this session is under way");
-  record.text.emplace(TextTask{session::TextExchange(*key.value), *key.value, deadline, std::move(done)});
+  record.text.emplace(
+      TextTask{session::TextExchange(*key.value), *key.value, deadline, std::move(done)});
   channel(record).send_pdu(record.connection, record.text->exchange.start(), false);
   arm(record);
 }
 
-void SessionManager::keep_text(std::uint64_t id, std::string_view text, std::vector<std::byte> answer,
-                               Instant now) {
+void SessionManager::keep_text(std::uint64_t id, std::string_view text,
+                               std::vector<std::byte> answer, Instant now) {
   const auto at = records_.find(id);
   if (at == records_.end() || at->second.step != SessionStep::logged_in) return;
   SessionRecord& record = at->second;
@@ -72,16 +73,17 @@ void SessionManager::keep_text(std::uint64_t id, std::string_view text, std::vec
   arm(record);
 }
 
-void SessionManager::on_full_feature_pdu(SessionRecord& record, const iscsi::Slab& slab, Instant now) {
+void SessionManager::on_full_feature_pdu(SessionRecord& record, const iscsi::Slab& slab,
+                                         Instant now) {
   switch (slab.bhs.op()) {
     case wire::Opcode::text_response:
       if (!record.text) {
         ++counters_.unexpected_pdus;  // its exchange was ended by a logout
         return;
       }
-      return on_text_step(record,
-                          record.text->exchange.on_pdu(slab.bhs, std::span(slab.data).first(slab.length)),
-                          now);
+      return on_text_step(
+          record, record.text->exchange.on_pdu(slab.bhs, std::span(slab.data).first(slab.length)),
+          now);
     case wire::Opcode::logout_response:
       return on_logout_pdu(record, slab, now);
     case wire::Opcode::async_message:
@@ -101,7 +103,8 @@ void SessionManager::on_text_step(SessionRecord& record, session::TextStep step,
     return end_text(record, {{0, "answered"}, std::move(succeeded->text), false});
   }
   const session::TextFailure& failure = std::get<session::TextFailed>(step).failure;
-  const std::string sentence = fmt::format("SendTargets at {}: {}", portal_text(record), failure.sentence);
+  const std::string sentence =
+      fmt::format("SendTargets at {}: {}", portal_text(record), failure.sentence);
   if (failure.is_connection_broken) {
     record.stays_listed = record.logout_done == nullptr;
     record.end_reason = sentence;
@@ -124,8 +127,8 @@ void SessionManager::on_async_message(SessionRecord& record, const wire::AsyncMe
   switch (event) {
     case AsyncEvent::logout_requested:
     case AsyncEvent::negotiation_requested: {
-      // 11.9.1: event 4 asks for a new negotiation of parameters; a session that ends orderly and is
-      // logged in again has the same effect.
+      // 11.9.1: event 4 asks for a new negotiation of parameters; a session that ends orderly and
+      // is logged in again has the same effect.
       if (record.step != SessionStep::logged_in) return;
       record.stays_listed = true;
       const std::string why = event == AsyncEvent::logout_requested
@@ -140,16 +143,16 @@ void SessionManager::on_async_message(SessionRecord& record, const wire::AsyncMe
       return drop_connection(record, "the target announced that it drops the connection", now);
     case AsyncEvent::scsi:
     default:
-      note(fmt::format("session {:016x} to {}: asynchronous event {}", record.id, portal_text(record),
-                       message.async_event));
+      note(fmt::format("session {:016x} to {}: asynchronous event {}", record.id,
+                       portal_text(record), message.async_event));
   }
 }
 
 void SessionManager::on_reject(SessionRecord& record, const iscsi::Slab& slab, Instant now) {
   ++counters_.rejects;
   const auto reject = std::bit_cast<wire::Reject>(slab.bhs);
-  note(fmt::format("session {:016x} to {}: the target rejected a request, reason 0x{:02x}", record.id,
-                   portal_text(record), reject.reason));
+  note(fmt::format("session {:016x} to {}: the target rejected a request, reason 0x{:02x}",
+                   record.id, portal_text(record), reject.reason));
   // 11.17.4: the data segment is the header of the rejected PDU.
   if (slab.length < wire::kBhsBytes) return;
   const auto opcode =
@@ -157,7 +160,8 @@ void SessionManager::on_reject(SessionRecord& record, const iscsi::Slab& slab, I
   if (opcode == wire::Opcode::text_request && record.text) {
     on_text_step(record, record.text->exchange.on_reject(reject.reason), now);
   } else if (opcode == wire::Opcode::logout_request && record.step == SessionStep::logging_out) {
-    record.logout_outcome = {ISDSC_TARGET_ERROR, "the target rejected the logout; the connection was reset"};
+    record.logout_outcome = {ISDSC_TARGET_ERROR,
+                             "the target rejected the logout; the connection was reset"};
     close_connection(record, false, now);
   }
 }

@@ -6,7 +6,8 @@
 
 namespace pollux::service {
 
-WorkerChannel::WorkerChannel(worker::Link& link, std::uint16_t slots) : link_(link), epochs_(slots) {
+WorkerChannel::WorkerChannel(worker::Link& link, std::uint16_t slots)
+    : link_(link), epochs_(slots) {
   for (std::uint16_t slot = slots; slot > 0; --slot) {
     free_slots_.push_back(static_cast<std::uint16_t>(slot - 1));
   }

@@ -1,5 +1,6 @@
-// Control's end of the link to one worker: numbers connection slots, owns the PDUs and gates that are
-// under way, and keeps messages in order when the ring to the worker is full. Control thread only.
+// Control's end of the link to one worker: numbers connection slots, owns the PDUs and gates that
+// are under way, and keeps messages in order when the ring to the worker is full. Control thread
+// only.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +31,11 @@ class WorkerChannel {
   void free_slot(iscsi::ConnectionRef connection);
   void release(std::uint16_t slot) noexcept;
 
-  void send_pdu(iscsi::ConnectionRef connection, const session::OutgoingPdu& pdu, bool closes_reader);
+  void send_pdu(iscsi::ConnectionRef connection, const session::OutgoingPdu& pdu,
+                bool closes_reader);
   void send_gate(iscsi::ConnectionRef connection, const iscsi::Gate& gate);
-  void send(iscsi::ToWorkerKind kind, iscsi::ConnectionRef connection = {}, void* pointer = nullptr);
+  void send(iscsi::ToWorkerKind kind, iscsi::ConnectionRef connection = {},
+            void* pointer = nullptr);
   /// Moves messages that found the ring full. Returns whether any moved.
   bool flush();
 
@@ -40,7 +43,9 @@ class WorkerChannel {
   [[nodiscard]] std::size_t receive(std::span<iscsi::ToControl> messages);
 
   [[nodiscard]] worker::Link& link() noexcept { return link_; }
-  [[nodiscard]] std::uint16_t slot_count() const noexcept { return static_cast<std::uint16_t>(epochs_.size()); }
+  [[nodiscard]] std::uint16_t slot_count() const noexcept {
+    return static_cast<std::uint16_t>(epochs_.size());
+  }
   [[nodiscard]] std::size_t free_slot_count() const noexcept { return free_slots_.size(); }
   /// PDUs and gates the worker holds.
   [[nodiscard]] std::size_t lent_count() const noexcept { return pdus_.size() + gates_.size(); }
@@ -49,7 +54,7 @@ class WorkerChannel {
   void push(const iscsi::ToWorker& message);
 
   worker::Link& link_;
-  std::vector<std::uint32_t> epochs_;       ///< by slot; of its latest use
+  std::vector<std::uint32_t> epochs_;  ///< by slot; of its latest use
   std::vector<std::uint16_t> free_slots_;
   std::deque<iscsi::ToWorker> waiting_;
   std::unordered_map<void*, std::unique_ptr<iscsi::ControlPdu>> pdus_;

@@ -1,6 +1,8 @@
 /* pollux's own operations on the command ring, beside those of iscsiop.h: opcodes from 1000 on.
  *
- * Every output begins with Status, an ISDSC_ value (iscsierr.h). Lun is everywhere the eight bytes of
+ * Every output begins with Status, an ISDSC_ value (iscsierr.h). When it is not zero and the output area
+ * has room behind the structure, a sentence for a person follows it (UTF-8, no NUL; also in the operations
+ * of iscsiop.h): give room beyond the structure to learn the reason. Lun is everywhere the eight bytes of
  * the SAM logical unit number as a host integer whose big-endian bytes are the wire's: LUN n below 256
  * is POLLUX_LUN(n). Blocks are the logical unit's. Reserved members are zero in both directions.
  * A trailing member declared [1] is a placeholder; the size member is the truth. C11 and C++.

@@ -1,4 +1,5 @@
-// Configuration: what is read, what is refused and in which words, and what is kept across restarts.
+// Configuration: what is read, what is refused and in which words, and what is kept across
+// restarts.
 #include "control/service/config.hpp"
 
 #include <gtest/gtest.h>
@@ -54,7 +55,8 @@ monitor_group = "b"
 [memory]
 hugepages = false
 memory_mib = 256
-)", "f.toml", error);
+)",
+                                   "f.toml", error);
   ASSERT_TRUE(config) << error;
   EXPECT_EQ(config->ports.at(0).mtu, 1400);
   EXPECT_EQ(to_text(config->ports[0].interface.address), "10.99.0.2");
@@ -107,13 +109,16 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"[login]\ntimeout_seconds = 0", {"login.timeout_seconds"}},
         Refusal{"[login]\ntimeout_seconds = nan", {"login.timeout_seconds"}},
         Refusal{"[login]\nheader_digest = \"md5\"", {"login.header_digest", "crc32c"}},
-        Refusal{"[login]\nfirst_burst_length = 2097152", {"first_burst_length", "max_burst_length"}},
+        Refusal{"[login]\nfirst_burst_length = 2097152",
+                {"first_burst_length", "max_burst_length"}},
         Refusal{"[login]\nmax_recv_data_segment_length = 511", {"512"}},
         Refusal{"[[port]]\naddress = \"10.99.0.2/24\"", {"f.toml:1", "\"device\""}},
         Refusal{"[[port]]\ndevice = \"a\"", {"\"address\""}},
-        Refusal{"[[port]]\ndevice = \"a\"\naddress = \"10.99.0.2\"", {"f.toml:3", "port.address", "/24"}},
+        Refusal{"[[port]]\ndevice = \"a\"\naddress = \"10.99.0.2\"",
+                {"f.toml:3", "port.address", "/24"}},
         Refusal{"[[port]]\ndevice = \"a\"\naddress = \"224.0.0.1/4\"", {"port.address"}},
-        Refusal{"[[port]]\ndevice = \"a\"\naddress = \"10.99.0.2/24\"\ngateway = \"10.98.0.1\"", {"10.98.0.1", "network"}},
+        Refusal{"[[port]]\ndevice = \"a\"\naddress = \"10.99.0.2/24\"\ngateway = \"10.98.0.1\"",
+                {"10.98.0.1", "network"}},
         Refusal{std::string(kPort) + std::string(kPort), {"device"}},
         Refusal{"instance = \"a/b\"", {"instance"}},
         Refusal{"initiator_name = \"bob\"", {"initiator_name", "bob"}},
@@ -121,7 +126,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Config, PortFlag) {
   std::string error;
-  const auto port = parse_port_flag("name=p0 device=net_tap0,iface=t address=10.99.0.2/24 mtu=1400", error);
+  const auto port =
+      parse_port_flag("name=p0 device=net_tap0,iface=t address=10.99.0.2/24 mtu=1400", error);
   ASSERT_TRUE(port) << error;
   EXPECT_EQ(port->device, "net_tap0,iface=t");
   EXPECT_EQ(port->interface.prefix_length, 24);
@@ -153,12 +159,15 @@ TEST_F(StateDirectory, BootEpochRisesAndIsidsStay) {
     SavedState state;
     ASSERT_TRUE(open_state_directory(path, state, error)) << error;
     EXPECT_EQ(state.boot_epoch, boot);
-    IsidStore store(state.isids, 5, random, [this](const auto& isids) { EXPECT_EQ(write_isids(path, isids), ""); });
-    const auto lease = store.lease("iqn.2026-11.io.pollux:i", "iqn.2026-11.io.pollux:t", std::nullopt);
+    IsidStore store(state.isids, 5, random,
+                    [this](const auto& isids) { EXPECT_EQ(write_isids(path, isids), ""); });
+    const auto lease =
+        store.lease("iqn.2026-11.io.pollux:i", "iqn.2026-11.io.pollux:t", std::nullopt);
     ASSERT_TRUE(lease);
     if (boot == 1) first = lease->isid;
     EXPECT_EQ(lease->isid, first);
-    const auto second = store.lease("iqn.2026-11.io.pollux:i", "iqn.2026-11.io.pollux:t", std::nullopt);
+    const auto second =
+        store.lease("iqn.2026-11.io.pollux:i", "iqn.2026-11.io.pollux:t", std::nullopt);
     EXPECT_NE(second->isid, first);
     EXPECT_FALSE(store.lease("a", "b", 9) && store.lease("a", "b", 9));
   }

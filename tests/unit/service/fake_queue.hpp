@@ -1,5 +1,5 @@
-// A queue that carries SCSI commands out on a RAM disk at once: the far end for operations without a
-// data plane. Counts commands, can hold them back, and answers errors as a small target would.
+// A queue that carries SCSI commands out on a RAM disk at once: the far end for operations without
+// a data plane. Counts commands, can hold them back, and answers errors as a small target would.
 #pragma once
 
 #include <atomic>
@@ -55,7 +55,8 @@ class RamQueue final : public Queue {
     out.sense[12] = asc;
     out.sense_length = 18;
   }
-  static void give(pollux_completion& out, const pollux_command& command, std::vector<std::uint8_t> bytes) {
+  static void give(pollux_completion& out, const pollux_command& command,
+                   std::vector<std::uint8_t> bytes) {
     bytes.resize(std::min<std::size_t>(bytes.size(), command.length));
     std::memcpy(command.iov->iov_base, bytes.data(), bytes.size());
     out.transferred = static_cast<std::uint32_t>(bytes.size());
@@ -74,23 +75,35 @@ class RamQueue final : public Queue {
       return out;
     }
     const std::uint64_t last = disk_.blocks() - 1;
-    const auto byte = [](std::uint64_t value, int shift) { return static_cast<std::uint8_t>(value >> shift); };
+    const auto byte = [](std::uint64_t value, int shift) {
+      return static_cast<std::uint8_t>(value >> shift);
+    };
     if (command.opcode == POLLUX_SCSI) {
       switch (command.cdb[0]) {
-        case 0x12: give(out, command, std::vector<std::uint8_t>(36, 'i')); return out;
-        case 0xa0: give(out, command, {0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}); return out;
-        case 0x25: give(out, command, {byte(last, 24), byte(last, 16), byte(last, 8), byte(last, 0), 0, 0, 2, 0}); return out;
+        case 0x12:
+          give(out, command, std::vector<std::uint8_t>(36, 'i'));
+          return out;
+        case 0xa0:
+          give(out, command, {0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+          return out;
+        case 0x25:
+          give(out, command,
+               {byte(last, 24), byte(last, 16), byte(last, 8), byte(last, 0), 0, 0, 2, 0});
+          return out;
         case 0x9e:
           if (!disk_.knows_capacity_16) {
             check(out, 5, 0x20);
           } else {
             std::vector<std::uint8_t> answer(32);
-            for (int i = 0; i < 8; ++i) answer[static_cast<std::size_t>(i)] = byte(last, 56 - 8 * i);
+            for (int i = 0; i < 8; ++i)
+              answer[static_cast<std::size_t>(i)] = byte(last, 56 - 8 * i);
             answer[10] = 2;
             give(out, command, answer);
           }
           return out;
-        default: check(out, 5, 0x20); return out;
+        default:
+          check(out, 5, 0x20);
+          return out;
       }
     }
     if (command.lba > last || command.block_count > last + 1 - command.lba) {
@@ -116,7 +129,8 @@ class RamQueue final : public Queue {
 class RamQueueSource final : public QueueSource {
  public:
   RamDisk disk;
-  std::unique_ptr<Queue> create(std::uint32_t, std::uint32_t, std::uint32_t, std::string&) override {
+  std::unique_ptr<Queue> create(std::uint32_t, std::uint32_t, std::uint32_t,
+                                std::string&) override {
     return std::make_unique<RamQueue>(disk);
   }
   bool stats(std::uint32_t, pollux_worker_stats& stats) noexcept override {

@@ -1,5 +1,5 @@
-// A worker without a data plane: answers mailbox messages as a script says, checks that every pointer
-// comes home exactly once, and plays the target for Login, Text and Logout PDUs.
+// A worker without a data plane: answers mailbox messages as a script says, checks that every
+// pointer comes home exactly once, and plays the target for Login, Text and Logout PDUs.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,13 +22,13 @@ struct TargetScript {
   enum class Login { accept, silent, close } login = Login::accept;
   std::uint8_t login_class = 0;
   std::uint8_t login_detail = 0;
-  std::string redirect_to;             ///< TargetAddress; sent `redirects` times
+  std::string redirect_to;  ///< TargetAddress; sent `redirects` times
   int redirects = 0;
   enum class Drain { at_once, never } drain = Drain::at_once;
   enum class Logout { answer, silent, close } logout = Logout::answer;
   std::uint8_t logout_response = 0;
-  bool close_is_silent = false;        ///< FIN is not answered: `ended` comes only after abort
-  std::vector<std::string> text_parts; ///< answers to SendTargets; empty: silence
+  bool close_is_silent = false;         ///< FIN is not answered: `ended` comes only after abort
+  std::vector<std::string> text_parts;  ///< answers to SendTargets; empty: silence
 };
 
 class FakeWorker {
@@ -54,7 +54,9 @@ class FakeWorker {
   /// The connection of `slot` ends by itself.
   void lose(std::uint16_t slot, iscsi::LossReason reason) { end(slot, reason); }
   [[nodiscard]] bool is_open(std::uint16_t slot) const { return slots_[slot].open; }
-  [[nodiscard]] iscsi::ConnectionRef connection(std::uint16_t slot) const { return slots_[slot].ref; }
+  [[nodiscard]] iscsi::ConnectionRef connection(std::uint16_t slot) const {
+    return slots_[slot].ref;
+  }
   /// Slabs that control holds.
   [[nodiscard]] std::size_t slabs_out() const { return slabs_.size(); }
 
@@ -94,7 +96,8 @@ class FakeWorker {
       return;
     }
     if (message.kind == K::attach_queue) return;
-    if (message.kind == K::detach_queue) return tell({.kind = iscsi::ToControlKind::queue_detached, .pointer = message.pointer});
+    if (message.kind == K::detach_queue)
+      return tell({.kind = iscsi::ToControlKind::queue_detached, .pointer = message.pointer});
     Slot& slot = slots_.at(message.connection.slot);
     if (message.kind == K::open) {
       ASSERT_FALSE(slot.open || slot.ended) << "the slot is in use";
@@ -104,7 +107,8 @@ class FakeWorker {
       opened.push_back(message.remote);
       last_session_id = message.session_id;
       if (script.connect == TargetScript::Connect::accept) {
-        tell({.kind = iscsi::ToControlKind::connected, .connection = slot.ref, .local_port = 40000});
+        tell(
+            {.kind = iscsi::ToControlKind::connected, .connection = slot.ref, .local_port = 40000});
       } else if (script.connect == TargetScript::Connect::refuse) {
         end(message.connection.slot, iscsi::LossReason::connect_refused);
       }
@@ -114,13 +118,17 @@ class FakeWorker {
       const auto* pdu = static_cast<const iscsi::ControlPdu*>(message.pointer);
       const wire::Bhs bhs = pdu->bhs;
       const std::string data(reinterpret_cast<const char*>(pdu->data.data()), pdu->length);
-      tell({.kind = iscsi::ToControlKind::pdu_sent, .connection = message.connection, .pointer = message.pointer});
+      tell({.kind = iscsi::ToControlKind::pdu_sent,
+            .connection = message.connection,
+            .pointer = message.pointer});
       if (slot.open && slot.ref == message.connection) answer(slot, bhs);
       return;
     }
     if (message.kind == K::set_gate) {
       gates.push_back(*static_cast<const iscsi::Gate*>(message.pointer));
-      tell({.kind = iscsi::ToControlKind::gate_taken, .connection = message.connection, .pointer = message.pointer});
+      tell({.kind = iscsi::ToControlKind::gate_taken,
+            .connection = message.connection,
+            .pointer = message.pointer});
       return;
     }
     if (slot.ref != message.connection) return;  // stale
@@ -129,7 +137,8 @@ class FakeWorker {
       slot.ended = false;
     } else if (message.kind == K::abort || (message.kind == K::close && !script.close_is_silent)) {
       end(message.connection.slot, iscsi::LossReason::requested);
-    } else if (message.kind == K::refuse_commands && slot.open && script.drain == TargetScript::Drain::at_once) {
+    } else if (message.kind == K::refuse_commands && slot.open &&
+               script.drain == TargetScript::Drain::at_once) {
       tell({.kind = iscsi::ToControlKind::commands_drained, .connection = slot.ref});
     }
   }
@@ -144,23 +153,28 @@ class FakeWorker {
 
   void answer(Slot& slot, const wire::Bhs& bhs) {
     switch (bhs.op()) {
-      case wire::Opcode::login_request: return answer_login(slot, std::bit_cast<wire::LoginRequest>(bhs));
-      case wire::Opcode::text_request: return answer_text(slot);
+      case wire::Opcode::login_request:
+        return answer_login(slot, std::bit_cast<wire::LoginRequest>(bhs));
+      case wire::Opcode::text_request:
+        return answer_text(slot);
       case wire::Opcode::logout_request: {
         if (script.logout == TargetScript::Logout::silent) return;
-        if (script.logout == TargetScript::Logout::close) return end(slot.ref.slot, iscsi::LossReason::tcp_closed_by_peer);
+        if (script.logout == TargetScript::Logout::close)
+          return end(slot.ref.slot, iscsi::LossReason::tcp_closed_by_peer);
         wire::LogoutResponse response;
         response.response = script.logout_response;
         return send_pdu(slot.ref, response);
       }
-      default: FAIL() << "unexpected opcode";
+      default:
+        FAIL() << "unexpected opcode";
     }
   }
 
   void answer_login(Slot& slot, const wire::LoginRequest& request) {
     last_isid = request.isid;
     if (script.login == TargetScript::Login::silent) return;
-    if (script.login == TargetScript::Login::close) return end(slot.ref.slot, iscsi::LossReason::tcp_reset);
+    if (script.login == TargetScript::Login::close)
+      return end(slot.ref.slot, iscsi::LossReason::tcp_reset);
     wire::LoginResponse response;
     response.isid = request.isid;
     response.initiator_task_tag = request.initiator_task_tag;
@@ -180,7 +194,8 @@ class FakeWorker {
       response.flags = request.flags;
       const bool is_final = (request.flags & 0x83) == 0x83;
       if (is_final) response.tsih.set(7);
-      if ((request.flags >> 2 & 3) == 0 && slot.stat_sn == 101) data = std::string("AuthMethod=None\0", 16);
+      if ((request.flags >> 2 & 3) == 0 && slot.stat_sn == 101)
+        data = std::string("AuthMethod=None\0", 16);
     }
     send_pdu(slot.ref, response, data);
   }

@@ -1,5 +1,5 @@
-// The operations through the real ring and client library, one process: a service thread, a scripted
-// worker thread, and a client that is this test.
+// The operations through the real ring and client library, one process: a service thread, a
+// scripted worker thread, and a client that is this test.
 #include <gtest/gtest.h>
 #include <pollux/client.h>
 #include <pollux/iscsierr.h>
@@ -25,7 +25,8 @@ namespace {
 using Bytes = std::vector<std::byte>;
 
 Instant steady_now() {
-  return Instant(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+  return Instant(
+      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
 
 class OperationsTest : public ::testing::Test {
@@ -41,8 +42,12 @@ class OperationsTest : public ::testing::Test {
     ASSERT_NE(server, nullptr) << error;
     worker::Link* links[] = {&worker.link};
     config.worker.sessions_max = 8;
-    service = std::make_unique<Service>(ServiceOptions{.config = config, .links = links, .server = std::move(server),
-                                                       .clock = steady_now, .queues = queues, .saved = {1, {}}});
+    service = std::make_unique<Service>(ServiceOptions{.config = config,
+                                                       .links = links,
+                                                       .server = std::move(server),
+                                                       .clock = steady_now,
+                                                       .queues = queues,
+                                                       .saved = {1, {}}});
     control_thread = std::thread([this] { service->run(); });
     worker_thread = std::thread([this] {
       while (!worker.stopped) {
@@ -81,11 +86,13 @@ class OperationsTest : public ::testing::Test {
     return result;
   }
 
-  /// Returns the client library's code; `output` becomes what was written, `needed` the size reported.
-  int call(std::uint32_t opcode, std::span<const std::byte> input, Bytes& output, std::uint32_t deadline_ms = 5000) {
+  /// Returns the client library's code; `output` becomes what was written, `needed` the size
+  /// reported.
+  int call(std::uint32_t opcode, std::span<const std::byte> input, Bytes& output,
+           std::uint32_t deadline_ms = 5000) {
     size_t length = 0;
-    const int code = pollux_client_call(client, opcode, input.data(), input.size(), output.data(), output.size(),
-                                        &length, deadline_ms);
+    const int code = pollux_client_call(client, opcode, input.data(), input.size(), output.data(),
+                                        output.size(), &length, deadline_ms);
     needed = length;
     if (code == 0) output.resize(length);
     return code;
@@ -114,7 +121,8 @@ class OperationsTest : public ::testing::Test {
     in.TargetPortal.Address.Type = ISCSI_IP_ADDRESS_TEXT;
     pollux_text_encode(in.TargetPortal.Address.TextAddress, 257, "10.99.0.1");
     in.TargetPortal.Socket = 3260;
-    if (type != ISCSI_SESSION_DISCOVERY) pollux_text_encode(in.TargetName, 224, "iqn.2026-11.io.pollux:t");
+    if (type != ISCSI_SESSION_DISCOVERY)
+      pollux_text_encode(in.TargetName, 224, "iqn.2026-11.io.pollux:t");
     return in;
   }
   std::uint64_t login(std::uint32_t type = ISCSI_SESSION_DATA) {
@@ -123,7 +131,8 @@ class OperationsTest : public ::testing::Test {
     return read_as<LoginToTarget_OUT>(output).UniqueSessionId;
   }
 
-  Bytes io_input(std::uint64_t session, std::uint64_t lba, std::uint32_t blocks, const Bytes& data) {
+  Bytes io_input(std::uint64_t session, std::uint64_t lba, std::uint32_t blocks,
+                 const Bytes& data) {
     pollux_io_in in{};
     in.UniqueSessionId = session;
     in.Lba = lba;
@@ -163,17 +172,21 @@ TEST_F(OperationsTest, LoginListLogout) {
   EXPECT_EQ(status_of(MSiSCSI_LogoutFromTarget, LogoutFromTarget_IN{id}, out), 0u);
   EXPECT_EQ(out.size(), sizeof(LogoutFromTarget_OUT));
   out.resize(256);
-  EXPECT_EQ(status_of(MSiSCSI_LogoutFromTarget, LogoutFromTarget_IN{id}, out), ISDSC_INVALID_SESSION_ID);
+  EXPECT_EQ(status_of(MSiSCSI_LogoutFromTarget, LogoutFromTarget_IN{id}, out),
+            ISDSC_INVALID_SESSION_ID);
   EXPECT_NE(text_behind(out, sizeof(LogoutFromTarget_OUT)).find("no session"), std::string::npos);
 }
 
 TEST_F(OperationsTest, FailedLoginCarriesTheReasonWhereThereIsRoom) {
   worker.script.connect = TargetScript::Connect::refuse;
   Bytes output(512);
-  EXPECT_EQ(status_of(MSiSCSI_LoginToTarget, login_in(ISCSI_SESSION_DATA), output), ISDSC_CONNECTION_FAILED);
-  EXPECT_NE(text_behind(output, sizeof(LoginToTarget_OUT)).find("10.99.0.1:3260"), std::string::npos);
+  EXPECT_EQ(status_of(MSiSCSI_LoginToTarget, login_in(ISCSI_SESSION_DATA), output),
+            ISDSC_CONNECTION_FAILED);
+  EXPECT_NE(text_behind(output, sizeof(LoginToTarget_OUT)).find("10.99.0.1:3260"),
+            std::string::npos);
   Bytes exact(sizeof(LoginToTarget_OUT));
-  EXPECT_EQ(status_of(MSiSCSI_LoginToTarget, login_in(ISCSI_SESSION_DATA), exact), ISDSC_CONNECTION_FAILED);
+  EXPECT_EQ(status_of(MSiSCSI_LoginToTarget, login_in(ISCSI_SESSION_DATA), exact),
+            ISDSC_CONNECTION_FAILED);
   EXPECT_EQ(exact.size(), sizeof(LoginToTarget_OUT));
 }
 
@@ -184,32 +197,45 @@ TEST_F(OperationsTest, LoginMembersAreHonouredOrRefusedByName) {
     void (*change)(LoginToTarget_IN&);
   };
   const Case cases[] = {
-      {"persistent", ISDSC_REQUEST_NOT_SUPPORTED, [](LoginToTarget_IN& in) { in.PersistentLogin = 1; }},
+      {"persistent", ISDSC_REQUEST_NOT_SUPPORTED,
+       [](LoginToTarget_IN& in) { in.PersistentLogin = 1; }},
       {"key size", ISDSC_INVALID_PARAMETER, [](LoginToTarget_IN& in) { in.KeySize = 0xffff'ffff; }},
       {"user size", ISDSC_INVALID_PARAMETER, [](LoginToTarget_IN& in) { in.UsernameSize = 100; }},
-      {"lun count", ISDSC_INVALID_PARAMETER, [](LoginToTarget_IN& in) { in.Mappings.LUNCount = 0xffff'ffff; }},
-      {"mapping", ISDSC_TARGET_MAPPING_UNAVAILABLE, [](LoginToTarget_IN& in) { in.Mappings.LUNCount = 1; }},
+      {"lun count", ISDSC_INVALID_PARAMETER,
+       [](LoginToTarget_IN& in) { in.Mappings.LUNCount = 0xffff'ffff; }},
+      {"mapping", ISDSC_TARGET_MAPPING_UNAVAILABLE,
+       [](LoginToTarget_IN& in) { in.Mappings.LUNCount = 1; }},
       {"type", ISDSC_INVALID_PARAMETER, [](LoginToTarget_IN& in) { in.SessionType = 3; }},
       {"port", ISDSC_INVALID_PORT_NUMBER, [](LoginToTarget_IN& in) { in.PortNumber = 0; }},
-      {"chap", ISDSC_INVALID_LOGON_AUTH_TYPE, [](LoginToTarget_IN& in) {
+      {"chap", ISDSC_INVALID_LOGON_AUTH_TYPE,
+       [](LoginToTarget_IN& in) {
          in.LoginOptions.InformationSpecified = ISCSI_LOGIN_OPTIONS_AUTH_TYPE;
-         in.LoginOptions.AuthType = ISCSI_CHAP_AUTH_TYPE; }},
-      {"digest", ISDSC_INVALID_PARAMETER, [](LoginToTarget_IN& in) {
+         in.LoginOptions.AuthType = ISCSI_CHAP_AUTH_TYPE;
+       }},
+      {"digest", ISDSC_INVALID_PARAMETER,
+       [](LoginToTarget_IN& in) {
          in.LoginOptions.InformationSpecified = ISCSI_LOGIN_OPTIONS_HEADER_DIGEST;
-         in.LoginOptions.HeaderDigest = 2; }},
-      {"ipsec", ISDSC_REQUEST_NOT_SUPPORTED, [](LoginToTarget_IN& in) { in.LoginOptions.LoginFlags = 1; }},
-      {"ipv6", ISDSC_ADDRESS_TYPE_NOT_SUPPORTED, [](LoginToTarget_IN& in) { in.TargetPortal.Address.Type = 2; }},
-      {"empty", ISDSC_NO_PORTAL_SPECIFIED, [](LoginToTarget_IN& in) { in.TargetPortal.Address.Type = 3; }},
-      {"address type", ISDSC_INVALID_PARAMETER, [](LoginToTarget_IN& in) { in.TargetPortal.Address.Type = 4; }},
+         in.LoginOptions.HeaderDigest = 2;
+       }},
+      {"ipsec", ISDSC_REQUEST_NOT_SUPPORTED,
+       [](LoginToTarget_IN& in) { in.LoginOptions.LoginFlags = 1; }},
+      {"ipv6", ISDSC_ADDRESS_TYPE_NOT_SUPPORTED,
+       [](LoginToTarget_IN& in) { in.TargetPortal.Address.Type = 2; }},
+      {"empty", ISDSC_NO_PORTAL_SPECIFIED,
+       [](LoginToTarget_IN& in) { in.TargetPortal.Address.Type = 3; }},
+      {"address type", ISDSC_INVALID_PARAMETER,
+       [](LoginToTarget_IN& in) { in.TargetPortal.Address.Type = 4; }},
       {"text", ISDSC_INVALID_PARAMETER, [](LoginToTarget_IN& in) { in.TargetName[0] = 3; }},
-      {"name", ISDSC_INVALID_ISCSI_NAME, [](LoginToTarget_IN& in) { pollux_text_encode(in.TargetName, 224, "bob"); }},
+      {"name", ISDSC_INVALID_ISCSI_NAME,
+       [](LoginToTarget_IN& in) { pollux_text_encode(in.TargetName, 224, "bob"); }},
       {"no name", ISDSC_INVALID_PARAMETER, [](LoginToTarget_IN& in) { in.TargetName[0] = 0; }},
   };
   for (const Case& one : cases) {
     LoginToTarget_IN in = login_in(ISCSI_SESSION_DATA);
     one.change(in);
     Bytes output(512);
-    EXPECT_EQ(status_of(MSiSCSI_LoginToTarget, in, output), one.status) << one.what << ": " << text_behind(output, 24);
+    EXPECT_EQ(status_of(MSiSCSI_LoginToTarget, in, output), one.status)
+        << one.what << ": " << text_behind(output, 24);
     EXPECT_GT(output.size(), sizeof(LoginToTarget_OUT)) << one.what;
   }
   LoginToTarget_IN in = login_in(ISCSI_SESSION_DATA);
@@ -285,16 +311,19 @@ TEST_F(OperationsTest, ScsiAnswersAndSense) {
   EXPECT_EQ(read_as<ScsiReportLuns_OUT>(output).ResponseBufferSize, 16u);
   Bytes small(27 + 16 - 1);
   const ScsiReportLuns_IN luns{id};
-  EXPECT_EQ(call(MSiSCSI_ScsiReportLuns, std::as_bytes(std::span(&luns, 1)), small), POLLUX_ETOOSMALL);
+  EXPECT_EQ(call(MSiSCSI_ScsiReportLuns, std::as_bytes(std::span(&luns, 1)), small),
+            POLLUX_ETOOSMALL);
   EXPECT_EQ(needed, 27u + 16u);
   output.assign(512, {});
-  EXPECT_EQ(status_of(MSiSCSI_ScsiInquiry, ScsiInquiry_IN{id, POLLUX_LUN(9), 0, 0}, output), ISDSC_SCSI_REQUEST_FAILED);
+  EXPECT_EQ(status_of(MSiSCSI_ScsiInquiry, ScsiInquiry_IN{id, POLLUX_LUN(9), 0, 0}, output),
+            ISDSC_SCSI_REQUEST_FAILED);
   const auto failed = read_as<ScsiInquiry_OUT>(output);
   EXPECT_EQ(failed.ScsiStatus, 2);
   EXPECT_EQ(failed.SenseBuffer[2], 5);
   EXPECT_EQ(failed.SenseBuffer[12], 0x25);
   output.assign(512, {});
-  EXPECT_EQ(status_of(MSiSCSI_ScsiInquiry, ScsiInquiry_IN{id + 1, 0, 0, 0}, output), ISDSC_INVALID_SESSION_ID);
+  EXPECT_EQ(status_of(MSiSCSI_ScsiInquiry, ScsiInquiry_IN{id + 1, 0, 0, 0}, output),
+            ISDSC_INVALID_SESSION_ID);
 }
 
 TEST_F(OperationsTest, WriteReadVerifyInSeveralCommands) {
@@ -306,7 +335,8 @@ TEST_F(OperationsTest, WriteReadVerifyInSeveralCommands) {
   Bytes output(512);
   queues.disk.unit_attentions = 1;
   ASSERT_EQ(call(POLLUX_OP_WRITE, io_input(id, 100, blocks, data), output), 0);
-  EXPECT_EQ(read_as<pollux_io_out>(output).Status, 0u) << text_behind(output, sizeof(pollux_io_out));
+  EXPECT_EQ(read_as<pollux_io_out>(output).Status, 0u)
+      << text_behind(output, sizeof(pollux_io_out));
   EXPECT_EQ(queues.disk.writes, 2);
   EXPECT_EQ(std::memcmp(queues.disk.data.data() + 100 * 512, data.data(), data.size()), 0);
 
@@ -331,7 +361,8 @@ TEST_F(OperationsTest, WriteReadVerifyInSeveralCommands) {
 TEST_F(OperationsTest, OutOfRangeGivesSenseAndWritesNothing) {
   const std::uint64_t id = login();
   const Bytes data(4 * 512, std::byte{0xaa});
-  for (const std::uint64_t lba : {std::uint64_t{8192 - 2}, std::uint64_t{8192}, ~std::uint64_t{0}}) {
+  for (const std::uint64_t lba :
+       {std::uint64_t{8192 - 2}, std::uint64_t{8192}, ~std::uint64_t{0}}) {
     Bytes output(512);
     ASSERT_EQ(call(POLLUX_OP_WRITE, io_input(id, lba, 4, data), output), 0);
     const auto out = read_as<pollux_io_out>(output);
@@ -348,7 +379,8 @@ TEST_F(OperationsTest, OutOfRangeGivesSenseAndWritesNothing) {
   EXPECT_EQ(refused(io_input(id, 0, 3, data)), ISDSC_INVALID_PARAMETER);
   EXPECT_EQ(refused(io_input(id, 0, 0, data)), ISDSC_INVALID_PARAMETER);
   EXPECT_EQ(refused(io_input(id, 0, 0xffff'ffff, data)), ISDSC_INVALID_PARAMETER);
-  EXPECT_EQ(refused(io_input(login(ISCSI_SESSION_DISCOVERY), 0, 4, data)), ISDSC_SESSION_TYPE_NOT_SUPPORTED);
+  EXPECT_EQ(refused(io_input(login(ISCSI_SESSION_DISCOVERY), 0, 4, data)),
+            ISDSC_SESSION_TYPE_NOT_SUPPORTED);
   EXPECT_EQ(refused(io_input(0, 0, 4, data)), ISDSC_INVALID_SESSION_ID);
   EXPECT_EQ(queues.disk.writes, 0);
 }
@@ -373,7 +405,8 @@ TEST_F(OperationsTest, BenchRunsReportsProgressAndStops) {
   in.Seconds = 1;
   in.Seed = 5;
   Bytes output(512);
-  ASSERT_EQ(status_of(POLLUX_OP_BENCH, in, output), 0u) << text_behind(output, sizeof(pollux_bench_out));
+  ASSERT_EQ(status_of(POLLUX_OP_BENCH, in, output), 0u)
+      << text_behind(output, sizeof(pollux_bench_out));
   const auto out = read_as<pollux_bench_out>(output);
   EXPECT_EQ(out.Finished, 1u);
   EXPECT_EQ(out.BenchId, 77u);
@@ -384,7 +417,8 @@ TEST_F(OperationsTest, BenchRunsReportsProgressAndStops) {
   EXPECT_EQ(status_of(POLLUX_OP_BENCH_PROGRESS, pollux_bench_progress_in{77}, output), 0u);
   EXPECT_EQ(read_as<pollux_bench_out>(output).TotalIos, out.TotalIos);
   output.assign(512, {});
-  EXPECT_EQ(status_of(POLLUX_OP_BENCH_PROGRESS, pollux_bench_progress_in{78}, output), ISDSC_INVALID_PARAMETER);
+  EXPECT_EQ(status_of(POLLUX_OP_BENCH_PROGRESS, pollux_bench_progress_in{78}, output),
+            ISDSC_INVALID_PARAMETER);
   in.FirstLba = 8192;
   output.assign(512, {});
   EXPECT_EQ(status_of(POLLUX_OP_BENCH, in, output), ISDSC_INVALID_PARAMETER);
@@ -422,9 +456,16 @@ TEST_F(OperationsTest, ClientThatDiesStopsItsBenchmark) {
 TEST_F(OperationsTest, RemainingOperationsAreRefusedWithTheirStructures) {
   const std::pair<std::uint32_t, std::size_t> opcodes[] = {
       {MSiSCSI_AddConnectionToSession, sizeof(AddConnectionToSession_OUT)},
-      {MSiSCSI_RemovePersistentLogin, 4}, {MSiSCSI_RemoveConnectionFromSession, 4}, {MSiSCSI_SetCHAPSharedSecret, 4},
-      {MSiSCSI_SetRADIUSSharedSecret, 4}, {MSiSCSI_DeleteInitiatorNodeName, 4}, {MSiSCSI_SetInitiatorNodeName, 4},
-      {MSiSCSI_AddiSNSServer, 4}, {MSiSCSI_RemoveiSNSServer, 4}, {MSiSCSI_AddRADIUSServer, 4}, {MSiSCSI_RemoveRADIUSServer, 4}};
+      {MSiSCSI_RemovePersistentLogin, 4},
+      {MSiSCSI_RemoveConnectionFromSession, 4},
+      {MSiSCSI_SetCHAPSharedSecret, 4},
+      {MSiSCSI_SetRADIUSSharedSecret, 4},
+      {MSiSCSI_DeleteInitiatorNodeName, 4},
+      {MSiSCSI_SetInitiatorNodeName, 4},
+      {MSiSCSI_AddiSNSServer, 4},
+      {MSiSCSI_RemoveiSNSServer, 4},
+      {MSiSCSI_AddRADIUSServer, 4},
+      {MSiSCSI_RemoveRADIUSServer, 4}};
   for (const auto& [opcode, bytes] : opcodes) {
     const Bytes input(1024);
     Bytes output(bytes);

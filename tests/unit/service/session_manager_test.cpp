@@ -1,5 +1,5 @@
-// Conversations of the session manager with a scripted worker: what each operation answers, within which
-// time, and that nothing is left behind.
+// Conversations of the session manager with a scripted worker: what each operation answers, within
+// which time, and that nothing is left behind.
 #include "control/service/session_manager.hpp"
 
 #include <gtest/gtest.h>
@@ -24,9 +24,14 @@ class SessionManagerTest : public ::testing::Test {
   }
 
   void restart(std::uint32_t boot_epoch) {
-    manager = std::make_unique<SessionManager>(SessionManagerOptions{
-        .config = config, .workers = channels, .resolver = resolver, .isids = isids, .random = random,
-        .boot_epoch = boot_epoch, .log = [this](const std::string& line) { log.push_back(line); }});
+    manager = std::make_unique<SessionManager>(
+        SessionManagerOptions{.config = config,
+                              .workers = channels,
+                              .resolver = resolver,
+                              .isids = isids,
+                              .random = random,
+                              .boot_epoch = boot_epoch,
+                              .log = [this](const std::string& line) { log.push_back(line); }});
   }
 
   void pump() {
@@ -62,7 +67,8 @@ class SessionManagerTest : public ::testing::Test {
   std::uint64_t login_ok(SessionKind kind = SessionKind::data) {
     start_login(request(kind));
     pump();
-    EXPECT_TRUE(login_reply && login_reply->is_ok()) << (login_reply ? login_reply->sentence : "no answer");
+    EXPECT_TRUE(login_reply && login_reply->is_ok())
+        << (login_reply ? login_reply->sentence : "no answer");
     return login_reply ? login_reply->session_id : 0;
   }
   void start_logout(std::uint64_t id) {
@@ -128,7 +134,8 @@ TEST_F(SessionManagerTest, RefusedConnectionNamesPortalAndReason) {
   pump();
   ASSERT_TRUE(login_reply);
   EXPECT_EQ(login_reply->status, ISDSC_CONNECTION_FAILED);
-  EXPECT_NE(login_reply->sentence.find("10.99.0.1:3260"), std::string::npos) << login_reply->sentence;
+  EXPECT_NE(login_reply->sentence.find("10.99.0.1:3260"), std::string::npos)
+      << login_reply->sentence;
   EXPECT_NE(login_reply->sentence.find("refused"), std::string::npos) << login_reply->sentence;
   EXPECT_TRUE(manager->is_empty());
 }
@@ -152,7 +159,8 @@ TEST_F(SessionManagerTest, SilentPortalEndsWithTheLoginTimer) {
   pass(15s);
   ASSERT_TRUE(login_reply);
   EXPECT_EQ(login_reply->status, ISDSC_TRANSPORT_ERROR);
-  EXPECT_NE(login_reply->sentence.find("did not answer"), std::string::npos) << login_reply->sentence;
+  EXPECT_NE(login_reply->sentence.find("did not answer"), std::string::npos)
+      << login_reply->sentence;
   EXPECT_TRUE(manager->sessions().empty());
 }
 
@@ -239,7 +247,8 @@ TEST_F(SessionManagerTest, LogoutDrainsAsksAndCloses) {
   ASSERT_TRUE(logout_outcome);
   EXPECT_TRUE(logout_outcome->is_ok());
   std::erase_if(worker.seen, [](K kind) { return kind == K::credit_return; });
-  EXPECT_EQ(worker.seen, (std::vector{K::refuse_commands, K::send_pdu, K::abort_commands, K::close, K::free_slot}));
+  EXPECT_EQ(worker.seen, (std::vector{K::refuse_commands, K::send_pdu, K::abort_commands, K::close,
+                                      K::free_slot}));
   start_logout(id);
   EXPECT_EQ(logout_outcome->status, ISDSC_INVALID_SESSION_ID);
 }
