@@ -57,6 +57,17 @@ class SpscRing {
   }
   bool pop(T& out) noexcept { return pop(std::span<T>(&out, 1)) == 1; }
 
+  /// Consumer thread. The item pop() would give next, or nullptr.
+  [[nodiscard]] const T* front() noexcept {
+    const std::uint32_t head = consumer_.index.load(std::memory_order_relaxed);
+    if (consumer_.cached_peer == head) {
+      // Pairs with the release store in push().
+      consumer_.cached_peer = producer_.index.load(std::memory_order_acquire);
+      if (consumer_.cached_peer == head) return nullptr;
+    }
+    return &items_[head & mask_];
+  }
+
   [[nodiscard]] std::size_t capacity() const noexcept { return mask_ + 1u; }
   /// Either thread; a snapshot.
   [[nodiscard]] std::size_t size() const noexcept {

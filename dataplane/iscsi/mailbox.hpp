@@ -66,8 +66,8 @@ enum class LossReason : std::uint8_t {
   header_digest_error,
   data_digest_error,
   protocol_error,       ///< see detail
-  rejected,             ///< the target rejected a PDU that ends the connection
-  ping_timeout,
+  ping_timeout,         ///< the target fell silent with commands open and did not answer a NOP-Out
+  command_timeout,      ///< the oldest command was open for too long
 };
 
 /// The rule that was broken, for LossReason::protocol_error. One counter each.
@@ -79,7 +79,6 @@ enum class ProtocolError : std::uint8_t {
   data_segment_too_long,
   control_pdu_too_long,
   unexpected_task_tag,          ///< no such task
-  opcode_does_not_fit_task,
   stat_sn_gap,
   data_sn_gap,
   data_outside_buffer,
@@ -96,7 +95,6 @@ enum class ProtocolError : std::uint8_t {
   r2t_too_many,
   r2t_for_wrong_task,
   nop_in_malformed,
-  exp_data_sn_mismatch,
   count_,
 };
 

@@ -211,9 +211,14 @@ void Interface::send_tcp(std::span<platform::TxSegment> frame,
   impl_->egress.send_tcp(frame, tcp_header_bytes);
 }
 std::size_t Interface::flush() noexcept { return impl_->egress.flush(); }
+void Interface::reclaim() noexcept { impl_->port.reclaim(); }
 std::size_t Interface::queued() const noexcept { return impl_->egress.queued(); }
 
 const IpAddress& Interface::address() const noexcept { return impl_->config.address; }
+bool Interface::on_link(const IpAddress& destination) const noexcept {
+  return destination.is_v4() && impl_->subnet.on_link(destination.v4_host());
+}
+bool Interface::has_gateway() const noexcept { return impl_->config.gateway.is_v4(); }
 const platform::PortInfo& Interface::port_info() const noexcept { return impl_->port.info(); }
 const Counters& Interface::counters() const noexcept { return impl_->counters; }
 

@@ -76,10 +76,15 @@ class Interface {
   void send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept;
   /// Hands queued frames to the port, in order; what it does not take stays queued.
   std::size_t flush() noexcept;
+  /// Makes the port give back what it has sent. Bounded.
+  void reclaim() noexcept;
   /// Segments queued and not yet taken by the port.
   [[nodiscard]] std::size_t queued() const noexcept;
 
   [[nodiscard]] const IpAddress& address() const noexcept;
+  /// True when `destination` is reached without a gateway.
+  [[nodiscard]] bool on_link(const IpAddress& destination) const noexcept;
+  [[nodiscard]] bool has_gateway() const noexcept;
   [[nodiscard]] const platform::PortInfo& port_info() const noexcept;
   [[nodiscard]] const Counters& counters() const noexcept;
 

@@ -316,4 +316,11 @@ std::size_t Engine::open_connections() const noexcept {
   return impl_->limits.connections - impl_->free_count;
 }
 
+std::size_t Engine::timers_armed() const noexcept { return impl_->wheel.armed_count(); }
+
+std::uint32_t Engine::segment_bytes(ConnectionId id) const noexcept {
+  const Connection* c = impl_->find(id);
+  return c == nullptr ? 1 : std::max<std::uint32_t>(c->mss, 1);
+}
+
 }  // namespace pollux::tcp

@@ -148,6 +148,8 @@ class Engine {
   [[nodiscard]] EndReason end_reason(ConnectionId id) const noexcept;
   [[nodiscard]] net::Endpoint local(ConnectionId id) const noexcept;
 
+  /// Payload bytes of a full segment as negotiated; at least 1.
+  [[nodiscard]] std::uint32_t segment_bytes(ConnectionId id) const noexcept;
   /// Bytes in the receive queue.
   [[nodiscard]] std::uint32_t readable(ConnectionId id) const noexcept;
   /// The first bytes of the queue that lie together; empty when there are none.
@@ -175,6 +177,7 @@ class Engine {
   void set_listener(Listener* listener) noexcept;
   [[nodiscard]] const Counters& counters() const noexcept;
   [[nodiscard]] std::size_t open_connections() const noexcept;
+  [[nodiscard]] std::size_t timers_armed() const noexcept;
 
  private:
   struct Impl;

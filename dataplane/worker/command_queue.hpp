@@ -22,6 +22,7 @@ struct LentRecord {
   LentRecord* next = nullptr;          ///< in the worker's free list or in the returned list
   std::uint32_t view_count = 0;
   std::uint32_t view_capacity = 0;
+  std::size_t reserved_bytes = 0;      ///< of the worker's lent budget
   pollux_view* views = nullptr;
   void** handles = nullptr;            ///< one for each view; given back to packet memory
 };

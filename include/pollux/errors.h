@@ -23,6 +23,9 @@ enum pollux_errc {
   POLLUX_ETOOSMALL = -17,    /* output does not fit; the needed size is reported */
   POLLUX_ECANCELED = -18,    /* canceled by the caller */
   POLLUX_EINTERNAL = -19,
+  POLLUX_ETOOLARGE = -20,    /* more than this channel can ever carry */
+  POLLUX_ENOTSUP = -21,      /* the service does not offer this operation */
+  POLLUX_ENOTFOUND = -22,    /* no such command is in flight */
 };
 
 #endif /* POLLUX_ERRORS_H */

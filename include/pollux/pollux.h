@@ -196,7 +196,8 @@ POLLUX_EXPORT int pollux_queue_destroy(pollux_queue *queue);
  * that is malformed stops the batch: it is returned as a negative code when it is the first. */
 POLLUX_EXPORT int pollux_queue_submit(pollux_queue *queue, const pollux_command *commands, uint32_t count);
 
-/* Runs the callbacks of up to max completions (of commands that named one). Returns how many. */
+/* Runs the callbacks of up to max completions, in order; stops at the completion of a command that named no
+ * callback, which is pollux_queue_reap()'s. Callbacks may submit. Returns how many. */
 POLLUX_EXPORT int pollux_queue_process(pollux_queue *queue, uint32_t max);
 /* Fetches up to capacity completions of any command, without calling callbacks. Returns how many. */
 POLLUX_EXPORT int pollux_queue_reap(pollux_queue *queue, pollux_completion *completions, uint32_t capacity);
@@ -220,7 +221,6 @@ typedef struct pollux_worker_stats {
   uint64_t buffers_in_use;
   uint64_t tasks_in_use;
   uint64_t timers_armed;
-  uint64_t allocations; /* on the worker since it started: stays 0 */
 } pollux_worker_stats;
 
 POLLUX_EXPORT int pollux_worker_stats_get(const pollux_instance *instance, uint32_t worker,

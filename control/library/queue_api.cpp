@@ -1,0 +1,142 @@
+// Submission and completion: the calls an application makes for every command. No lock, no allocation, no
+// system call; the checks here are of form only, since what a session allows is known to its worker.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "control/library/queue.hpp"
+#include "dataplane/base/byte_order.hpp"
+#include "dataplane/iscsi/limits.hpp"
+#include "dataplane/wire/scsi_cdb.hpp"
+
+namespace {
+
+using pollux::worker::CommandQueue;
+using pollux::worker::LentRecord;
+using pollux::worker::Submission;
+
+bool iov_adds_up(const pollux_command& command) {
+  std::uint64_t total = 0;
+  for (std::uint32_t i = 0; i < command.iov_count; ++i) total += command.iov[i].iov_len;
+  return total == command.length;
+}
+
+/// POLLUX_OK or why the command cannot be taken.
+int check(const pollux_queue& queue, const pollux_command& command) {
+  if (command.length > pollux::iscsi::kTransferBytesMax) return POLLUX_EINVAL;
+  if (command.iov_count != 0 && command.iov == nullptr) return POLLUX_EINVAL;
+  switch (command.opcode) {
+    case POLLUX_READ:
+    case POLLUX_WRITE:
+      if (command.block_count == 0 || command.length == 0) return POLLUX_EINVAL;
+      break;
+    case POLLUX_FLUSH:
+      if (command.length != 0) return POLLUX_EINVAL;
+      break;
+    case POLLUX_SCSI: {
+      const std::uint8_t n = command.cdb_length;
+      if ((n != 6 && n != 10 && n != 12 && n != 16) || command.cdb == nullptr) return POLLUX_EINVAL;
+      const unsigned directions = command.flags & (POLLUX_FROM_DEVICE | POLLUX_TO_DEVICE);
+      if (directions == (POLLUX_FROM_DEVICE | POLLUX_TO_DEVICE) || (directions == 0) != (command.length == 0))
+        return POLLUX_EINVAL;
+      break;
+    }
+    default:
+      return POLLUX_EINVAL;
+  }
+  if ((command.flags & POLLUX_LENT) != 0) {
+    const bool reads = command.opcode == POLLUX_READ ||
+                       (command.opcode == POLLUX_SCSI && (command.flags & POLLUX_FROM_DEVICE) != 0);
+    const bool fits = command.length <= queue.lent_read_bytes_max && command.iov_count == 0;
+    return reads && fits ? POLLUX_OK : POLLUX_EINVAL;
+  }
+  return iov_adds_up(command) ? POLLUX_OK : POLLUX_EINVAL;
+}
+
+Submission make_submission(const pollux_command& command) {
+  Submission submission;
+  submission.session_id = command.session;
+  submission.lun = command.lun;
+  submission.iov = command.iov;
+  submission.iov_count = command.iov_count;
+  submission.context = command.context;
+  submission.callback = command.callback;
+  submission.length = command.length;
+  submission.flags = command.flags;
+  submission.cdb_length = 16;
+  const std::uint8_t options = (command.flags & POLLUX_FUA) != 0 ? pollux::wire::kForceUnitAccess : 0;
+  const auto set = [&](pollux::wire::ScsiOperation operation) {
+    const pollux::wire::Cdb cdb = pollux::wire::cdb_16(operation, command.lba, command.block_count, options);
+    std::memcpy(submission.cdb, cdb.data(), sizeof(submission.cdb));
+  };
+  switch (command.opcode) {
+    case POLLUX_READ:
+      set(pollux::wire::ScsiOperation::read_16);
+      submission.flags |= POLLUX_FROM_DEVICE;
+      break;
+    case POLLUX_WRITE:
+      set(pollux::wire::ScsiOperation::write_16);
+      submission.flags |= POLLUX_TO_DEVICE;
+      break;
+    case POLLUX_FLUSH:
+      set(pollux::wire::ScsiOperation::synchronize_cache_16);
+      break;
+    default:
+      std::memcpy(submission.cdb, command.cdb, command.cdb_length);
+      submission.cdb_length = command.cdb_length;
+      break;
+  }
+  return submission;
+}
+
+}  // namespace
+
+extern "C" {
+
+int pollux_queue_submit(pollux_queue* queue, const pollux_command* commands, std::uint32_t count) {
+  CommandQueue& rings = queue->rings;
+  count = std::min(count, rings.depth - rings.in_flight);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const int verdict = check(*queue, commands[i]);
+    if (verdict != POLLUX_OK) return i == 0 ? verdict : static_cast<int>(i);
+    // The ring is as large as the queue is deep, so there is room.
+    const bool pushed = rings.submissions.push(make_submission(commands[i]));
+    POLLUX_ASSERT(pushed);
+    ++rings.in_flight;
+  }
+  return static_cast<int>(count);
+}
+
+int pollux_queue_process(pollux_queue* queue, std::uint32_t max) {
+  CommandQueue& rings = queue->rings;
+  std::uint32_t done = 0;
+  for (; done < max; ++done) {
+    const pollux_completion* next = rings.completions.front();
+    if (next == nullptr || next->callback == nullptr) break;
+    // A copy: the callback may submit, and the worker may then reuse the slot.
+    pollux_completion completion;
+    rings.completions.pop(completion);
+    --rings.in_flight;
+    completion.callback(completion.context, &completion);
+  }
+  return static_cast<int>(done);
+}
+
+int pollux_queue_reap(pollux_queue* queue, pollux_completion* completions, std::uint32_t capacity) {
+  CommandQueue& rings = queue->rings;
+  const std::size_t count = rings.completions.pop({completions, capacity});
+  rings.in_flight -= static_cast<std::uint32_t>(count);
+  return static_cast<int>(count);
+}
+
+void pollux_release(pollux_lent* lent) {
+  auto* record = reinterpret_cast<LentRecord*>(lent);
+  std::atomic<LentRecord*>& returned = record->queue->returned;
+  LentRecord* head = returned.load(std::memory_order_relaxed);
+  do {
+    record->next = head;
+    // Pairs with the acquire exchange in Initiator::take_returned().
+  } while (!returned.compare_exchange_weak(head, record, std::memory_order_release, std::memory_order_relaxed));
+}
+
+}  // extern "C"

@@ -1,0 +1,412 @@
+// Bursts: chains of mbufs to arrays of segments and back.
+
+#include "dataplane/platform/dpdk_port.hpp"
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "dataplane/base/assert.hpp"
+#include "dataplane/platform/dpdk_device.hpp"
+#include "dataplane/platform/dpdk_memory_impl.hpp"
+
+namespace pollux::platform {
+namespace {
+
+constexpr std::uint16_t kBurst = 64;
+constexpr std::size_t kSegmentsMost = 8;
+constexpr std::uint16_t kPrefetchAhead = 3;
+// One call of reclaim() frees at most this many frames.
+constexpr std::uint32_t kReclaimFrames = 256;
+// Fruitless reclaims in a row after which deferred frames are dropped: some milliseconds of a
+// worker that polls, far longer than any driver that lives needs.
+constexpr std::uint32_t kReclaimPatience = 65'536;
+
+/// One frame among the segments of a transmit call.
+struct FrameSpan {
+  std::size_t first = 0;
+  std::size_t count = 0;
+  std::uint32_t bytes = 0;
+  bool drop = false;
+};
+
+void prefetch_frame(const rte_mbuf* mbuf) noexcept { rte_prefetch0(rte_pktmbuf_mtod(mbuf, void*)); }
+
+FrameSpan next_frame(std::span<const TxSegment> segments, std::size_t first) noexcept {
+  FrameSpan frame{.first = first};
+  bool more = true;
+  while (more) {
+    // A frame that never ends, has an empty piece or no owner is our own mistake.
+    POLLUX_ASSERT(first + frame.count < segments.size());
+    const TxSegment& segment = segments[first + frame.count];
+    POLLUX_ASSERT(segment.length > 0 &&
+                  (segment.handle == nullptr) != (segment.tracker == nullptr));
+    frame.bytes += segment.length;
+    ++frame.count;
+    more = (segment.flags & kTxMore) != 0;
+  }
+  return frame;
+}
+
+}  // namespace
+
+struct DpdkPort::Impl {
+  explicit Impl(DpdkPacketMemory& owner) noexcept : memory(owner), pools(owner.impl()) {}
+  ~Impl();
+
+  std::size_t receive(std::span<RxSegment> segments) noexcept;
+  std::size_t convert(rte_mbuf* frame, std::span<RxSegment> segments) noexcept;
+  [[nodiscard]] std::uint16_t rx_flags(std::uint64_t offload_flags) const noexcept;
+
+  std::size_t transmit(std::span<const TxSegment> segments) noexcept;
+  std::size_t plan(std::span<const TxSegment> segments, std::size_t first) noexcept;
+  bool take_external(std::span<const TxSegment> segments) noexcept;
+  rte_mbuf* build(std::span<const TxSegment> segments) noexcept;
+  rte_mbuf* build_flat(std::span<const TxSegment> segments, std::uint32_t bytes) noexcept;
+  void set_offloads(rte_mbuf* frame, const TxSegment& head) const noexcept;
+  void discard(std::span<const TxSegment> segments) noexcept;
+  bool send(std::size_t count) noexcept;
+  std::size_t prepare(std::size_t count) noexcept;
+  bool flush() noexcept;
+  void count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent,
+                  std::uint64_t bytes) noexcept;
+  void reclaim() noexcept;
+
+  DpdkPacketMemory& memory;
+  DpdkPacketMemory::Impl& pools;
+  DpdkDevice device;
+  DeviceTraits traits;
+  PortCounters counters;
+
+  // Received frames that did not fit the caller's array.
+  std::array<rte_mbuf*, kBurst> rx_waiting{};
+  std::uint16_t rx_first = 0;
+  std::uint16_t rx_end = 0;
+
+  // Built frames: the first tx_waiting of them were refused by the driver and go first.
+  std::array<rte_mbuf*, kBurst> tx_frames{};
+  std::uint16_t tx_waiting = 0;
+  std::uint32_t fruitless_reclaims = 0;
+
+  // Scratch of one transmit burst.
+  std::array<FrameSpan, kBurst> tx_spans{};
+  std::array<rte_mbuf*, kBurst * kSegmentsMost> external{};
+  std::size_t external_first = 0;
+};
+
+DpdkPort::Impl::~Impl() {
+  for (std::uint16_t i = 0; i < tx_waiting; ++i) rte_pktmbuf_free(tx_frames[i]);
+  for (; rx_first < rx_end; ++rx_first) rte_pktmbuf_free(rx_waiting[rx_first]);
+}
+
+// --- Receiving
+// -----------------------------------------------------------------------------------------
+
+std::uint16_t DpdkPort::Impl::rx_flags(std::uint64_t offload_flags) const noexcept {
+  if (traits.emulated_checksum) return kRxIpChecksumGood | kRxL4ChecksumGood;
+  if (!traits.rx_checksum) return 0;
+  std::uint16_t flags = 0;
+  const std::uint64_t ip = offload_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+  const std::uint64_t l4 = offload_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+  if (ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD) flags |= kRxIpChecksumGood;
+  if (ip == RTE_MBUF_F_RX_IP_CKSUM_BAD) flags |= kRxIpChecksumBad;
+  if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD) flags |= kRxL4ChecksumGood;
+  if (l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE && traits.rx_checksum_none_good) flags |= kRxL4ChecksumGood;
+  if (l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD) flags |= kRxL4ChecksumBad;
+  return flags;
+}
+
+/// Takes a chain apart: each segment is from now on released on its own. Returns the elements used.
+std::size_t DpdkPort::Impl::convert(rte_mbuf* frame, std::span<RxSegment> segments) noexcept {
+  const std::uint16_t flags = rx_flags(frame->ol_flags);
+  counters.rx_frames.add();
+  counters.rx_bytes.add(rte_pktmbuf_pkt_len(frame));
+  std::size_t used = 0;
+  for (rte_mbuf* segment = frame; segment != nullptr;) {
+    rte_mbuf* const next = segment->next;
+    segment->next = nullptr;
+    segment->nb_segs = 1;
+    if (segment->data_len == 0) {
+      rte_pktmbuf_free_seg(segment);
+    } else {
+      segments[used++] = {.data = rte_pktmbuf_mtod(segment, std::byte*),
+                          .length = segment->data_len,
+                          .flags = kRxMore,
+                          .handle = segment};
+    }
+    segment = next;
+  }
+  if (used == 0) {
+    counters.rx_dropped_empty.add();
+    return 0;
+  }
+  segments[0].flags = static_cast<std::uint16_t>(segments[0].flags | flags);
+  segments[used - 1].flags = static_cast<std::uint16_t>(segments[used - 1].flags & ~kRxMore);
+  return used;
+}
+
+std::size_t DpdkPort::Impl::receive(std::span<RxSegment> segments) noexcept {
+  if (tx_waiting > 0) flush();
+  if (rx_first == rx_end) {
+    rx_first = 0;
+    const auto most = static_cast<std::uint16_t>(std::min<std::size_t>(kBurst, segments.size()));
+    rx_end = rte_eth_rx_burst(traits.id, 0, rx_waiting.data(), most);
+    if (rx_end == 0) return 0;
+    counters.rx_bursts.add();
+    for (std::uint16_t i = 0; i < std::min(kPrefetchAhead, rx_end); ++i)
+      prefetch_frame(rx_waiting[i]);
+  }
+  std::size_t used = 0;
+  while (rx_first < rx_end) {
+    rte_mbuf* const frame = rx_waiting[rx_first];
+    if (frame->nb_segs > segments.size()) {
+      counters.rx_dropped_segments.add();
+      rte_pktmbuf_free(frame);
+      ++rx_first;
+      continue;
+    }
+    if (frame->nb_segs > segments.size() - used) break;
+    if (rx_first + kPrefetchAhead < rx_end) prefetch_frame(rx_waiting[rx_first + kPrefetchAhead]);
+    used += convert(frame, segments.subspan(used));
+    ++rx_first;
+  }
+  return used;
+}
+
+// --- Transmitting
+// --------------------------------------------------------------------------------------
+
+void DpdkPort::Impl::count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent,
+                                std::uint64_t bytes) noexcept {
+  // Frames that were taken may be the peer's by now: `bytes` was summed before, the rest is still
+  // ours.
+  for (std::size_t i = sent; i < frames.size(); ++i) bytes -= rte_pktmbuf_pkt_len(frames[i]);
+  counters.tx_frames.add(sent);
+  counters.tx_bytes.add(bytes);
+  counters.tx_bursts.add();
+}
+
+/// Hands the first `count` of tx_frames to the driver. What it refuses stays, at the front. Returns
+/// whether nothing was refused.
+bool DpdkPort::Impl::send(std::size_t count) noexcept {
+  const std::span<rte_mbuf*> frames{tx_frames.data(), count};
+  std::uint64_t bytes = 0;
+  for (const rte_mbuf* frame : frames) bytes += rte_pktmbuf_pkt_len(frame);
+  const std::uint16_t sent =
+      rte_eth_tx_burst(traits.id, 0, frames.data(), static_cast<std::uint16_t>(count));
+  count_sent(frames, sent, bytes);
+  if (sent > 0) fruitless_reclaims = 0;
+  std::move(frames.begin() + sent, frames.end(), frames.begin());
+  tx_waiting = static_cast<std::uint16_t>(count - sent);
+  return tx_waiting == 0;
+}
+
+bool DpdkPort::Impl::flush() noexcept { return tx_waiting == 0 || send(tx_waiting); }
+
+/// Lets the driver check and complete the first `count` of tx_frames; drops what it refuses for
+/// good.
+std::size_t DpdkPort::Impl::prepare(std::size_t count) noexcept {
+  std::size_t good = 0;
+  while (good < count) {
+    good += rte_eth_tx_prepare(traits.id, 0, tx_frames.data() + good,
+                               static_cast<std::uint16_t>(count - good));
+    if (good == count) break;
+    counters.tx_dropped_refused.add();
+    rte_pktmbuf_free(tx_frames[good]);
+    std::move(tx_frames.begin() + good + 1, tx_frames.begin() + count, tx_frames.begin() + good);
+    --count;
+  }
+  return count;
+}
+
+void DpdkPort::Impl::discard(std::span<const TxSegment> segments) noexcept {
+  for (const TxSegment& segment : segments) {
+    if (segment.handle != nullptr) memory.release({&segment.handle, 1});
+  }
+}
+
+/// Finds the frames of the next burst. Returns how many.
+std::size_t DpdkPort::Impl::plan(std::span<const TxSegment> segments, std::size_t first) noexcept {
+  std::size_t count = 0;
+  while (first < segments.size() && count < kBurst) {
+    FrameSpan& frame = tx_spans[count++];
+    frame = next_frame(segments, first);
+    frame.drop =
+        frame.bytes > traits.tx_bytes_most || (traits.linearise && frame.bytes > pools.frame_bytes);
+    POLLUX_ASSERT(frame.count <= traits.info.tx_segments_max);
+    first += frame.count;
+  }
+  return count;
+}
+
+/// Gets the headers that the external segments of one frame are attached to.
+bool DpdkPort::Impl::take_external(std::span<const TxSegment> segments) noexcept {
+  const auto needed = static_cast<unsigned>(
+      std::count_if(segments.begin(), segments.end(),
+                    [](const TxSegment& segment) { return segment.tracker != nullptr; }));
+  external_first = 0;
+  return needed == 0 || rte_pktmbuf_alloc_bulk(pools.external.get(), external.data(), needed) == 0;
+}
+
+void DpdkPort::Impl::set_offloads(rte_mbuf* frame, const TxSegment& head) const noexcept {
+  if (traits.emulated_checksum || (head.flags & (kTxIpChecksum | kTxL4Checksum)) == 0) return;
+  frame->l2_len = head.l2_length & 0x7fU;
+  frame->l3_len = head.l3_length & 0x1ffU;
+  frame->l4_len = head.l4_length;
+  frame->ol_flags |= RTE_MBUF_F_TX_IPV4;
+  if ((head.flags & kTxIpChecksum) != 0) frame->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+  if ((head.flags & kTxL4Checksum) != 0) frame->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+}
+
+rte_mbuf* DpdkPort::Impl::build(std::span<const TxSegment> segments) noexcept {
+  rte_mbuf* frame = nullptr;
+  rte_mbuf* last = nullptr;
+  std::uint32_t bytes = 0;
+  for (const TxSegment& segment : segments) {
+    auto* mbuf = static_cast<rte_mbuf*>(segment.handle);
+    const auto length = static_cast<std::uint16_t>(segment.length);
+    if (mbuf == nullptr) {
+      mbuf = external[external_first++];
+      auto* data = const_cast<std::byte*>(segment.data);
+      rte_mbuf_ext_shared_info* info = &dpdk_tracker(segment.tracker)->info;
+      rte_mbuf_ext_refcnt_update(info, 1);
+      // Registered memory is mapped at its virtual address (iova-mode=va).
+      rte_pktmbuf_attach_extbuf(mbuf, data, reinterpret_cast<std::uintptr_t>(data), length, info);
+    } else {
+      const std::ptrdiff_t offset = segment.data - static_cast<const std::byte*>(mbuf->buf_addr);
+      POLLUX_ASSERT(offset >= 0 && offset + segment.length <= mbuf->buf_len);
+      mbuf->data_off = static_cast<std::uint16_t>(offset);
+      mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
+    }
+    mbuf->data_len = length;
+    bytes += length;
+    if (frame == nullptr) {
+      frame = mbuf;
+    } else {
+      last->next = mbuf;
+    }
+    last = mbuf;
+  }
+  last->next = nullptr;
+  frame->nb_segs = static_cast<std::uint16_t>(segments.size());
+  frame->pkt_len = bytes;
+  set_offloads(frame, segments.front());
+  return frame;
+}
+
+/// The whole frame in one buffer, for drivers that cannot chain. nullptr: no buffer, nothing
+/// happened.
+rte_mbuf* DpdkPort::Impl::build_flat(std::span<const TxSegment> segments,
+                                     std::uint32_t bytes) noexcept {
+  rte_mbuf* flat = rte_pktmbuf_alloc(pools.frames.get());
+  if (flat == nullptr) return nullptr;
+  auto* to = rte_pktmbuf_mtod(flat, std::byte*);
+  for (const TxSegment& segment : segments) {
+    std::memcpy(to, segment.data, segment.length);
+    to += segment.length;
+  }
+  flat->data_len = static_cast<std::uint16_t>(bytes);
+  flat->pkt_len = bytes;
+  set_offloads(flat, segments.front());
+  discard(segments);
+  counters.tx_linearised.add();
+  return flat;
+}
+
+std::size_t DpdkPort::Impl::transmit(std::span<const TxSegment> segments) noexcept {
+  std::size_t taken = 0;
+  bool starved = false;
+  // A frame leaves the caller only after the driver has everything built before it: at most one
+  // burst is ever deferred.
+  while (flush() && taken < segments.size() && !starved) {
+    const std::size_t planned = plan(segments, taken);
+    std::size_t built = 0;
+    for (std::size_t i = 0; i < planned && !starved; ++i) {
+      const FrameSpan& span = tx_spans[i];
+      const auto pieces = segments.subspan(span.first, span.count);
+      if (span.drop) {
+        counters.tx_dropped_oversize.add();
+        discard(pieces);
+      } else if (traits.linearise && span.count > 1) {
+        rte_mbuf* const frame = build_flat(pieces, span.bytes);
+        starved = frame == nullptr;
+        if (!starved) tx_frames[built++] = frame;
+      } else {
+        starved = !take_external(pieces);
+        if (!starved) tx_frames[built++] = build(pieces);
+      }
+      if (!starved) taken += span.count;
+    }
+    if (starved) counters.tx_no_buffer.add();
+    if (traits.prepare) built = prepare(built);
+    if (built > 0 && !send(built)) counters.tx_deferred.add(tx_waiting);
+  }
+  return taken;
+}
+
+void DpdkPort::Impl::reclaim() noexcept {
+  if (!flush() && ++fruitless_reclaims >= kReclaimPatience) {
+    rte_pktmbuf_free_bulk(tx_frames.data(), tx_waiting);
+    counters.tx_dropped_stuck.add(tx_waiting);
+    tx_waiting = 0;
+    fruitless_reclaims = 0;
+  }
+  if (rte_eth_tx_done_cleanup(traits.id, 0, kReclaimFrames) != -ENOTSUP) return;
+  // mlx5 looks at its completions when asked for a descriptor; others free in an empty burst.
+  static_cast<void>(rte_eth_tx_descriptor_status(traits.id, 0, 0));
+  static_cast<void>(rte_eth_tx_burst(traits.id, 0, tx_frames.data(), 0));
+}
+
+// --- The face
+// -------------------------------------------------------------------------------------------
+
+DpdkPort::DpdkPort(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+DpdkPort::~DpdkPort() = default;
+
+const PortInfo& DpdkPort::info() const noexcept { return impl_->traits.info; }
+
+std::size_t DpdkPort::receive(std::span<RxSegment> segments) noexcept {
+  return impl_->receive(segments);
+}
+
+std::size_t DpdkPort::transmit(std::span<const TxSegment> segments) noexcept {
+  return impl_->transmit(segments);
+}
+
+void DpdkPort::reclaim() noexcept { impl_->reclaim(); }
+
+bool DpdkPort::link_up() noexcept {
+  if (impl_->traits.link_always_up) return true;
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(impl_->traits.id, &link) == 0 &&
+         link.link_status == RTE_ETH_LINK_UP;
+}
+
+const PortCounters& DpdkPort::counters() const noexcept { return impl_->counters; }
+
+DeviceStatistics DpdkPort::device_statistics() const noexcept {
+  rte_eth_stats stats{};
+  if (rte_eth_stats_get(impl_->traits.id, &stats) != 0) return {};
+  return {.rx_missed = stats.imissed,
+          .rx_errors = stats.ierrors,
+          .rx_no_buffer = stats.rx_nombuf,
+          .tx_errors = stats.oerrors};
+}
+
+const std::string& DpdkPort::driver() const noexcept { return impl_->traits.driver; }
+
+std::unique_ptr<DpdkPort> open_port(const PortOptions& options, DpdkPacketMemory& memory,
+                                    std::string& error) {
+  auto impl = std::make_unique<DpdkPort::Impl>(memory);
+  if (!impl->device.open(options, memory, error)) return nullptr;
+  impl->traits = impl->device.traits();
+  return std::make_unique<DpdkPort>(std::move(impl));
+}
+
+}  // namespace pollux::platform

@@ -1,0 +1,94 @@
+// One queue pair of one DPDK port. The bring-up path is the same for NICs, taps, in-process rings
+// and whatever else DPDK has a driver for; what differs between drivers is negotiated or listed in
+// dpdk_device.cpp.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "dataplane/base/counter.hpp"
+#include "dataplane/platform/dpdk_memory.hpp"
+#include "dataplane/platform/port.hpp"
+
+namespace pollux::platform {
+
+struct PortOptions {
+  /// Name of an existing port, PCI address, or a virtual device with arguments:
+  /// "net_tap0,iface=dtap0".
+  std::string name;
+  std::uint16_t mtu = 1500;
+  std::uint16_t rx_descriptors = 512;  ///< adjusted to what the driver takes
+  std::uint16_t tx_descriptors = 512;
+  /// In-process ring only: checksums are neither computed nor checked, as a NIC would relieve us of
+  /// it.
+  bool emulate_checksum_offload = false;
+  /// A link that is still down then is no error: link_up() tells.
+  std::chrono::milliseconds link_wait{2000};
+};
+
+/// One writer, many readers. Frames, except where the name says otherwise.
+struct PortCounters {
+  Counter rx_frames;
+  Counter rx_bytes;
+  Counter rx_bursts;            ///< that brought something
+  Counter rx_dropped_segments;  ///< of more segments than receive() had room for
+  Counter rx_dropped_empty;     ///< without a byte in them
+  Counter tx_frames;            ///< the driver has taken
+  Counter tx_bytes;
+  Counter tx_bursts;
+  Counter tx_deferred;          ///< built, refused by the driver, kept for its next burst
+  Counter tx_no_buffer;         ///< bursts cut short for want of buffers
+  Counter tx_linearised;        ///< copied into one buffer for a driver that cannot chain
+  Counter tx_dropped_oversize;  ///< longer than the MTU allows: some drivers would choke on it
+  Counter tx_dropped_refused;   ///< the driver's checks said no
+  Counter
+      tx_dropped_stuck;  ///< the driver took nothing for so long that their memory was wanted back
+};
+
+/// What the device itself counted. Slow.
+struct DeviceStatistics {
+  std::uint64_t rx_missed = 0;  ///< frames lost because the receive ring was full
+  std::uint64_t rx_errors = 0;
+  std::uint64_t rx_no_buffer = 0;  ///< allocations for the receive ring that failed
+  std::uint64_t tx_errors = 0;
+};
+
+/// Thread: the worker's. The port stops and its frames are dropped at the end of its life.
+class DpdkPort final : public Port {
+ public:
+  struct Impl;
+
+  explicit DpdkPort(std::unique_ptr<Impl> impl) noexcept;
+  ~DpdkPort();
+  DpdkPort(const DpdkPort&) = delete;
+  DpdkPort& operator=(const DpdkPort&) = delete;
+
+  [[nodiscard]] const PortInfo& info() const noexcept override;
+  std::size_t receive(std::span<RxSegment> segments) noexcept override;
+  /// Frames taken are sent in order, although a full driver may have them only at the next call of
+  /// transmit(), receive() or reclaim(), each of which tries first what it refused before.
+  std::size_t transmit(std::span<const TxSegment> segments) noexcept override;
+  /// Call it while waiting for memory to come back. A driver that takes nothing during 65,536 calls
+  /// in a row (a dead link) loses the frames that were deferred: the wait has a bound.
+  void reclaim() noexcept override;
+  [[nodiscard]] bool link_up() noexcept override;
+
+  [[nodiscard]] const PortCounters& counters() const noexcept;
+  [[nodiscard]] DeviceStatistics device_statistics() const noexcept;
+  /// DPDK's name of the driver, such as "net_tap".
+  [[nodiscard]] const std::string& driver() const noexcept;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Start-up: allocates and waits. nullptr: `error` is one sentence that says what to do. The EAL is
+/// running; `memory` belongs to the same worker and outlives the port.
+[[nodiscard]] std::unique_ptr<DpdkPort> open_port(const PortOptions& options,
+                                                  DpdkPacketMemory& memory, std::string& error);
+
+}  // namespace pollux::platform

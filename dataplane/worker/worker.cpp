@@ -1,0 +1,105 @@
+#include "dataplane/worker/worker.hpp"
+
+#include <algorithm>
+
+#include "dataplane/worker/doorbell.hpp"
+
+namespace pollux::worker {
+namespace {
+
+std::vector<iscsi::Path> make_paths(const WorkerSetup& setup, platform::PacketMemory& memory, Instant start,
+                                    std::vector<std::unique_ptr<net::Interface>>& interfaces,
+                                    std::vector<std::unique_ptr<tcp::Engine>>& engines) {
+  std::vector<iscsi::Path> paths;
+  Random seeds(setup.random_seed);
+  for (const PortSetup& port : setup.ports) {
+    interfaces.push_back(std::make_unique<net::Interface>(port.addressing, *port.port, memory, start));
+    engines.push_back(std::make_unique<tcp::Engine>(setup.tcp_limits, setup.tcp_timers, *interfaces.back(),
+                                                    memory, Random(seeds.next()), start));
+    paths.push_back({interfaces.back().get(), engines.back().get()});
+  }
+  return paths;
+}
+
+}  // namespace
+
+Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& link, Instant start)
+    : paths_(make_paths(setup, memory, start, interfaces_, engines_)),
+      memory_(memory),
+      link_(link),
+      initiator_(setup.iscsi, paths_, memory, link, start) {}
+
+Worker::~Worker() = default;
+
+std::size_t Worker::receive(iscsi::Path& path, Instant now) noexcept {
+  std::array<net::TcpDatagram, kBurst> datagrams;
+  std::size_t frames = 0;
+  const std::size_t count = path.interface->receive(now, datagrams, frames);
+  for (std::size_t i = 0; i < count; ++i) path.engine->input(datagrams[i], now);
+  return frames;
+}
+
+std::size_t Worker::poll_once(Instant now) noexcept {
+  counters_.turns.add();
+  std::size_t work = 0;
+  for (iscsi::Path& path : paths_) {
+    const std::size_t frames = receive(path, now);
+    counters_.frames_received.add(frames);
+    work += frames;
+    path.interface->run_timers(now);
+    work += path.engine->run_timers(now, kTimersPerTurn);
+    std::array<tcp::Event, kBurst> events;
+    const std::size_t count = path.engine->take_events(events);
+    for (std::size_t i = 0; i < count; ++i) initiator_.on_event(events[i], *path.engine, now);
+    work += count;
+  }
+  work += initiator_.run_timers(now);
+  work += initiator_.take_messages(now);
+  work += initiator_.take_submissions(now);
+  work += initiator_.send(now);
+  for (iscsi::Path& path : paths_) {
+    const std::size_t frames = path.engine->output(now);
+    counters_.frames_sent.add(frames);
+    work += frames;
+    path.interface->flush();
+  }
+  initiator_.collect(now);
+  if (initiator_.pushed_to_control()) ring_doorbell();
+  if (counters_.turns.get() % kSampleTurns == 0) sample();
+  return work;
+}
+
+std::size_t Worker::poll_counted(Instant now, std::uint64_t cycles_before,
+                                 std::uint64_t (*cycles)() noexcept) noexcept {
+  const std::size_t work = poll_once(now);
+  const std::uint64_t spent = cycles() - cycles_before;
+  (work != 0 ? counters_.busy_cycles : counters_.idle_cycles).add(spent);
+  return work;
+}
+
+void Worker::ring_doorbell() noexcept {
+  // Pairs with the fence between control's store to control_sleeps and its last look at the rings: either
+  // control sees the message, or the worker sees that control sleeps.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!link_.control_sleeps.load(std::memory_order_relaxed)) return;
+  link_.control_sleeps.store(false, std::memory_order_relaxed);
+  counters_.doorbells.add();
+  ring(link_.doorbell_fd);
+}
+
+void Worker::sample() noexcept {
+  counters_.buffers_in_use.set(memory_.buffers_in_use());
+  counters_.tasks_in_use.set(initiator_.tasks_in_use());
+  std::size_t timers = initiator_.timers_armed();
+  for (const auto& engine : engines_) timers += engine->timers_armed();
+  counters_.timers_armed.set(timers);
+}
+
+Instant Worker::next_deadline() const noexcept {
+  Instant earliest = initiator_.next_deadline();
+  for (const iscsi::Path& path : paths_)
+    earliest = std::min({earliest, path.interface->next_deadline(), path.engine->next_deadline()});
+  return earliest;
+}
+
+}  // namespace pollux::worker

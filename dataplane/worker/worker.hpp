@@ -1,0 +1,94 @@
+// One worker: ports, TCP and iSCSI of one core, and the order of a turn. poll_once() is the whole data
+// path; whoever calls it (a pinned thread, an embedder, a simulation) brings the time.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/base/counter.hpp"
+#include "dataplane/base/random.hpp"
+#include "dataplane/base/time.hpp"
+#include "dataplane/iscsi/initiator.hpp"
+#include "dataplane/net/interface.hpp"
+#include "dataplane/platform/port.hpp"
+#include "dataplane/tcp/engine.hpp"
+#include "dataplane/worker/link.hpp"
+
+namespace pollux::worker {
+
+/// A port of the worker and how it is addressed.
+struct PortSetup {
+  platform::Port* port = nullptr;
+  net::InterfaceConfig addressing;
+};
+
+struct WorkerSetup {
+  std::vector<PortSetup> ports;
+  tcp::EngineLimits tcp_limits;
+  tcp::EngineTimers tcp_timers;
+  iscsi::InitiatorSetup iscsi;
+  std::uint64_t random_seed = 0;  ///< from the kernel's generator, or the simulation's seed
+};
+
+/// Written by the worker, read by anyone.
+struct WorkerCounters {
+  Counter turns;
+  Counter busy_cycles;  ///< of turns that received, sent, took a command or fired a timer
+  Counter idle_cycles;
+  Counter frames_received;
+  Counter frames_sent;
+  Counter doorbells;
+  Counter buffers_in_use;  ///< sampled every kSampleTurns turns
+  Counter tasks_in_use;
+  Counter timers_armed;
+};
+
+class Worker {
+ public:
+  /// All memory of the data path is taken here. `memory` and `link` outlive the worker.
+  Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& link, Instant start);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// One turn: bounded work, never blocks. Received frames are handled before timers fire, so that a
+  /// worker that was held up does not retransmit what has been acknowledged meanwhile.
+  /// Returns the units of work done; 0 means the turn was idle.
+  std::size_t poll_once(Instant now) noexcept;
+
+  /// As poll_once, and accounts the cycles since the last call of `cycles` as busy or idle.
+  std::size_t poll_counted(Instant now, std::uint64_t cycles_before, std::uint64_t (*cycles)() noexcept) noexcept;
+
+  [[nodiscard]] bool stop_requested() const noexcept { return initiator_.stop_requested(); }
+  /// Earliest instant at which a timer has something to do. Slow: simulation and idle sleep.
+  [[nodiscard]] Instant next_deadline() const noexcept;
+
+  [[nodiscard]] const WorkerCounters& counters() const noexcept { return counters_; }
+  [[nodiscard]] const iscsi::Initiator& initiator() const noexcept { return initiator_; }
+  [[nodiscard]] std::size_t path_count() const noexcept { return paths_.size(); }
+  [[nodiscard]] const tcp::Engine& engine(std::size_t path) const noexcept { return *engines_[path]; }
+  [[nodiscard]] const net::Interface& interface(std::size_t path) const noexcept { return *interfaces_[path]; }
+
+ private:
+  std::size_t receive(iscsi::Path& path, Instant now) noexcept;
+  void ring_doorbell() noexcept;
+  void sample() noexcept;
+
+  static constexpr std::size_t kBurst = 64;
+  static constexpr std::size_t kTimersPerTurn = 64;
+  static constexpr std::uint64_t kSampleTurns = 1024;
+
+  std::vector<std::unique_ptr<net::Interface>> interfaces_;
+  std::vector<std::unique_ptr<tcp::Engine>> engines_;
+  std::vector<iscsi::Path> paths_;
+  platform::PacketMemory& memory_;
+  Link& link_;
+  iscsi::Initiator initiator_;
+  WorkerCounters counters_;
+};
+
+}  // namespace pollux::worker

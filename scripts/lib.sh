@@ -1,0 +1,98 @@
+# Shared by the scripts of this folder: packages, messages, namespaces and clean-up. Source it.
+set -u
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libisal-dev libfmt-dev libcli11-dev
+  nlohmann-json3-dev libtomlplusplus-dev libgtest-dev libgmock-dev libbenchmark-dev python3)
+PACKAGES_TARGET=(tgt iproute2 ethtool procps)
+PACKAGES_TEST=(clang-14 libclang-rt-14-dev llvm-14 tshark qemu-utils qemu-block-extra libiscsi-bin strace)
+
+say() { printf '%s\n' "$*"; }
+step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
+die() { printf '%s\n' "$*" >&2; exit 1; }
+
+missing_packages() {
+  local package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s ' "$package"
+  done
+}
+
+# Installs what is missing as root; otherwise says in one sentence what to install.
+need_packages() {
+  local missing
+  missing=$(missing_packages "$@")
+  [ -n "$missing" ] || return 0
+  if [ "$(id -u)" != 0 ]; then
+    die "These Debian packages are missing: ${missing}- install them with: sudo apt-get install --no-install-recommends $missing"
+  fi
+  step "Installing packages: $missing"
+  # shellcheck disable=SC2086
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } \
+    >"${TMPDIR:-/tmp}/pollux-apt.$$" 2>&1 || {
+    tail -n 20 "${TMPDIR:-/tmp}/pollux-apt.$$" >&2
+    rm -f "${TMPDIR:-/tmp}/pollux-apt.$$"
+    die "apt-get could not install the packages named above."
+  }
+  rm -f "${TMPDIR:-/tmp}/pollux-apt.$$"
+}
+
+# build_tree DIR [meson options...]: configures once and builds.
+build_tree() {
+  local dir=$1
+  shift
+  if [ ! -f "$dir/build.ninja" ]; then
+    meson setup "$dir" "$ROOT" "$@" >"$dir.setup.log" 2>&1 || { tail -n 30 "$dir.setup.log" >&2; die "meson setup failed."; }
+    rm -f "$dir.setup.log"
+  fi
+  ninja -C "$dir" -j "$(nproc)" ${BUILD_TARGETS:-} >"$dir/build.log" 2>&1 || { grep -E 'error|FAILED' -A5 "$dir/build.log" | head -n 60 >&2; die "The build failed; the whole log is $dir/build.log"; }
+}
+
+# Processes and namespaces of this run only, ended in reverse order whatever happens.
+CLEANUP_PIDS=()
+CLEANUP_NETNS=()
+CLEANUP_PATHS=()
+remember_pid() { CLEANUP_PIDS+=("$1"); }
+
+end_process() {
+  local pid=$1 i
+  kill -TERM "$pid" 2>/dev/null || return 0
+  for i in $(seq 50); do
+    kill -0 "$pid" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL "$pid" 2>/dev/null
+}
+
+clean_up() {
+  local i
+  for ((i = ${#CLEANUP_PIDS[@]} - 1; i >= 0; i--)); do end_process "${CLEANUP_PIDS[i]}"; done
+  for i in "${CLEANUP_NETNS[@]+"${CLEANUP_NETNS[@]}"}"; do ip netns del "$i" 2>/dev/null; done
+  for i in "${CLEANUP_PATHS[@]+"${CLEANUP_PATHS[@]}"}"; do rm -rf "$i"; done
+  CLEANUP_PIDS=() CLEANUP_NETNS=() CLEANUP_PATHS=()
+}
+
+# Call once, early: cleans up on every way out and turns signals into an exit.
+clean_up_on_exit() {
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+}
+
+new_netns() {
+  ip netns add "$1" || die "cannot create the network namespace $1 (is iproute2 there, and are you root?)"
+  CLEANUP_NETNS+=("$1")
+  ip -n "$1" link set lo up
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+  local tenths=$(($1 * 10))
+  shift
+  while [ "$tenths" -gt 0 ]; do
+    "$@" >/dev/null 2>&1 && return 0
+    sleep 0.1
+    tenths=$((tenths - 1))
+  done
+  return 1
+}
