@@ -34,7 +34,8 @@ struct PeerSegment {
   bool bad_checksum = false;
 };
 
-/// What a segment of the engine is compared with; an empty field is not looked at.
+/// What a segment of the engine is compared with; an empty field is not looked at, nor is PSH when it is
+/// not named.
 struct Expected {
   std::string_view flags = "A";
   std::optional<std::uint32_t> seq{};

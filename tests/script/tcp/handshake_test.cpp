@@ -54,7 +54,9 @@ TEST(TcpHandshake, C04_WindowScaleOver14IsUsedAs14) {
   TcpScript s;
   s.establish({.window_scale = 200});
   EXPECT_EQ(s.counters().window_scale_clamped.get(), 1u);
-  s.receive({.window = 1});
+  s.send(sim::pattern(14'480));  // the initial window, so that the next one is larger than 1 << 14
+  s.discard();
+  s.receive({.ack = 14'481, .window = 1});
   s.send(sim::pattern(20'000));
   std::uint32_t bytes = 0;
   while (s.waiting() != 0) bytes += static_cast<std::uint32_t>(s.take().payload.size());
@@ -172,7 +174,7 @@ TEST(TcpHandshake, C17_IsnGrowsWithTheClockAndDiffersByTuple) {
   there.port = 3261;
   const TcpSeq other = initial_sequence_number(key, here, there, now);
   EXPECT_GT(other.distance_from(first), 100'000u);
-  EXPECT_FALSE(initial_sequence_number({1, 3}, here, there, now) == other);
+  EXPECT_FALSE(tcp::initial_sequence_number({1, 3}, here, there, now) == other);
 }
 
 TEST(TcpHandshake, C17_SipHashReferenceValue) {
