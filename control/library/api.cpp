@@ -13,6 +13,7 @@
 #include "control/url/iscsi_url.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
 #include "dataplane/platform/external_memory.hpp"
+#include "dataplane/tcp/counters.hpp"
 
 namespace {
 

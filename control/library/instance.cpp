@@ -176,7 +176,9 @@ int pollux_instance::make_unit(std::size_t index, std::size_t count, const platf
                             port.device);
         return POLLUX_ECONFIG;
       }
-      opened = setup.ring_ports(port.device.substr(kRingDevice.size()), port, *unit.memory, error);
+      auto shared = setup.ring_ports(port.device.substr(kRingDevice.size()), port, *unit.memory, error);
+      opened = shared.get();
+      if (shared != nullptr) unit.ring_ports.push_back(std::move(shared));
     } else {
       platform::PortOptions options;
       options.name = port.device;
@@ -280,6 +282,7 @@ void pollux_instance::stop() {
   for (auto& unit : units) {
     unit->worker.reset();
     unit->ports.clear();
+    unit->ring_ports.clear();
     if (unit->snapshot_registered)
       platform::unregister_external_memory(unit->snapshot_area.get(), unit->snapshot_bytes);
   }

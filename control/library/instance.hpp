@@ -29,9 +29,10 @@
 namespace pollux::library {
 
 /// Gives the port for a device named "ring:NAME", an end of a wire inside the process. Production has
-/// none; pollux-lab and the benchmarks bring theirs. The port outlives the instance.
-using RingPortSource = std::function<platform::Port*(const std::string& name, const service::PortConfig& port,
-                                                     platform::DpdkPacketMemory& memory, std::string& error)>;
+/// none; pollux-lab and the benchmarks bring theirs. The instance drops the port after its worker has
+/// stopped and before `memory` goes.
+using RingPortSource = std::function<std::shared_ptr<platform::Port>(
+    const std::string& name, const service::PortConfig& port, platform::DpdkPacketMemory& memory, std::string& error)>;
 
 struct OpenSetup {
   service::Config config;
@@ -62,6 +63,7 @@ struct pollux_worker_unit {
 
   std::unique_ptr<pollux::platform::DpdkPacketMemory> memory;
   std::vector<std::unique_ptr<pollux::platform::DpdkPort>> ports;
+  std::vector<std::shared_ptr<pollux::platform::Port>> ring_ports;
   std::vector<pollux::worker::PortSetup> worker_ports;  ///< those, and ends of wires inside the process
   std::unique_ptr<std::byte, decltype(&std::free)> snapshot_area{nullptr, &std::free};
   std::size_t snapshot_bytes = 0;
