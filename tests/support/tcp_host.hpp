@@ -1,5 +1,5 @@
-// One end of a simulated wire with everything a worker has below iSCSI: memory, port, interface, TCP.
-// The test calls turn() where a worker would poll.
+// One end of a simulated wire with everything a worker has below iSCSI: memory, port, interface,
+// TCP. The test calls turn() where a worker would poll.
 #pragma once
 
 #include <array>
