@@ -186,7 +186,7 @@ void run_seed(std::uint64_t seed, const std::function<void(sim::SimWire&, Random
   spoil(wire, random);
   tcp::ConnectionId id;
   const tcp::OpenRequest request{.remote = {server_options.config.address, kPort},
-                                 .connect_timeout = 120s,
+                                 .connect_timeout = 1000s,  // a damaged ARP reply costs a minute
                                  .user_timeout = 1000s};
   ASSERT_EQ(client.engine.open(request, wire.now(), id), tcp::OpenError::none);
   const Instant limit = wire.now() + 3000s;

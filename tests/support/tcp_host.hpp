@@ -70,6 +70,7 @@ class PortListener final : public tcp::Listener {
               tcp::OpenRequest& fill) noexcept override {
     if (local.port != port_) return false;
     fill.owner = owner_;
+    fill.connect_timeout = fill.user_timeout = 1000s;
     return true;
   }
 
