@@ -26,11 +26,12 @@ class PduOutput {
  public:
   void attach(Stream& stream) noexcept { stream_ = &stream; }
 
-  /// True when a PDU of `pieces` external pieces and `inline_bytes` of inline data fits.
+  /// True when a PDU of `pieces` external pieces and `inline_bytes` of inline data fits, and then still a
+  /// few replies without data.
   [[nodiscard]] bool room(std::uint32_t pieces, std::uint32_t inline_bytes) const noexcept {
     const tcp::SendSpace space = stream_->send_space();
-    return space.descriptors >= 2 * pieces + 2 &&
-           space.inline_bytes >= staged_ + inline_bytes + kOverheadBytes;
+    return space.descriptors >= 2 * pieces + kReserveDescriptors &&
+           space.inline_bytes >= staged_ + inline_bytes + kOverheadBytes + kReserveBytes;
   }
 
   /// Header with its data segment length filled in here, and inline data.
@@ -71,6 +72,8 @@ class PduOutput {
  private:
   static constexpr std::uint32_t kOverheadBytes =
       wire::kBhsBytes + 2 * wire::kDigestBytes + 3;  // header, digests, padding
+  static constexpr std::uint32_t kReserveDescriptors = 6;
+  static constexpr std::uint32_t kReserveBytes = 1024;
 
   void begin_bytes(std::span<const std::byte> header, std::uint32_t data_length,
                    Digests digests) noexcept;

@@ -107,6 +107,11 @@ bool Protocol::read_pdus(Connection& c) noexcept {
   const Digests& digests = c.negotiated.digests;
   for (int pdus = 0; pdus < kPdusPerTurn;) {
     if (c.must_reset || c.must_close) return false;
+    // Every request may be answered at once, so none is looked at before its answer has room.
+    if (!out_.room(0, kReplyDataMax)) {
+      ++counters_.send_space_waits;
+      return false;
+    }
     switch (c.input.step(*stream_, digests.header, digests.data)) {
       case PduInput::Step::starved:
         return false;
@@ -116,12 +121,6 @@ bool Protocol::read_pdus(Connection& c) noexcept {
         fail(c);
         return false;
       case PduInput::Step::header:
-        // Every request may be answered at once, so it is looked at when the answer has room.
-        if (!out_.room(0, kReplyDataMax)) {
-          pump(c);
-          ++counters_.send_space_waits;
-          return false;
-        }
         take_pdu_header(c);
         break;
       case PduInput::Step::complete:

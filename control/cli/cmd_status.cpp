@@ -1,0 +1,42 @@
+// status and stats: the service's own JSON, passed on or laid out one value a line.
+#include <fmt/format.h>
+
+#include "control/cli/operation.hpp"
+#include "control/cli/render.hpp"
+#include "control/cli/verbs.hpp"
+#include "pollux/operations.h"
+
+namespace pollux::cli {
+namespace {
+
+constexpr std::size_t kJsonFirstBytes = std::size_t{64} << 10;
+
+ExitCode print_service_json(const Options& options, const std::string& what, std::uint32_t opcode) {
+  Connection connection(options.service);
+  const Answer answer = connection.call(what, opcode, {}, kJsonFirstBytes, options.deadline_ms());
+  if (const std::uint32_t status = status_of(what, answer); status != 0)
+    throw failure_of_status(what, status);
+  const auto out = output_of<pollux_status_out>(answer);
+  const auto bytes = answer.bytes_at(offsetof(pollux_status_out, Json), out.JsonSize);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object())
+    throw Failure(ExitCode::internal,
+                  fmt::format("{} failed: the service's answer is not a JSON object.", what));
+  print(options.json ? text_of(json) : flatten(json));
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+static_assert(offsetof(pollux_status_out, Json) == offsetof(pollux_stats_out, Json));
+
+ExitCode run_status(const Options& options) {
+  return print_service_json(options, "Asking for the service's status", POLLUX_OP_STATUS);
+}
+
+ExitCode run_stats(const Options& options) {
+  return print_service_json(options, "Asking for statistics", POLLUX_OP_STATS);
+}
+
+}  // namespace pollux::cli

@@ -1,0 +1,304 @@
+// TOML to Config. The first fault is reported and ends the reading: a list of follow-up errors hides the
+// one that matters.
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <sstream>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#define TOML_EXCEPTIONS 0
+#define TOML_HEADER_ONLY 1
+#include <toml++/toml.h>
+
+#include "control/service/config.hpp"
+#include "control/service/config_text.hpp"
+
+namespace pollux::service {
+namespace {
+
+/// Reads values of one table, remembers the first fault and which keys exist.
+class Section {
+ public:
+  Section(const toml::table& table, std::string name, std::string_view source, std::string& error)
+      : table_(table), name_(std::move(name)), source_(source), error_(error) {}
+
+  template <class T>
+  void integer(std::string_view key, T& value, std::uint64_t min, std::uint64_t max) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const auto number = node->value_exact<std::int64_t>();
+    if (!number || *number < 0 || static_cast<std::uint64_t>(*number) < min ||
+        static_cast<std::uint64_t>(*number) > max) {
+      return refuse(key, *node, fmt::format("must be a whole number from {} to {}", min, max));
+    }
+    value = static_cast<T>(*number);
+  }
+  void seconds(std::string_view key, Seconds& value, double max) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const auto number = node->is_number() ? node->value<double>() : std::nullopt;
+    if (!number || !(*number > 0) || *number > max) {
+      return refuse(key, *node, fmt::format("must be seconds above 0 and at most {}", max));
+    }
+    value = Seconds{*number};
+  }
+  void boolean(std::string_view key, bool& value) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const auto flag = node->value_exact<bool>();
+    if (!flag) return refuse(key, *node, "must be true or false");
+    value = *flag;
+  }
+  void text(std::string_view key, std::string& value) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const auto string = node->value_exact<std::string>();
+    if (!string || string->empty() || string->find('\0') != std::string::npos) {
+      return refuse(key, *node, "must be a text that is not empty");
+    }
+    value = *string;
+  }
+  /// `parse` turns the text into an optional value.
+  template <class T, class Parse>
+  void parsed(std::string_view key, T& value, Parse parse, std::string_view allowed) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const auto string = node->value_exact<std::string>();
+    const auto result = string ? parse(*string) : std::nullopt;
+    if (!result) return refuse(key, *node, fmt::format("must be {}", allowed));
+    value = *result;
+  }
+  void integers(std::string_view key, std::vector<std::uint32_t>& values, std::uint32_t max) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const std::string allowed = fmt::format("must be a list of whole numbers from 0 to {}", max);
+    const toml::array* array = node->as_array();
+    if (array == nullptr) return refuse(key, *node, allowed);
+    values.clear();
+    for (const toml::node& item : *array) {
+      const auto number = item.value_exact<std::int64_t>();
+      if (!number || *number < 0 || *number > max) return refuse(key, item, allowed);
+      values.push_back(static_cast<std::uint32_t>(*number));
+    }
+  }
+  /// A subtable, or null. Its keys are read by a Section of its own.
+  const toml::table* table(std::string_view key) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return nullptr;
+    if (!node->is_table()) refuse(key, *node, fmt::format("must be a section: [{}]", key));
+    return node->as_table();
+  }
+  const toml::array* tables(std::string_view key) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return nullptr;
+    if (!node->is_array_of_tables()) {
+      refuse(key, *node, fmt::format("must be sections: [[{}]]", key));
+      return nullptr;
+    }
+    return node->as_array();
+  }
+  void require(std::string_view key) {
+    if (error_.empty() && !table_.contains(key)) {
+      error_ = fmt::format("{}:{}: [{}] needs the key \"{}\"", source_,
+                           table_.source().begin.line, name_, key);
+    }
+  }
+  /// Call last: a key that was not asked for is a mistake of the author, not an extension.
+  void end() {
+    for (const auto& [key, node] : table_) {
+      if (!error_.empty()) return;
+      if (std::find(known_.begin(), known_.end(), key.str()) != known_.end()) continue;
+      const auto suggestion = nearest_word(key.str(), known_);
+      error_ = fmt::format("{}:{}: unknown key \"{}\" in {}{}", source_, node.source().begin.line,
+                           key.str(), name_.empty() ? "the file" : "[" + name_ + "]",
+                           suggestion ? fmt::format("; did you mean \"{}\"?", *suggestion)
+                                      : fmt::format("; known are {}", fmt::join(known_, ", ")));
+    }
+  }
+
+ private:
+  const toml::node* find(std::string_view key) {
+    known_.push_back(key);
+    return error_.empty() ? table_.get(key) : nullptr;
+  }
+  void refuse(std::string_view key, const toml::node& node, std::string_view why) {
+    error_ = fmt::format("{}:{}: {}{}{} {}", source_, node.source().begin.line, name_,
+                         name_.empty() ? "" : ".", key, why);
+  }
+
+  const toml::table& table_;
+  std::string name_;
+  std::string_view source_;
+  std::string& error_;
+  std::vector<std::string_view> known_;
+};
+
+constexpr std::string_view kDigestsAllowed =
+    "\"none\", \"crc32c\", \"none,crc32c\" or \"crc32c,none\"";
+constexpr std::string_view kAddressAllowed =
+    "an IPv4 address with its prefix length, like \"10.99.0.2/24\"";
+constexpr std::string_view kGatewayAllowed = "an IPv4 address, like \"10.99.0.1\"";
+// RFC 7143 13.12 to 13.14.
+constexpr std::uint64_t kSegmentMin = 512;
+constexpr std::uint64_t kSegmentMax = (1u << 24) - 1;
+constexpr double kTimeoutMaxSeconds = 3600;
+
+void read_port(const toml::table& table, std::size_t index, std::string_view source, Config& config,
+               std::string& error) {
+  Section section(table, "port", source, error);
+  PortConfig port;
+  port.name = fmt::format("port{}", index);
+  section.text("name", port.name);
+  section.text("device", port.device);
+  section.parsed("address", port.interface, parse_interface_address, kAddressAllowed);
+  section.parsed("gateway", port.interface.gateway, parse_ipv4, kGatewayAllowed);
+  // RFC 791: every link carries 68 bytes; we ask for what holds a login PDU in few segments.
+  section.integer("mtu", port.mtu, 576, 9600);
+  section.require("device");
+  section.require("address");
+  section.end();
+  config.ports.push_back(port);
+}
+
+void read_worker(const toml::table& table, std::string_view source, Config& config, std::string& error) {
+  Section section(table, "worker", source, error);
+  section.integers("cpus", config.worker.cpus, 1023);
+  section.integer("sessions_max", config.worker.sessions_max, 1, 16384);
+  section.integer("queue_depth", config.worker.queue_depth, 1, 4096);
+  section.end();
+}
+
+void read_login(const toml::table& table, std::string_view source, Config& config, std::string& error) {
+  Section section(table, "login", source, error);
+  LoginConfig& login = config.login;
+  section.seconds("timeout_seconds", login.timeout, kTimeoutMaxSeconds);
+  section.parsed("header_digest", login.header_digest, parse_digest_preference, kDigestsAllowed);
+  section.parsed("data_digest", login.data_digest, parse_digest_preference, kDigestsAllowed);
+  section.integer("max_recv_data_segment_length", login.max_recv_data_segment_length, kSegmentMin,
+                  kSegmentMax);
+  section.integer("max_burst_length", login.max_burst_length, kSegmentMin, kSegmentMax);
+  section.integer("first_burst_length", login.first_burst_length, kSegmentMin, kSegmentMax);
+  section.integer("max_outstanding_r2t", login.max_outstanding_r2t, 1, 16);
+  section.boolean("initial_r2t", login.initial_r2t);
+  section.boolean("immediate_data", login.immediate_data);
+  section.end();
+}
+
+void read_sections(Section& root, std::string_view source, Config& config, std::string& error) {
+  if (const toml::array* ports = root.tables("port")) {
+    for (std::size_t i = 0; i < ports->size() && error.empty(); ++i) {
+      read_port(*ports->get(i)->as_table(), i, source, config, error);
+    }
+  }
+  if (const toml::table* worker = root.table("worker")) read_worker(*worker, source, config, error);
+  if (const toml::table* login = root.table("login")) read_login(*login, source, config, error);
+  if (const toml::table* logout = root.table("logout")) {
+    Section section(*logout, "logout", source, error);
+    section.seconds("drain_seconds", config.logout.drain, kTimeoutMaxSeconds);
+    section.seconds("timeout_seconds", config.logout.timeout, kTimeoutMaxSeconds);
+    section.end();
+  }
+  if (const toml::table* ring = root.table("ring")) {
+    Section section(*ring, "ring", source, error);
+    section.text("socket", config.ring.socket);
+    section.text("manage_group", config.ring.manage_group);
+    section.text("monitor_group", config.ring.monitor_group);
+    section.end();
+  }
+  if (const toml::table* memory = root.table("memory")) {
+    Section section(*memory, "memory", source, error);
+    section.boolean("hugepages", config.memory.hugepages);
+    section.integer("memory_mib", config.memory.memory_mib, 0, 1u << 20);
+    section.end();
+  }
+}
+
+}  // namespace
+
+std::optional<Config> parse_config(std::string_view text, std::string_view source,
+                                   std::string& error) {
+  error.clear();
+  const toml::parse_result parsed = toml::parse(text, source);
+  if (!parsed) {
+    error = fmt::format("{}:{}: {}", source, parsed.error().source().begin.line,
+                        parsed.error().description());
+    return std::nullopt;
+  }
+  Config config;
+  Section root(parsed.table(), "", source, error);
+  root.text("instance", config.instance);
+  root.text("initiator_name", config.initiator_name);
+  root.integer("isid_qualifier", config.isid_qualifier, 0, 0xffff);
+  root.text("state_directory", config.state_directory);
+  read_sections(root, source, config, error);
+  root.end();
+  if (!error.empty() || !validate_config(config, source, error)) return std::nullopt;
+  return config;
+}
+
+std::optional<Config> load_config(const std::string& path, std::string& error) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  if (!file) {
+    error = fmt::format("{}: the configuration file cannot be read", path);
+    return std::nullopt;
+  }
+  return parse_config(text.str(), path, error);
+}
+
+std::optional<PortConfig> parse_port_flag(std::string_view text, std::string& error) {
+  PortConfig port;
+  bool has_address = false;
+  constexpr std::array<std::string_view, 5> kKeys{"name", "device", "address", "gateway", "mtu"};
+  while (!text.empty()) {
+    const std::size_t space = text.find(' ');
+    const std::string_view word = text.substr(0, space);
+    text = space == std::string_view::npos ? std::string_view{} : text.substr(space + 1);
+    if (word.empty()) continue;
+    const std::size_t equals = word.find('=');
+    const std::string_view key = word.substr(0, equals);
+    const std::string value(equals == std::string_view::npos ? "" : word.substr(equals + 1));
+    bool good = !value.empty();
+    if (good && key == "name") {
+      port.name = value;
+    } else if (good && key == "device") {
+      port.device = value;
+    } else if (good && key == "address") {
+      const auto interface = parse_interface_address(value);
+      good = has_address = interface.has_value();
+      if (interface) {
+        port.interface.address = interface->address;
+        port.interface.prefix_length = interface->prefix_length;
+      }
+      if (!good) error = fmt::format("--port: address must be {}", kAddressAllowed);
+    } else if (good && key == "gateway") {
+      const auto gateway = parse_ipv4(value);
+      good = gateway.has_value();
+      if (gateway) port.interface.gateway = *gateway;
+      if (!good) error = fmt::format("--port: gateway must be {}", kGatewayAllowed);
+    } else if (good && key == "mtu") {
+      char* end = nullptr;
+      const unsigned long mtu = std::strtoul(value.c_str(), &end, 10);
+      good = *end == '\0' && mtu >= 576 && mtu <= 9600;
+      port.mtu = static_cast<std::uint16_t>(mtu);
+      if (!good) error = "--port: mtu must be a whole number from 576 to 9600";
+    } else {
+      error = fmt::format("--port: \"{}\" is not one of {}", word,
+                          "name=..., device=..., address=..., gateway=..., mtu=...");
+      if (const auto near = nearest_word(key, kKeys); near && *near != key) {
+        error += fmt::format("; did you mean \"{}\"?", *near);
+      }
+      good = false;
+    }
+    if (!good) return std::nullopt;
+  }
+  if (port.device.empty() || !has_address) {
+    error = "--port: needs device=... and address=ADDRESS/PREFIX";
+    return std::nullopt;
+  }
+  return port;
+}
+
+}  // namespace pollux::service

@@ -1,0 +1,27 @@
+// Small text forms shared by the configuration's reader and writer: addresses, and the nearest known
+// word for one that was mistyped.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "dataplane/net/interface_config.hpp"
+
+namespace pollux::service {
+
+/// Dotted IPv4 only, as a mapped address.
+[[nodiscard]] std::optional<net::IpAddress> parse_ipv4(std::string_view text) noexcept;
+/// "10.99.0.2/24"; the host part must be an address a machine can have.
+[[nodiscard]] std::optional<net::InterfaceConfig> parse_interface_address(std::string_view text) noexcept;
+/// Dotted for a mapped IPv4 address, else the RFC 5952 form.
+[[nodiscard]] std::string to_text(const net::IpAddress& address);
+/// "10.99.0.1:3260", an IPv6 address in brackets.
+[[nodiscard]] std::string to_text(const net::Endpoint& endpoint);
+
+/// The candidate at most two edits away (a third of the word at most), or nothing.
+[[nodiscard]] std::optional<std::string_view> nearest_word(
+    std::string_view word, std::span<const std::string_view> candidates);
+
+}  // namespace pollux::service
