@@ -14,7 +14,8 @@ void Engine::Impl::append(Connection& c, std::byte* data, std::uint32_t length,
   counters.bytes_received.add(length);
 }
 
-/// Queues the untrimmed bytes of a segment that starts at rcv_nxt. False when the views would not fit.
+/// Queues the untrimmed bytes of a segment that starts at rcv_nxt. False when the views would not
+/// fit.
 bool Engine::Impl::append_payload(Connection& c, const Segment& segment) noexcept {
   if (c.received.space() < segment.payload.size()) {
     counters.dropped_receive_queue_full.add();
@@ -110,11 +111,11 @@ void Engine::Impl::after_read(Connection& c) noexcept {
 }
 
 void Engine::Impl::advance_edge(Connection& c) noexcept {
-  // RFC 9293 3.8.6.2.2 MUST-39: the edge moves right in steps worth a segment, and never left (SHLD-14).
+  // RFC 9293 3.8.6.2.2 MUST-39: the edge moves right in steps worth a segment, and never left
+  // (SHLD-14).
   const std::uint32_t could_offer = std::min(free_window(c), 0xffffu << c.rcv_wnd_shift);
   const std::uint32_t offered = c.rcv_wnd();
-  const std::uint32_t step =
-      std::min<std::uint32_t>(c.rcv_mss, limits.receive_window_bytes / 2);
+  const std::uint32_t step = std::min<std::uint32_t>(c.rcv_mss, limits.receive_window_bytes / 2);
   if (could_offer >= offered + step) c.rcv_edge = c.rcv_nxt + could_offer;
 }
 

@@ -1,4 +1,5 @@
-// The option parser on any bytes: it ends, reads nothing outside, and what it accepts is consistent.
+// The option parser on any bytes: it ends, reads nothing outside, and what it accepts is
+// consistent.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -18,7 +18,8 @@ sim::TcpHostOptions small_window(std::uint32_t bytes) {
   return options;
 }
 
-// --- Forgeries ------------------------------------------------------------------------------------------
+// --- Forgeries
+// ------------------------------------------------------------------------------------------
 
 TEST(TcpArrivals, C19_BadChecksumIsDroppedInSilence) {
   TcpScript s;
@@ -100,7 +101,8 @@ TEST(TcpArrivals, C27_DataWithoutAckIsDropped) {
   EXPECT_EQ(s.counters().dropped_no_ack_flag.get(), 1u);
 }
 
-// --- Acceptability and trimming -------------------------------------------------------------------------
+// --- Acceptability and trimming
+// -------------------------------------------------------------------------
 
 TEST(TcpArrivals, C32_AcceptabilityTable) {
   struct Row {
@@ -222,7 +224,8 @@ TEST(TcpArrivals, C39_WhatCameFirstStays) {
   EXPECT_EQ(s.read(), "abseFIRSTec");
 }
 
-// --- Acknowledging --------------------------------------------------------------------------------------
+// --- Acknowledging
+// --------------------------------------------------------------------------------------
 
 TEST(TcpArrivals, C40_DelayedAckCountsBytes) {
   TcpScript s;
@@ -254,7 +257,8 @@ TEST(TcpArrivals, C41_OneAckForABurst) {
   EXPECT_EQ(s.read(), pattern(32 * 1448));
 }
 
-// --- Our window -----------------------------------------------------------------------------------------
+// --- Our window
+// -----------------------------------------------------------------------------------------
 
 TEST(TcpArrivals, C43_TheRightEdgeNeverMovesLeft) {
   TcpScript s(small_window(200'000));
@@ -319,7 +323,8 @@ TEST(TcpArrivals, TakeFrontHandsOverAReferenceOfItsOwn) {
   s.host.memory.release(view.handle);
 }
 
-// --- Timestamps -----------------------------------------------------------------------------------------
+// --- Timestamps
+// -----------------------------------------------------------------------------------------
 
 TEST(TcpArrivals, C45_OldTimestampIsDroppedAndAnswered) {
   TcpScript s;
@@ -365,7 +370,8 @@ TEST(TcpArrivals, C49_DelayedAckEchoesTheFirst) {
   EXPECT_EQ(s.take().options.tsecr, first);
 }
 
-// --- FIN and urgent data --------------------------------------------------------------------------------
+// --- FIN and urgent data
+// --------------------------------------------------------------------------------
 
 TEST(TcpArrivals, C50_FinOutOfOrderWaits) {
   TcpScript s;

@@ -99,6 +99,16 @@ TEST(TcpClose, C89_PassiveClose) {
   EXPECT_EQ(s.engine().end_reason(s.id), EndReason::closed);
 }
 
+TEST(TcpClose, C89_ResetInLastAckIsTheEndAllTheSame) {
+  TcpScript s;
+  s.establish();
+  s.receive({.flags = "FA"});
+  s.close();
+  s.turn();
+  s.receive({.flags = "R", .seq = 2});
+  EXPECT_EQ(s.engine().end_reason(s.id), EndReason::closed);
+}
+
 TEST(TcpClose, C91_FinWait2HasABound) {
   TcpScript s;
   s.open({.remote = s.request().remote, .user_timeout = 20s});

@@ -13,7 +13,8 @@ using sim::pattern;
 using sim::SentSegment;
 using sim::TcpScript;
 
-constexpr sim::PeerOffer kPlain{.mss = 1000, .window_scale = {}, .sack = false, .timestamps = false};
+constexpr sim::PeerOffer kPlain{
+    .mss = 1000, .window_scale = {}, .sack = false, .timestamps = false};
 constexpr sim::PeerOffer kSack{.mss = 1000, .window_scale = {}, .sack = true, .timestamps = false};
 
 wire::SackBlock block(std::uint32_t left, std::uint32_t right) {
@@ -28,7 +29,8 @@ void send_segments(TcpScript& s, const sim::PeerOffer& offer, std::uint32_t segm
   s.expect_silence();
 }
 
-// --- The timer -------------------------------------------------------------------------------------------
+// --- The timer
+// -------------------------------------------------------------------------------------------
 
 TEST(TcpLoss, C64_RttFormula) {
   tcp::RttEstimator rtt;
@@ -121,7 +123,8 @@ TEST(TcpLoss, C69_AcksThatWaitedAreReadBeforeTimersRun) {
   EXPECT_EQ(s.counters().timeouts.get(), 0u);
 }
 
-// --- NewReno ---------------------------------------------------------------------------------------------
+// --- NewReno
+// ---------------------------------------------------------------------------------------------
 
 TEST(TcpLoss, C70_InitialWindow) {
   TcpScript s;
@@ -147,7 +150,8 @@ TEST(TcpLoss, C73_LimitedTransmit) {
 TEST(TcpLoss, C72_WindowUpdatesAndDataAreNoDuplicates) {
   TcpScript s;
   send_segments(s, kPlain, 5);
-  for (std::uint16_t i = 0; i < 5; ++i) s.receive({.window = static_cast<std::uint16_t>(60'000 + i)});
+  for (std::uint16_t i = 0; i < 5; ++i)
+    s.receive({.window = static_cast<std::uint16_t>(60'000 + i)});
   for (std::uint32_t i = 0; i < 5; ++i) s.receive({.seq = 1 + i, .window = 60'004, .payload = "d"});
   EXPECT_EQ(s.counters().fast_recoveries.get(), 0u);
 }
@@ -196,7 +200,8 @@ TEST(TcpLoss, C76_DuplicatesAfterATimeoutStartNoSecondRecovery) {
   EXPECT_EQ(s.counters().fast_recoveries.get(), 0u);
 }
 
-// --- SACK ------------------------------------------------------------------------------------------------
+// --- SACK
+// ------------------------------------------------------------------------------------------------
 
 TEST(TcpLoss, C77_SackFillsHolesInOrderAndSpares) {
   TcpScript s;
@@ -247,7 +252,8 @@ TEST(TcpLoss, C106_ARetransmissionIsACopyOfTheSameBytes) {
   EXPECT_EQ(reference.count, 0u);
 }
 
-// --- Numbers that wrap -----------------------------------------------------------------------------------
+// --- Numbers that wrap
+// -----------------------------------------------------------------------------------
 
 TEST(TcpLoss, C52_OurNumbersWrapInTheMiddleOfARecovery) {
   TcpScript s;

@@ -156,7 +156,8 @@ TEST(TcpWindow, C60_SmallDataLeavesAtOnceAndPiecesCoalesce) {
   const std::string data = pattern(1000);
   s.engine().send_inline(s.id, std::as_bytes(std::span(data.data(), 48)));
   s.send_external(std::as_bytes(std::span(data.data(), 900)), &reference);
-  EXPECT_TRUE(s.expect({.flags = "PA", .seq = 97, .length = 948}).payload == pattern(48) + pattern(900));
+  EXPECT_TRUE(s.expect({.flags = "PA", .seq = 97, .length = 948}).payload ==
+              pattern(48) + pattern(900));
   EXPECT_EQ(reference.count, 1u);
   s.receive({.ack = 97 + 947});
   EXPECT_EQ(reference.count, 1u);
