@@ -50,7 +50,23 @@ int check(const pollux_queue& queue, const pollux_command& command) {
     const bool fits = command.length <= queue.lent_read_bytes_max && command.iov_count == 0;
     return reads && fits ? POLLUX_OK : POLLUX_EINVAL;
   }
-  return iov_adds_up(command) ? POLLUX_OK : POLLUX_EINVAL;
+  if (!iov_adds_up(command)) return POLLUX_EINVAL;
+  if ((command.flags & POLLUX_REGISTERED) != 0 && queue.is_registered != nullptr)
+    for (std::uint32_t i = 0; i < command.iov_count; ++i)
+      if (!queue.is_registered(*queue.instance, command.iov[i])) return POLLUX_EINVAL;
+  return POLLUX_OK;
+}
+
+void add(std::atomic<std::uint32_t>& counter, std::uint32_t n) {
+  // One writer: no need for an atomic addition.
+  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+/// The queue's books, for a completion on its way to the application.
+void account(pollux_queue& queue, const pollux_completion& completion) {
+  --queue.rings.in_flight;
+  if ((completion.flags & POLLUX_REGISTERED) != 0) add(queue.registered_in_flight, ~0u);
+  if (completion.lent != nullptr) queue.lent_out.fetch_add(1, std::memory_order_relaxed);
 }
 
 Submission make_submission(const pollux_command& command) {
@@ -103,6 +119,7 @@ int pollux_queue_submit(pollux_queue* queue, const pollux_command* commands, std
     const bool pushed = rings.submissions.push(make_submission(commands[i]));
     POLLUX_ASSERT(pushed);
     ++rings.in_flight;
+    if ((commands[i].flags & POLLUX_REGISTERED) != 0) add(queue->registered_in_flight, 1);
   }
   return static_cast<int>(count);
 }
@@ -116,7 +133,7 @@ int pollux_queue_process(pollux_queue* queue, std::uint32_t max) {
     // A copy: the callback may submit, and the worker may then reuse the slot.
     pollux_completion completion;
     rings.completions.pop(completion);
-    --rings.in_flight;
+    account(*queue, completion);
     completion.callback(completion.context, &completion);
   }
   return static_cast<int>(done);
@@ -125,18 +142,21 @@ int pollux_queue_process(pollux_queue* queue, std::uint32_t max) {
 int pollux_queue_reap(pollux_queue* queue, pollux_completion* completions, std::uint32_t capacity) {
   CommandQueue& rings = queue->rings;
   const std::size_t count = rings.completions.pop({completions, capacity});
-  rings.in_flight -= static_cast<std::uint32_t>(count);
+  for (std::size_t i = 0; i < count; ++i) account(*queue, completions[i]);
   return static_cast<int>(count);
 }
 
 void pollux_release(pollux_lent* lent) {
   auto* record = reinterpret_cast<LentRecord*>(lent);
+  auto* queue = static_cast<pollux_queue*>(record->queue->owner);
   std::atomic<LentRecord*>& returned = record->queue->returned;
   LentRecord* head = returned.load(std::memory_order_relaxed);
   do {
     record->next = head;
     // Pairs with the acquire exchange in Initiator::take_returned().
   } while (!returned.compare_exchange_weak(head, record, std::memory_order_release, std::memory_order_relaxed));
+  // Last: pollux_queue_destroy() takes zero to mean that nobody touches the queue any more.
+  queue->lent_out.fetch_sub(1, std::memory_order_release);
 }
 
 }  // extern "C"

@@ -51,6 +51,7 @@ void Initiator::complete(Task& task, const pollux_completion& outcome, Instant n
   pollux_completion completion = outcome;
   completion.context = task.context;
   completion.callback = task.callback;
+  completion.flags = task.flags;
   if (task.memory_exhausted && completion.result == 0)
     completion.result = (task.flags & POLLUX_LENT) != 0 ? POLLUX_EAGAIN : POLLUX_EINVAL;
   if (task.lent != nullptr && completion.result == 0 && completion.scsi_status == 0 && task.lent->view_count != 0) {

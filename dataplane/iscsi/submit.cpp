@@ -55,6 +55,7 @@ void Initiator::refuse(worker::CommandQueue& queue, const worker::Submission& su
   pollux_completion completion{};
   completion.context = submission.context;
   completion.callback = submission.callback;
+  completion.flags = submission.flags;
   completion.result = result;
   ++queue.open_commands;
   deliver(queue, completion);

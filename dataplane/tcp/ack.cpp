@@ -1,6 +1,5 @@
-// What an acknowledgment does to the send side: bytes leave the queue, the round trip is measured, the
-// windows move.
-// Read first: RFC 9293 3.10.7.4 fifth step, RFC 6298 3 and 5, RFC 5681 2 and 3.
+// What an acknowledgment does to the send side: bytes leave the queue, the round trip is measured,
+// the windows move. Read first: RFC 9293 3.10.7.4 fifth step, RFC 6298 3 and 5, RFC 5681 2 and 3.
 #include <algorithm>
 
 #include "dataplane/tcp/engine_impl.hpp"
@@ -10,8 +9,7 @@ namespace pollux::tcp {
 void Engine::Impl::take_ack(Connection& c, const Segment& segment, Instant now) noexcept {
   if (segment.ack.precedes(c.snd_una)) return;  // an old one; RFC 5961 5.2 lets its data in
   const bool is_new = segment.ack != c.snd_una;
-  const bool same_window =
-      (std::uint32_t{segment.window} << c.snd_wnd_shift) == c.snd_wnd;
+  const bool same_window = (std::uint32_t{segment.window} << c.snd_wnd_shift) == c.snd_wnd;
   if (is_new)
     take_new_ack(c, segment.ack, segment.options.tsecr, segment.options.has_timestamps, now);
   if (c.state == State::closed || c.state == State::time_wait) return;

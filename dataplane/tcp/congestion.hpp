@@ -1,5 +1,5 @@
-// Congestion window: slow start and congestion avoidance. When losses are seen is recovery's business.
-// Read first: RFC 5681 3.1 and 4.1, RFC 6928 2, RFC 3465 2.
+// Congestion window: slow start and congestion avoidance. When losses are seen is recovery's
+// business. Read first: RFC 5681 3.1 and 4.1, RFC 6928 2, RFC 3465 2.
 #pragma once
 
 #include <algorithm>

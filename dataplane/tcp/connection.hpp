@@ -170,8 +170,8 @@ struct alignas(64) Connection {
 }
 /// Data, or what is left of it, may still go out.
 [[nodiscard]] constexpr bool may_send(State state) noexcept {
-  return state == State::established || state == State::close_wait ||
-         state == State::fin_wait_1 || state == State::closing || state == State::last_ack;
+  return state == State::established || state == State::close_wait || state == State::fin_wait_1 ||
+         state == State::closing || state == State::last_ack;
 }
 
 }  // namespace pollux::tcp

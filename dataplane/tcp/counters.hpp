@@ -1,5 +1,5 @@
-// What one engine has counted. Every drop has a counter named for its reason; the table gives name and
-// help for whoever exports them.
+// What one engine has counted. Every drop has a counter named for its reason; the table gives name
+// and help for whoever exports them.
 #pragma once
 
 #include <array>
@@ -77,7 +77,8 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
     {"tcp_fast_recoveries_total", "losses found by duplicate acknowledgments or SACK",
      &Counters::fast_recoveries},
     {"tcp_challenge_acks_total", "challenge ACKs of RFC 5961", &Counters::challenge_acks},
-    {"tcp_duplicate_segments_total", "segments that held nothing new", &Counters::duplicate_segments},
+    {"tcp_duplicate_segments_total", "segments that held nothing new",
+     &Counters::duplicate_segments},
     {"tcp_out_of_order_segments_total", "segments that came before their turn",
      &Counters::out_of_order_segments},
     {"tcp_opened_total", "active opens", &Counters::opened},
@@ -91,7 +92,8 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
      &Counters::dropped_no_connection},
     {"tcp_dropped_no_slot_total", "SYN for a listener without a free connection",
      &Counters::dropped_no_slot},
-    {"tcp_dropped_paws_total", "timestamp older than the last (RFC 7323 5)", &Counters::dropped_paws},
+    {"tcp_dropped_paws_total", "timestamp older than the last (RFC 7323 5)",
+     &Counters::dropped_paws},
     {"tcp_dropped_no_timestamp_total", "timestamps negotiated but absent",
      &Counters::dropped_no_timestamp},
     {"tcp_dropped_outside_window_total", "sequence number not acceptable",
@@ -113,7 +115,8 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
      &Counters::dropped_out_of_order_full},
     {"tcp_suppressed_challenge_acks_total", "challenge ACKs over the limit",
      &Counters::suppressed_challenge_acks},
-    {"tcp_suppressed_resets_total", "RST for unknown tuples over the limit or without a way to send",
+    {"tcp_suppressed_resets_total",
+     "RST for unknown tuples over the limit or without a way to send",
      &Counters::suppressed_resets},
 });
 static_assert(kCounterRows.size() == sizeof(Counters) / sizeof(Counter));

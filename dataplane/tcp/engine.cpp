@@ -30,8 +30,10 @@ Engine::Impl::Impl(const EngineLimits& limits_in, const EngineTimers& timers_in,
       connections(new Connection[limits.connections]),
       free_slots(new std::uint32_t[limits.connections]),
       view_storage(new ReceivedView[std::size_t{limits.connections} * limits.receive_views]),
-      piece_storage(new OutOfOrderPiece[std::size_t{limits.connections} * limits.out_of_order_views]),
-      descriptor_storage(new SendDescriptor[std::size_t{limits.connections} * limits.send_descriptors]),
+      piece_storage(
+          new OutOfOrderPiece[std::size_t{limits.connections} * limits.out_of_order_views]),
+      descriptor_storage(
+          new SendDescriptor[std::size_t{limits.connections} * limits.send_descriptors]),
       inline_storage(new std::byte[std::size_t{limits.connections} * limits.send_inline_bytes]),
       reset_tokens_at(start) {
   POLLUX_ASSERT(std::has_single_bit(limits.receive_views));
@@ -59,7 +61,7 @@ Engine::Impl::~Impl() {
   for (std::uint32_t slot = 0; slot < limits.connections; ++slot) {
     Connection& c = connections[slot];
     wheel.cancel(c.timer);
-    drop_send_queue(c);
+    // Send references are left alone: their owners may be gone already.
     for (; !c.received.empty(); c.received.pop()) give_back(c.received.front().handle);
     for (std::uint32_t i = 0; i < c.reassembly.count(); ++i) give_back(c.reassembly[i].handle);
   }
@@ -74,7 +76,8 @@ Connection* Engine::Impl::find(ConnectionId id) noexcept {
 
 Connection* Engine::Impl::take_slot() noexcept {
   if (free_count == 0) {
-    // A connection that only waits out TIME-WAIT gives way; RFC 6191's protection is lost for it alone.
+    // A connection that only waits out TIME-WAIT gives way; RFC 6191's protection is lost for it
+    // alone.
     Connection* oldest = nullptr;
     for (std::uint32_t slot = 0; slot < limits.connections; ++slot) {
       Connection& c = connections[slot];
@@ -132,7 +135,8 @@ void Engine::Impl::drop_payload(const Segment& segment) noexcept {
 }
 
 std::uint32_t Engine::Impl::timestamp(const Connection& c, Instant now) const noexcept {
-  // RFC 7323 4.1: a clock of 1 ms, shifted for each connection so that it tells nothing of the host.
+  // RFC 7323 4.1: a clock of 1 ms, shifted for each connection so that it tells nothing of the
+  // host.
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now - start_time).count();
   return static_cast<std::uint32_t>(ms) + c.ts_offset;
 }

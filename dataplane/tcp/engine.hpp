@@ -1,7 +1,7 @@
 // The TCP of one worker on one interface: the face that iSCSI and the worker see.
 // Read first: RFC 9293 (3.8 to 3.10), RFC 6298, RFC 7323, RFC 2018, RFC 5681.
-// The engine reads no clock, allocates nothing after construction and calls nobody back: received bytes
-// wait in queues, and what happened to a connection waits as events.
+// The engine reads no clock, allocates nothing after construction and calls nobody back: received
+// bytes wait in queues, and what happened to a connection waits as events.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,8 @@ struct TcpDatagram;
 
 namespace pollux::tcp {
 
-/// Names a connection; a stale id finds nothing. Slots are reused, generations are not (until wrap).
+/// Names a connection; a stale id finds nothing. Slots are reused, generations are not (until
+/// wrap).
 struct ConnectionId {
   std::uint32_t slot = 0xffff'ffff;
   std::uint32_t generation = 0;
@@ -31,15 +32,24 @@ struct ConnectionId {
 
 /// RFC 9293 3.3.2.
 enum class State : std::uint8_t {
-  closed, listen, syn_sent, syn_received, established, fin_wait_1, fin_wait_2, close_wait, closing,
-  last_ack, time_wait,
+  closed,
+  listen,
+  syn_sent,
+  syn_received,
+  established,
+  fin_wait_1,
+  fin_wait_2,
+  close_wait,
+  closing,
+  last_ack,
+  time_wait,
 };
 
 /// Why a connection is no more (or never was).
 enum class EndReason : std::uint8_t {
   none,
-  closed,            ///< both directions ended in order
-  refused,           ///< RST in answer to our SYN
+  closed,   ///< both directions ended in order
+  refused,  ///< RST in answer to our SYN
   reset_by_peer,
   connect_timeout,   ///< no answer to SYN within OpenRequest::connect_timeout
   user_timeout,      ///< sent data stayed unacknowledged for OpenRequest::user_timeout
@@ -49,10 +59,10 @@ enum class EndReason : std::uint8_t {
 
 enum EventBits : std::uint32_t {
   kEstablished = 1,
-  kReadable = 2,     ///< bytes were added to the receive queue
-  kSendSpace = 4,    ///< acknowledged bytes made room, or references were given back
-  kPeerClosed = 8,   ///< FIN received; all bytes before it are in the receive queue
-  kEnded = 16,       ///< the connection is over: see end_reason(); release() frees the slot
+  kReadable = 2,    ///< bytes were added to the receive queue
+  kSendSpace = 4,   ///< acknowledged bytes made room, or references were given back
+  kPeerClosed = 8,  ///< FIN received; all bytes before it are in the receive queue
+  kEnded = 16,      ///< the connection is over: see end_reason(); release() frees the slot
 };
 
 struct Event {
@@ -63,16 +73,16 @@ struct Event {
 
 struct OpenRequest {
   net::Endpoint remote;
-  std::uint16_t local_port = 0;              ///< 0: chosen (RFC 6056)
-  std::uint32_t owner = 0;                   ///< given back in events
+  std::uint16_t local_port = 0;  ///< 0: chosen (RFC 6056)
+  std::uint32_t owner = 0;       ///< given back in events
   Duration connect_timeout = 15s;
   Duration user_timeout = 100s;
 };
 
 enum class OpenError : std::uint8_t { none, no_free_connection, no_free_port, no_route };
 
-/// How many descriptors that point into one object's memory are still in a send queue. The owner of the
-/// memory keeps it unchanged until count is zero.
+/// How many descriptors that point into one object's memory are still in a send queue. The owner of
+/// the memory keeps it unchanged until count is zero. The engine's destructor does not touch it.
 struct SendReference {
   std::uint32_t count = 0;
 };
@@ -91,11 +101,11 @@ struct RxView {
 
 /// Every maximum of one engine; memory is taken once at construction.
 struct EngineLimits {
-  std::uint32_t connections = 64;               ///< power of two
-  std::uint32_t receive_window_bytes = 1 << 20; ///< most that one connection advertises
-  std::uint32_t receive_views = 512;            ///< pieces waiting to be read, per connection; power of two
-  std::uint32_t out_of_order_views = 256;       ///< pieces waiting for a hole to fill, per connection
-  std::uint32_t send_descriptors = 1024;        ///< per connection; power of two
+  std::uint32_t connections = 64;                ///< power of two
+  std::uint32_t receive_window_bytes = 1 << 20;  ///< most that one connection advertises
+  std::uint32_t receive_views = 512;  ///< pieces waiting to be read, per connection; power of two
+  std::uint32_t out_of_order_views = 256;  ///< pieces waiting for a hole to fill, per connection
+  std::uint32_t send_descriptors = 1024;   ///< per connection; power of two
   std::uint32_t send_inline_bytes = 64 * 1024;  ///< per connection; power of two
 };
 
@@ -108,8 +118,8 @@ struct EngineTimers {
   Duration time_wait = 1s;  ///< client ports are plentiful; a full 2 MSL is an option
 };
 
-class Listener;       // tcp/listener.hpp
-struct Counters;      // tcp/counters.hpp
+class Listener;   // tcp/listener.hpp
+struct Counters;  // tcp/counters.hpp
 
 class Engine {
  public:
@@ -119,22 +129,24 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // --- Driven by the worker, in this order in every turn -------------------------------------------
+  // --- Driven by the worker, in this order in every turn
+  // -------------------------------------------
 
-  /// One received TCP segment (header checked for length and checksum by net). Takes over the handles
-  /// of its payload segments, also when it drops them.
+  /// One received TCP segment (header checked for length and checksum by net). Takes over the
+  /// handles of its payload segments, also when it drops them.
   void input(const net::TcpDatagram& datagram, Instant now) noexcept;
   /// Fires due timers, at most `limit`. Returns how many fired.
   std::size_t run_timers(Instant now, std::size_t limit) noexcept;
-  /// Builds what may be sent now (data, acknowledgements, window updates) into the interface's egress:
-  /// at most one pure ACK per connection and call. Returns the number of frames built.
+  /// Builds what may be sent now (data, acknowledgements, window updates) into the interface's
+  /// egress: at most one pure ACK per connection and call. Returns the number of frames built.
   std::size_t output(Instant now) noexcept;
   /// Fills `events`; each connection appears at most once per call. Returns how many.
   std::size_t take_events(std::span<Event> events) noexcept;
   /// Earliest instant at which run_timers has something to do. Slow: for simulation and idle sleep.
   [[nodiscard]] Instant next_deadline() const noexcept;
 
-  // --- Used by the owner of a connection -------------------------------------------------------------
+  // --- Used by the owner of a connection
+  // -------------------------------------------------------------
 
   OpenError open(const OpenRequest& request, Instant now, ConnectionId& id) noexcept;
   /// Orderly: FIN follows what is queued. Bytes may still arrive.
@@ -154,26 +166,29 @@ class Engine {
   [[nodiscard]] std::uint32_t readable(ConnectionId id) const noexcept;
   /// The first bytes of the queue that lie together; empty when there are none.
   [[nodiscard]] std::span<std::byte> front(ConnectionId id) noexcept;
-  /// Copies min(out.size(), readable) bytes from the front without consuming them; returns how many.
+  /// Copies min(out.size(), readable) bytes from the front without consuming them; returns how
+  /// many.
   std::size_t peek(ConnectionId id, std::span<std::byte> out) const noexcept;
   /// Drops bytes from the front (bytes <= readable) and opens the window by as much.
   void consume(ConnectionId id, std::uint32_t bytes) noexcept;
-  /// Removes up to `bytes` from the front view and hands them over with a reference of their own: the
-  /// caller releases view.handle. Returns the length, 0 when nothing is readable.
+  /// Removes up to `bytes` from the front view and hands them over with a reference of their own:
+  /// the caller releases view.handle. Returns the length, 0 when nothing is readable.
   std::uint32_t take_front(ConnectionId id, std::uint32_t bytes, RxView& view) noexcept;
 
   [[nodiscard]] SendSpace send_space(ConnectionId id) const noexcept;
   /// Queues a copy of `bytes`. It must fit send_space().
   void send_inline(ConnectionId id, std::span<const std::byte> bytes) noexcept;
   /// Queues memory of the caller without copying; the first transmission reads it in place, a
-  /// retransmission copies. `reference->count` goes up now and down when the bytes are acknowledged or
-  /// dropped. It must fit send_space(); length > 0.
+  /// retransmission copies. `reference->count` goes up now and down when the bytes are acknowledged
+  /// or dropped. It must fit send_space(); length > 0.
   void send_external(ConnectionId id, const std::byte* data, std::uint32_t length,
                      platform::TxTracker* tracker, SendReference* reference) noexcept;
 
-  // --- Tests and statistics ----------------------------------------------------------------------------
+  // --- Tests and statistics
+  // ----------------------------------------------------------------------------
 
-  /// The embedded target accepts connections through this; nullptr (the default) refuses them with RST.
+  /// The embedded target accepts connections through this; nullptr (the default) refuses them with
+  /// RST.
   void set_listener(Listener* listener) noexcept;
   [[nodiscard]] const Counters& counters() const noexcept;
   [[nodiscard]] std::size_t open_connections() const noexcept;

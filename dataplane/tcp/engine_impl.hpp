@@ -1,5 +1,5 @@
-// The inside of Engine: what the files of this folder share. Each group of functions lives in the file
-// named in its banner.
+// The inside of Engine: what the files of this folder share. Each group of functions lives in the
+// file named in its banner.
 #pragma once
 
 #include <array>
@@ -51,7 +51,7 @@ struct Frame {
   std::size_t limit = kSegmentsMax;
   std::byte* head = nullptr;     ///< start of the Ethernet header
   std::size_t header_bytes = 0;  ///< Ethernet, IPv4, TCP and its options
-  std::byte* tail = nullptr;     ///< where the next copied byte goes; nullptr: a new buffer is needed
+  std::byte* tail = nullptr;  ///< where the next copied byte goes; nullptr: a new buffer is needed
   std::uint32_t tail_room = 0;
 };
 
@@ -83,7 +83,8 @@ struct Engine::Impl {
        platform::PacketMemory& memory, Random random, Instant start);
   ~Impl();
 
-  // --- engine.cpp: slots, lists, memory ---------------------------------------------------------------
+  // --- engine.cpp: slots, lists, memory
+  // ---------------------------------------------------------------
   Connection* find(ConnectionId id) noexcept;
   Connection* take_slot() noexcept;
   void free_slot(Connection& c) noexcept;
@@ -104,7 +105,8 @@ struct Engine::Impl {
   [[nodiscard]] std::uint32_t timestamp(const Connection& c, Instant now) const noexcept;
   [[nodiscard]] net::Endpoint local_endpoint(const Connection& c) const noexcept;
 
-  // --- open.cpp ---------------------------------------------------------------------------------------
+  // --- open.cpp
+  // ---------------------------------------------------------------------------------------
   OpenError open(const OpenRequest& request, Instant now, ConnectionId& id) noexcept;
   void start(Connection& c, const OpenRequest& request, Instant now) noexcept;
   [[nodiscard]] std::uint16_t choose_port(const net::Endpoint& remote) noexcept;
@@ -117,7 +119,8 @@ struct Engine::Impl {
   void input_syn_sent(Connection& c, Segment& segment, Instant now) noexcept;
   void on_established(Connection& c, Instant now) noexcept;
 
-  // --- input.cpp --------------------------------------------------------------------------------------
+  // --- input.cpp
+  // --------------------------------------------------------------------------------------
   void input(const net::TcpDatagram& datagram, Instant now) noexcept;
   bool input_predicted(Connection& c, const wire::TcpHeader& header,
                        const net::TcpDatagram& datagram, Instant now) noexcept;
@@ -140,7 +143,8 @@ struct Engine::Impl {
   }
   void count_ack_bytes(Connection& c, std::uint32_t bytes, Instant now) noexcept;
 
-  // --- receive.cpp: queues of received bytes and the window --------------------------------------------
+  // --- receive.cpp: queues of received bytes and the window
+  // --------------------------------------------
   void append(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
   bool append_payload(Connection& c, const Segment& segment) noexcept;
   void file_out_of_order(Connection& c, const Segment& segment) noexcept;
@@ -154,17 +158,20 @@ struct Engine::Impl {
   void advance_edge(Connection& c) noexcept;
   [[nodiscard]] std::uint16_t window_field(Connection& c) noexcept;
 
-  // --- ack.cpp ------------------------------------------------------------------------------------------
+  // --- ack.cpp
+  // ------------------------------------------------------------------------------------------
   void take_ack(Connection& c, const Segment& segment, Instant now) noexcept;
   void take_new_ack(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
                     Instant now) noexcept;
   void take_window(Connection& c, const Segment& segment, Instant now) noexcept;
-  void sample_rtt(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts, Instant now) noexcept;
+  void sample_rtt(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
+                  Instant now) noexcept;
   void drop_acknowledged(Connection& c) noexcept;
   void drop_send_queue(Connection& c) noexcept;
   void on_fin_acknowledged(Connection& c, Instant now) noexcept;
 
-  // --- recovery.cpp -------------------------------------------------------------------------------------
+  // --- recovery.cpp
+  // -------------------------------------------------------------------------------------
   void on_duplicate_ack(Connection& c) noexcept;
   void on_recovery_ack(Connection& c, std::uint32_t acked) noexcept;
   void enter_fast_recovery(Connection& c) noexcept;
@@ -177,7 +184,8 @@ struct Engine::Impl {
   };
   [[nodiscard]] Range next_retransmission(const Connection& c, bool only_lost) const noexcept;
 
-  // --- output.cpp ---------------------------------------------------------------------------------------
+  // --- output.cpp
+  // ---------------------------------------------------------------------------------------
   std::size_t output(Instant now) noexcept;
   std::size_t output_one(Connection& c, Instant now) noexcept;
   std::size_t send_data(Connection& c, Instant now) noexcept;
@@ -193,7 +201,8 @@ struct Engine::Impl {
   bool send_reset(Connection& c, Instant now) noexcept;
   void after_ack_sent(Connection& c) noexcept;
 
-  // --- frame.cpp ----------------------------------------------------------------------------------------
+  // --- frame.cpp
+  // ----------------------------------------------------------------------------------------
   enum class RouteVerdict : std::uint8_t { ready, wait, unreachable };
   RouteVerdict refresh_route(Connection& c, Instant now) noexcept;
   bool begin_frame(Frame& frame, std::size_t option_bytes) noexcept;
@@ -210,7 +219,8 @@ struct Engine::Impl {
   void answer_with_reset(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
                          const Segment& segment, Instant now) noexcept;
 
-  // --- timers.cpp ---------------------------------------------------------------------------------------
+  // --- timers.cpp
+  // ---------------------------------------------------------------------------------------
   void arm(Connection& c, Instant at) noexcept {
     if (!c.timer.armed() || at < c.timer.deadline) wheel.arm(c.timer, at);
   }
@@ -224,7 +234,8 @@ struct Engine::Impl {
   void on_retransmit_timer(Connection& c, Instant now) noexcept;
   void on_persist_timer(Connection& c, Instant now) noexcept;
 
-  // --- close.cpp ----------------------------------------------------------------------------------------
+  // --- close.cpp
+  // ----------------------------------------------------------------------------------------
   void close(Connection& c, Instant now) noexcept;
   void abort(Connection& c, EndReason reason) noexcept;
   void release(Connection& c) noexcept;

@@ -1,5 +1,6 @@
-// From (remote address, remote port, local port) to the slot of a connection: a flat open-addressing
-// table at most half full, on a keyed hash. Slots are compared by the caller against the full tuple.
+// From (remote address, remote port, local port) to the slot of a connection: a flat
+// open-addressing table at most half full, on a keyed hash. Slots are compared by the caller
+// against the full tuple.
 #pragma once
 
 #include <bit>
@@ -23,8 +24,8 @@ class FlowTable {
     POLLUX_ASSERT(std::has_single_bit(connections));
   }
 
-  /// Multiply and fold. It needs no more strength than that: entries exist only for connections that
-  /// this side opened, so an outsider cannot fill one chain.
+  /// Multiply and fold. It needs no more strength than that: entries exist only for connections
+  /// that this side opened, so an outsider cannot fill one chain.
   [[nodiscard]] std::uint32_t hash(const net::IpAddress& remote, std::uint16_t remote_port,
                                    std::uint16_t local_port) const noexcept {
     std::uint64_t a = 0;

@@ -76,7 +76,8 @@ void Engine::Impl::drop_frame(Frame& frame) noexcept {
     if (frame.segments[i].handle != nullptr) give_back(frame.segments[i].handle);
 }
 
-/// Appends a copy of `length` bytes; `placed` grows by what found room. False when that was not all.
+/// Appends a copy of `length` bytes; `placed` grows by what found room. False when that was not
+/// all.
 bool Engine::Impl::copy_in(Frame& frame, const std::byte* bytes, std::uint32_t length,
                            std::uint32_t& placed) noexcept {
   while (length != 0) {
@@ -112,8 +113,8 @@ void Engine::Impl::advance_cursor(Connection& c) noexcept {
   }
 }
 
-/// Puts up to `want` queued bytes from `seq` on into the frame. Returns how many: fewer when the frame
-/// has as many pieces as the port takes, or no buffer is left.
+/// Puts up to `want` queued bytes from `seq` on into the frame. Returns how many: fewer when the
+/// frame has as many pieces as the port takes, or no buffer is left.
 std::uint32_t Engine::Impl::gather(Connection& c, Frame& frame, TcpSeq seq, std::uint32_t want,
                                    bool copy) noexcept {
   if (want == 0) return 0;
@@ -163,8 +164,7 @@ std::size_t Engine::Impl::write_options(Connection& c, std::byte* out, Instant n
 }
 
 void Engine::Impl::finish_frame(Connection& c, Frame& frame, TcpSeq seq, std::uint8_t flags,
-                                std::uint16_t window,
-                                std::span<const std::byte> options) noexcept {
+                                std::uint16_t window, std::span<const std::byte> options) noexcept {
   std::uint32_t bytes = 0;
   for (std::size_t i = 0; i < frame.count; ++i) {
     bytes += frame.segments[i].length;
@@ -188,8 +188,8 @@ void Engine::Impl::finish_frame(Connection& c, Frame& frame, TcpSeq seq, std::ui
   interface.send_tcp({frame.segments.data(), frame.count}, header_bytes);
 }
 
-/// RFC 9293 3.10.7.1: the form of a RST to a segment that belongs to no connection (or to no ACK that
-/// this one could have caused). Limited, so that nobody can make us send at will.
+/// RFC 9293 3.10.7.1: the form of a RST to a segment that belongs to no connection (or to no ACK
+/// that this one could have caused). Limited, so that nobody can make us send at will.
 void Engine::Impl::answer_with_reset(const net::TcpDatagram& datagram,
                                      const wire::TcpHeader& header, const Segment& segment,
                                      Instant now) noexcept {

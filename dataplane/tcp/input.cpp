@@ -1,6 +1,5 @@
-// What a received segment does: header prediction, then the steps of RFC 9293 3.10.7.4 in its order,
-// one function each.
-// Read first: RFC 9293 3.10.7, RFC 7323 4.3 and 5, RFC 5961 3 to 5.
+// What a received segment does: header prediction, then the steps of RFC 9293 3.10.7.4 in its
+// order, one function each. Read first: RFC 9293 3.10.7, RFC 7323 4.3 and 5, RFC 5961 3 to 5.
 #include <algorithm>
 
 #include "dataplane/tcp/engine_impl.hpp"
@@ -9,7 +8,7 @@ namespace pollux::tcp {
 namespace {
 
 constexpr Duration kPawsIdle = std::chrono::hours(24 * 24);  // RFC 7323 5.5
-constexpr std::uint8_t kChallengeAcksMin = 8;                // a second and connection, plus up to 7
+constexpr std::uint8_t kChallengeAcksMin = 8;  // a second and connection, plus up to 7
 
 Segment parse(const net::TcpDatagram& datagram, const wire::TcpHeader& header) noexcept {
   Segment segment;
@@ -22,6 +21,14 @@ Segment parse(const net::TcpDatagram& datagram, const wire::TcpHeader& header) n
   return segment;
 }
 
+EndReason reason_of_reset(const Connection& c) noexcept {
+  if (c.state == State::syn_received) return EndReason::refused;
+  // RFC 9293 3.10.7.4: in CLOSING and LAST-ACK a RST reports no error. Only our FIN is open then,
+  // and the peer, which has forgotten the connection, must have had everything before it.
+  const bool only_fin = c.state == State::closing || c.state == State::last_ack;
+  return only_fin && c.snd_una == c.snd_end ? EndReason::closed : EndReason::reset_by_peer;
+}
+
 bool older(std::uint32_t tsval, std::uint32_t than) noexcept {
   return static_cast<std::int32_t>(tsval - than) < 0;
 }
@@ -31,8 +38,7 @@ bool older(std::uint32_t tsval, std::uint32_t than) noexcept {
 void Engine::Impl::input(const net::TcpDatagram& datagram, Instant now) noexcept {
   counters.segments_received.add();
   const auto header = load<wire::TcpHeader>(datagram.header.data());
-  Connection* c =
-      lookup(datagram.source, header.source_port.get(), header.destination_port.get());
+  Connection* c = lookup(datagram.source, header.source_port.get(), header.destination_port.get());
   if (c != nullptr && c->state == State::established && input_predicted(*c, header, datagram, now))
     return;
 
@@ -44,8 +50,8 @@ void Engine::Impl::input(const net::TcpDatagram& datagram, Instant now) noexcept
     input_unknown(datagram, header, segment, now);
   } else if (c->state == State::syn_sent) {
     // RFC 9293 3.10.7.3, first step: an ACK of something never sent is answered with a RST.
-    if (segment.has_ack() && !(c->snd_una.precedes(segment.ack) &&
-                               segment.ack.precedes_or_is(c->snd_nxt))) {
+    if (segment.has_ack() &&
+        !(c->snd_una.precedes(segment.ack) && segment.ack.precedes_or_is(c->snd_nxt))) {
       counters.dropped_bad_ack.add();
       if (!segment.rst()) answer_with_reset(datagram, header, segment, now);
     } else {
@@ -80,7 +86,8 @@ bool Engine::Impl::input_predicted(Connection& c, const wire::TcpHeader& header,
     const std::uint32_t tsval = load<Be32>(options + 4).get();
     if (older(tsval, c.ts_recent)) return false;
     tsecr = load<Be32>(options + 8).get();
-    // RFC 7323 4.3: seq equals rcv_nxt here, so it is at most last_ack_sent only if all was acknowledged.
+    // RFC 7323 4.3: seq equals rcv_nxt here, so it is at most last_ack_sent only if all was
+    // acknowledged.
     if (seq == c.last_ack_sent) {
       c.ts_recent = tsval;
       c.ts_recent_at = now;
@@ -144,8 +151,8 @@ void Engine::Impl::input_synchronized(Connection& c, Segment& segment, Instant n
   if (c.state == State::time_wait) return input_time_wait(c, segment, now);
   if (!check_sequence(c, segment)) {
     if (segment.rst()) return;
-    // A segment that holds data or a FIN is acknowledged whatever the rate; an empty one could be half
-    // of an endless exchange between two confused ends.
+    // A segment that holds data or a FIN is acknowledged whatever the rate; an empty one could be
+    // half of an endless exchange between two confused ends.
     if (segment.sequence_length() != 0)
       request_ack(c);
     else
@@ -154,8 +161,7 @@ void Engine::Impl::input_synchronized(Connection& c, Segment& segment, Instant n
   }
   if (!check_reset(c, segment)) {
     // RFC 5961 3.2: exactly at rcv_nxt it ends the connection; inside the window it is challenged.
-    if (segment.seq == c.rcv_nxt)
-      return end(c, c.state == State::syn_received ? EndReason::refused : EndReason::reset_by_peer);
+    if (segment.seq == c.rcv_nxt) return end(c, reason_of_reset(c));
     counters.dropped_bad_reset.add();
     return challenge(c, now);
   }
@@ -207,9 +213,9 @@ bool Engine::Impl::check_sequence(Connection& c, Segment& segment) noexcept {
     return true;
   }
   const TcpSeq last = segment.seq + (length - 1);
-  const bool acceptable = wnd != 0 && (segment.seq.in_window(c.rcv_nxt, wnd) ||
-                                       last.in_window(c.rcv_nxt, wnd) ||
-                                       (segment.seq.precedes(c.rcv_nxt) && c.rcv_nxt.precedes(last)));
+  const bool acceptable =
+      wnd != 0 && (segment.seq.in_window(c.rcv_nxt, wnd) || last.in_window(c.rcv_nxt, wnd) ||
+                   (segment.seq.precedes(c.rcv_nxt) && c.rcv_nxt.precedes(last)));
   if (!acceptable) {
     if (last.precedes(c.rcv_nxt)) {
       counters.duplicate_segments.add();
@@ -369,8 +375,8 @@ void Engine::Impl::challenge(Connection& c, Instant now) noexcept {
   request_ack(c);
 }
 
-/// RFC 5681 4.2 and RFC 9293 3.8.6.3: an ACK for every second full segment's worth of bytes, however
-/// they were cut, or when the timer says so.
+/// RFC 5681 4.2 and RFC 9293 3.8.6.3: an ACK for every second full segment's worth of bytes,
+/// however they were cut, or when the timer says so.
 void Engine::Impl::count_ack_bytes(Connection& c, std::uint32_t bytes, Instant now) noexcept {
   c.ack_pending_bytes += bytes;
   if (c.ack_pending_bytes >= 2u * c.rcv_mss) {

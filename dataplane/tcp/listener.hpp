@@ -8,9 +8,9 @@ namespace pollux::tcp {
 
 class Listener {
  public:
-  /// A SYN came to `local` from `remote`. True accepts it: `fill` then holds owner and timeouts of the
-  /// new connection, which shows up as an event with kEstablished once the handshake is done. Called
-  /// inside Engine::input(); it must not call the engine.
+  /// A SYN came to `local` from `remote`. True accepts it: `fill` then holds owner and timeouts of
+  /// the new connection, which shows up as an event with kEstablished once the handshake is done.
+  /// Called inside Engine::input(); it must not call the engine.
   virtual bool on_syn(const net::Endpoint& local, const net::Endpoint& remote,
                       OpenRequest& fill) noexcept = 0;
 

@@ -8,9 +8,9 @@
 namespace pollux::tcp {
 namespace {
 
-constexpr std::uint16_t kHeadersBytes = 40;      // IPv4 and TCP without options
-constexpr std::uint16_t kDefaultPeerMss = 536;   // RFC 9293 3.7.1 MUST-15
-constexpr std::uint16_t kPeerMssMin = 88;        // a smaller offer would make us send dust
+constexpr std::uint16_t kHeadersBytes = 40;     // IPv4 and TCP without options
+constexpr std::uint16_t kDefaultPeerMss = 536;  // RFC 9293 3.7.1 MUST-15
+constexpr std::uint16_t kPeerMssMin = 88;       // a smaller offer would make us send dust
 
 constexpr std::uint32_t kFirstPort = 32768;  // RFC 6056 3.2 asks for a range as wide as can be had
 constexpr std::uint32_t kPortCount = 65536 - kFirstPort;
@@ -22,8 +22,7 @@ Connection* Engine::Impl::lookup(const net::IpAddress& remote, std::uint16_t rem
   const std::uint32_t hash = flows.hash(remote, remote_port, local_port);
   const std::uint32_t slot = flows.find(hash, [&](std::uint32_t candidate) {
     const Connection& c = connections[candidate];
-    return c.local_port == local_port && c.remote.port == remote_port &&
-           c.remote.address == remote;
+    return c.local_port == local_port && c.remote.port == remote_port && c.remote.address == remote;
   });
   return slot == kNoSlot ? nullptr : &connections[slot];
 }
@@ -87,7 +86,8 @@ void Engine::Impl::set_mss(Connection& c) noexcept {
   const std::uint16_t path = static_cast<std::uint16_t>(c.path_mtu - kHeadersBytes);
   const std::uint16_t options = c.ts_ok ? wire::kTimestampsBytes : 0;
   c.mss = static_cast<std::uint16_t>(std::min(c.peer_mss, path) - options);
-  // The peer sends no larger segments than it takes: both ends have the same kind of link, as a rule.
+  // The peer sends no larger segments than it takes: both ends have the same kind of link, as a
+  // rule.
   c.rcv_mss = c.mss;
 }
 
@@ -143,8 +143,8 @@ void Engine::Impl::accept_syn(const net::TcpDatagram& datagram, const net::Endpo
 }
 
 void Engine::Impl::input_syn_sent(Connection& c, Segment& segment, Instant now) noexcept {
-  const bool ack_good = segment.has_ack() && c.snd_una.precedes(segment.ack) &&
-                        segment.ack.precedes_or_is(c.snd_nxt);
+  const bool ack_good =
+      segment.has_ack() && c.snd_una.precedes(segment.ack) && segment.ack.precedes_or_is(c.snd_nxt);
   // RFC 9293 3.10.7.3, first step (an unacceptable ACK) was answered by the caller.
   // Second step: a RST counts only with an acceptable ACK.
   if (segment.rst()) {

@@ -90,8 +90,7 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
     ++sent;
   }
   c.rtx_pending = false;
-  const bool repairs =
-      c.phase == Phase::loss || (c.phase == Phase::fast_recovery && c.sack_ok);
+  const bool repairs = c.phase == Phase::loss || (c.phase == Phase::fast_recovery && c.sack_ok);
   std::uint32_t in_pipe = pipe(c);
   std::uint32_t budget = kBytesPerPass;
   c.cwnd_limited = false;
@@ -105,7 +104,8 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
       std::uint32_t length = 0;
       if (range.length == 0 && !sendable(c, in_pipe, now, length))
         range = next_retransmission(c, false);
-      // A window that has shrunk is obeyed, but for the segment at snd_una (RFC 9293 3.8.6 SHLD-16, 17).
+      // A window that has shrunk is obeyed, but for the segment at snd_una (RFC 9293 3.8.6 SHLD-16,
+      // 17).
       if (range.length != 0 && (range.start.distance_from(c.snd_una) + range.length <= c.snd_wnd ||
                                 range.start == c.snd_una)) {
         if (!send_retransmission(c, range, now)) {
@@ -221,9 +221,8 @@ bool Engine::Impl::send_retransmission(Connection& c, Range range, Instant now) 
   Frame frame;
   if (!begin_frame(frame, option_bytes)) return false;
   // FIN has the number behind the last byte.
-  const std::uint32_t until_end = range.start.precedes(c.snd_end)
-                                      ? c.snd_end.distance_from(range.start)
-                                      : 0;
+  const std::uint32_t until_end =
+      range.start.precedes(c.snd_end) ? c.snd_end.distance_from(range.start) : 0;
   const std::uint32_t length = std::min(range.length, until_end);
   const std::uint32_t placed = gather(c, frame, range.start, length, true);
   if (placed == 0 && length != 0) {
@@ -258,8 +257,7 @@ bool Engine::Impl::send_probe(Connection& c, Instant now) noexcept {
     drop_frame(frame);
     return false;
   }
-  finish_frame(c, frame, c.snd_nxt, wire::kTcpAck, window_field(c),
-               {options.data(), option_bytes});
+  finish_frame(c, frame, c.snd_nxt, wire::kTcpAck, window_field(c), {options.data(), option_bytes});
   c.probe_sent = true;
   c.last_send_at = now;
   counters.window_probes_sent.add();
@@ -314,8 +312,7 @@ bool Engine::Impl::send_ack(Connection& c, Instant now) noexcept {
   Frame frame;
   if (!begin_frame(frame, option_bytes)) return false;
   const bool is_update = c.reader_made_room;
-  finish_frame(c, frame, c.snd_nxt, wire::kTcpAck, window_field(c),
-               {options.data(), option_bytes});
+  finish_frame(c, frame, c.snd_nxt, wire::kTcpAck, window_field(c), {options.data(), option_bytes});
   c.dsack_pending = false;
   counters.pure_acks_sent.add();
   if (is_update) counters.window_updates_sent.add();

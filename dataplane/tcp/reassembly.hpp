@@ -30,16 +30,19 @@ class Reassembly {
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
   [[nodiscard]] const OutOfOrderPiece& front() const noexcept { return pieces_[0]; }
-  [[nodiscard]] const OutOfOrderPiece& operator[](std::uint32_t i) const noexcept { return pieces_[i]; }
+  [[nodiscard]] const OutOfOrderPiece& operator[](std::uint32_t i) const noexcept {
+    return pieces_[i];
+  }
 
   struct Filed {
-    std::uint32_t bytes = 0;  ///< that were not there before
-    bool handle_kept = false; ///< the reference of the handle now belongs to the queue
-    bool full = false;        ///< some bytes found no place
+    std::uint32_t bytes = 0;   ///< that were not there before
+    bool handle_kept = false;  ///< the reference of the handle now belongs to the queue
+    bool full = false;         ///< some bytes found no place
   };
-  /// Files those of `length` bytes that no earlier piece covers: what came first stays. All starts are
-  /// compared by their distance from rcv_nxt.
-  Filed insert(TcpSeq rcv_nxt, const OutOfOrderPiece& piece, platform::PacketMemory& memory) noexcept;
+  /// Files those of `length` bytes that no earlier piece covers: what came first stays. All starts
+  /// are compared by their distance from rcv_nxt.
+  Filed insert(TcpSeq rcv_nxt, const OutOfOrderPiece& piece,
+               platform::PacketMemory& memory) noexcept;
 
   /// Removes the first `n` pieces; their references have passed to the caller.
   void drop_front(std::uint32_t n) noexcept;

@@ -14,7 +14,8 @@ void Engine::Impl::append(Connection& c, std::byte* data, std::uint32_t length,
   counters.bytes_received.add(length);
 }
 
-/// Queues the untrimmed bytes of a segment that starts at rcv_nxt. False when the views would not fit.
+/// Queues the untrimmed bytes of a segment that starts at rcv_nxt. False when the views would not
+/// fit.
 bool Engine::Impl::append_payload(Connection& c, const Segment& segment) noexcept {
   if (c.received.space() < segment.payload.size()) {
     counters.dropped_receive_queue_full.add();
@@ -39,6 +40,7 @@ void Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
   std::uint32_t skip = segment.skip;
   std::uint32_t left = segment.length;
   TcpSeq seq = segment.seq;
+  const TcpSeq before = c.rcv_nxt;
   bool is_full = false;
   for (const platform::RxSegment& piece : segment.payload) {
     const std::uint32_t cut = std::min(skip, piece.length);
@@ -48,18 +50,21 @@ void Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
     left -= part.length;
     seq += part.length;
     bool handle_kept = false;
-    if (part.length != 0 && part.start == c.rcv_nxt.raw() && c.received.space() != 0) {
-      // What fills the hole goes straight to the reader, also when the reassembly queue is full.
+    // What fills the hole goes straight to the reader, also when the reassembly queue is full.
+    while (part.length != 0 && part.start == c.rcv_nxt.raw() && c.received.space() != 0) {
       const std::uint32_t hole =
           c.reassembly.empty() ? part.length
                                : std::min(part.length, c.reassembly.front().start - part.start);
       if (hole != 0) {
+        if (handle_kept) memory.retain(part.handle);
         append(c, part.data, hole, part.handle);
         handle_kept = true;
-        part.data += hole;
-        part.start += hole;
-        part.length -= hole;
       }
+      drain_reassembly(c);
+      const std::uint32_t done = std::min(c.rcv_nxt.raw() - part.start, part.length);
+      part.data += done;
+      part.start += done;
+      part.length -= done;
     }
     if (part.length != 0) {
       if (handle_kept) memory.retain(part.handle);
@@ -71,9 +76,7 @@ void Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
     }
   }
   if (is_full) counters.dropped_out_of_order_full.add();
-  const std::uint32_t before = c.readable;
-  drain_reassembly(c);
-  if (c.readable != before || segment.seq.precedes(c.rcv_nxt)) raise(c, kReadable);
+  if (c.rcv_nxt != before) raise(c, kReadable);
 }
 
 void Engine::Impl::drain_reassembly(Connection& c) noexcept {
@@ -108,11 +111,11 @@ void Engine::Impl::after_read(Connection& c) noexcept {
 }
 
 void Engine::Impl::advance_edge(Connection& c) noexcept {
-  // RFC 9293 3.8.6.2.2 MUST-39: the edge moves right in steps worth a segment, and never left (SHLD-14).
+  // RFC 9293 3.8.6.2.2 MUST-39: the edge moves right in steps worth a segment, and never left
+  // (SHLD-14).
   const std::uint32_t could_offer = std::min(free_window(c), 0xffffu << c.rcv_wnd_shift);
   const std::uint32_t offered = c.rcv_wnd();
-  const std::uint32_t step =
-      std::min<std::uint32_t>(c.rcv_mss, limits.receive_window_bytes / 2);
+  const std::uint32_t step = std::min<std::uint32_t>(c.rcv_mss, limits.receive_window_bytes / 2);
   if (could_offer >= offered + step) c.rcv_edge = c.rcv_nxt + could_offer;
 }
 

@@ -9,9 +9,9 @@ namespace {
 
 constexpr std::uint8_t kDupThresh = 3;
 
-/// Calls visit(from, to, above) for every run of bytes in flight that no SACK has reported; `above` is
-/// the index of the first reported run behind it, scoreboard.count() when there is none. visit returns
-/// false to stop.
+/// Calls visit(from, to, above) for every run of bytes in flight that no SACK has reported; `above`
+/// is the index of the first reported run behind it, scoreboard.count() when there is none. visit
+/// returns false to stop.
 template <class Visit>
 void for_each_gap(const Connection& c, Visit&& visit) noexcept {
   TcpSeq at = c.snd_una;
@@ -44,10 +44,10 @@ void Engine::Impl::on_duplicate_ack(Connection& c) noexcept {
   }
   // RFC 6582 3.2 (1): duplicates of what was in flight at the last loss start no second recovery.
   // SACK tells the two cases apart by itself.
-  const bool may_enter = c.sack_ok ? c.recover.precedes_or_is(c.snd_una)
-                                   : c.recover.precedes(c.snd_una);
-  const bool is_lost = c.dupacks >= kDupThresh ||
-                       (!c.scoreboard.empty() && c.scoreboard.lost_below(0, c.mss));
+  const bool may_enter =
+      c.sack_ok ? c.recover.precedes_or_is(c.snd_una) : c.recover.precedes(c.snd_una);
+  const bool is_lost =
+      c.dupacks >= kDupThresh || (!c.scoreboard.empty() && c.scoreboard.lost_below(0, c.mss));
   if (may_enter && is_lost) enter_fast_recovery(c);
 }
 
@@ -66,11 +66,11 @@ void Engine::Impl::on_recovery_ack(Connection& c, std::uint32_t acked) noexcept 
   Congestion& congestion = c.congestion;
   c.rtx_next = later(c.rtx_next, c.snd_una);
   if (c.recover.precedes_or_is(c.snd_una)) {
-    // RFC 6582 3.2, full acknowledgment: leave with at most one segment more than is in flight, so that
-    // no burst follows.
+    // RFC 6582 3.2, full acknowledgment: leave with at most one segment more than is in flight, so
+    // that no burst follows.
     if (c.phase == Phase::fast_recovery)
-      congestion.cwnd = std::min(congestion.ssthresh,
-                                 std::max<std::uint32_t>(c.flight(), c.mss) + c.mss);
+      congestion.cwnd =
+          std::min(congestion.ssthresh, std::max<std::uint32_t>(c.flight(), c.mss) + c.mss);
     c.phase = Phase::open;
     c.dupacks = 0;
     c.rtx_pending = false;
@@ -113,8 +113,7 @@ std::uint32_t Engine::Impl::pipe(const Connection& c) const noexcept {
       total += to.distance_from(from) - below(from, to, c.recover);
       return true;
     }
-    const bool is_lost =
-        above != c.scoreboard.count() && c.scoreboard.lost_below(above, c.mss);
+    const bool is_lost = above != c.scoreboard.count() && c.scoreboard.lost_below(above, c.mss);
     if (!is_lost) total += to.distance_from(from);
     if (c.phase == Phase::fast_recovery) total += below(from, to, c.rtx_next);
     return true;

@@ -23,8 +23,8 @@ bool Scoreboard::add(wire::SackBlock block, TcpSeq snd_una, TcpSeq snd_nxt) noex
   const wire::SackBlock merged{
       runs_[first].left.precedes(block.left) ? runs_[first].left : block.left,
       block.right.precedes(runs_[last - 1].right) ? runs_[last - 1].right : block.right};
-  const bool is_new = last - first > 1 || merged.left != runs_[first].left ||
-                      merged.right != runs_[first].right;
+  const bool is_new =
+      last - first > 1 || merged.left != runs_[first].left || merged.right != runs_[first].right;
   runs_[first] = merged;
   std::copy(runs_.begin() + last, runs_.begin() + count_, runs_.begin() + first + 1);
   count_ -= last - first - 1;

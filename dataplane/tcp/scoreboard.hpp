@@ -18,7 +18,9 @@ class Scoreboard {
   void clear() noexcept { count_ = 0; }
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
-  [[nodiscard]] const wire::SackBlock& operator[](std::uint32_t i) const noexcept { return runs_[i]; }
+  [[nodiscard]] const wire::SackBlock& operator[](std::uint32_t i) const noexcept {
+    return runs_[i];
+  }
   /// One past the highest reported byte; only when not empty.
   [[nodiscard]] TcpSeq highest() const noexcept { return runs_[count_ - 1].right; }
 

@@ -1,5 +1,6 @@
-// First-in first-out ring over memory that belongs to somebody else: the queues of all connections are
-// cut from one allocation, which stays untouched (and so costs no memory) until a queue is used.
+// First-in first-out ring over memory that belongs to somebody else: the queues of all connections
+// are cut from one allocation, which stays untouched (and so costs no memory) until a queue is
+// used.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 namespace pollux::tcp {
 
 template <class T>
-  requires std::is_trivial_v<T>
+requires std::is_trivial_v<T>
 struct SlabRing {
   T* items = nullptr;
   std::uint32_t mask = 0;  ///< capacity - 1; capacity is a power of two

@@ -1,6 +1,6 @@
-// Timers of a connection. Its deadlines are plain fields; one node of the wheel stands for the earliest
-// of them and is left alone when a deadline moves away (it then fires early and is armed again).
-// Read first: RFC 6298 5, RFC 9293 3.8.3 and 3.8.6.1, RFC 5681 4.2.
+// Timers of a connection. Its deadlines are plain fields; one node of the wheel stands for the
+// earliest of them and is left alone when a deadline moves away (it then fires early and is armed
+// again). Read first: RFC 6298 5, RFC 9293 3.8.3 and 3.8.6.1, RFC 5681 4.2.
 #include <algorithm>
 
 #include "dataplane/tcp/engine_impl.hpp"

@@ -35,10 +35,10 @@ struct TcpOptions {
   std::array<SackBlock, 4> sack{};
 };
 
-enum class [[nodiscard]] OptionsVerdict : std::uint8_t { good, bad_length };
+enum class [[nodiscard]] OptionsVerdict : std::uint8_t{good, bad_length};
 
-/// Reads the option bytes of one header (at most 40). A length of 0 or 1, one that runs over the end,
-/// or one that is wrong for its kind gives bad_length; `options` then holds what came before.
+/// Reads the option bytes of one header (at most 40). A length of 0 or 1, one that runs over the
+/// end, or one that is wrong for its kind gives bad_length; `options` then holds what came before.
 OptionsVerdict parse_tcp_options(std::span<const std::byte> bytes, TcpOptions& options) noexcept;
 
 /// What a SYN or SYN-ACK offers.

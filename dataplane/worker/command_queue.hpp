@@ -47,6 +47,7 @@ struct CommandQueue {
   CommandQueue(std::uint32_t depth_, std::uint32_t lent_views_max);
 
   const std::uint32_t depth;
+  void* owner = nullptr;  ///< for whoever made the queue
   SpscRing<Submission> submissions;
   SpscRing<pollux_completion> completions;  ///< as large as depth, so a completion always has room
 

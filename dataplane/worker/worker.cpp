@@ -88,6 +88,8 @@ void Worker::ring_doorbell() noexcept {
 }
 
 void Worker::sample() noexcept {
+  // An idle transmit queue keeps the last frames, and the caller's memory they point into, for ever.
+  for (const iscsi::Path& path : paths_) path.interface->reclaim();
   counters_.buffers_in_use.set(memory_.buffers_in_use());
   counters_.tasks_in_use.set(initiator_.tasks_in_use());
   std::size_t timers = initiator_.timers_armed();

@@ -174,7 +174,8 @@ typedef struct pollux_completion {
   pollux_lent *lent;        /* not NULL: give to pollux_release() exactly once */
   uint8_t sense[32];     /* raw sense data, zero filled */
   uint8_t sense_length;
-  uint8_t reserved[7];
+  uint8_t flags;         /* of the command: enum pollux_command_flag */
+  uint8_t reserved[6];
 } pollux_completion;
 
 typedef struct pollux_queue_options {

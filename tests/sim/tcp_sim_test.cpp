@@ -1,5 +1,5 @@
-// Two engines over a wire that loses, doubles, delays and damages frames: whatever the seed, each byte
-// arrives exactly once and in order, everything borrowed is given back, and nothing stalls.
+// Two engines over a wire that loses, doubles, delays and damages frames: whatever the seed, each
+// byte arrives exactly once and in order, everything borrowed is given back, and nothing stalls.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -142,6 +142,7 @@ sim::TcpHostOptions host_options(std::uint8_t number, bool narrow, Random& rando
   options.limits.receive_views = narrow && random.below(3) == 0 ? 16 : 4096;
   options.limits.out_of_order_views = narrow && random.below(3) == 0 ? 4 : 256;
   options.limits.send_descriptors = random.below(3) == 0 ? 8 : 1024;
+  options.timers.time_wait = 120s;  // a peer that repeats its FIN for that long is answered
   options.seed = random.next();
   return options;
 }
@@ -185,7 +186,7 @@ void run_seed(std::uint64_t seed, const std::function<void(sim::SimWire&, Random
   spoil(wire, random);
   tcp::ConnectionId id;
   const tcp::OpenRequest request{.remote = {server_options.config.address, kPort},
-                                 .connect_timeout = 120s,
+                                 .connect_timeout = 1000s,  // a damaged ARP reply costs a minute
                                  .user_timeout = 1000s};
   ASSERT_EQ(client.engine.open(request, wire.now(), id), tcp::OpenError::none);
   const Instant limit = wire.now() + 3000s;
@@ -212,8 +213,8 @@ void run_seed(std::uint64_t seed, const std::function<void(sim::SimWire&, Random
   EXPECT_EQ(right.reason(), tcp::EndReason::closed);
   EXPECT_TRUE(left.peer_closed() && right.peer_closed());
   // TIME-WAIT runs out, frames under way complete.
-  for (int i = 0; i < 200; ++i) {
-    wire.advance(wire.now() + 100ms);
+  for (int i = 0; i < 130; ++i) {
+    wire.advance(wire.now() + 1s);
     for (TcpHost* host : {&client, &server}) {
       host->turn(wire.now());
       std::array<tcp::Event, 8> events;
@@ -236,6 +237,9 @@ void run_seed(std::uint64_t seed, const std::function<void(sim::SimWire&, Random
 
 void run_seeds(std::uint64_t first, std::uint64_t count, std::uint64_t total, bool narrow,
                const std::function<void(sim::SimWire&, Random&)>& spoil, Outcome& outcome) {
+  // More seeds, or one again: POLLUX_SIM_COUNT, POLLUX_SIM_SEED (with POLLUX_SIM_PCAPNG for a
+  // capture).
+  if (const char* more = std::getenv("POLLUX_SIM_COUNT")) count = std::strtoull(more, nullptr, 10);
   if (const char* only = std::getenv("POLLUX_SIM_SEED")) {
     first = std::strtoull(only, nullptr, 10);
     count = 1;
@@ -249,42 +253,45 @@ void run_seeds(std::uint64_t first, std::uint64_t count, std::uint64_t total, bo
 
 TEST(TcpSim, CleanWireNeedsNoRetransmission) {
   Outcome outcome;
-  run_seeds(1, 20, 2'000'000, false, [](sim::SimWire&, Random&) {}, outcome);
+  run_seeds(
+      1, 20, 2'000'000, false, [](sim::SimWire&, Random&) {}, outcome);
   EXPECT_EQ(outcome.fast_recoveries, 0u);
 }
 
 TEST(TcpSim, BytesArriveOnceAndInOrderOverABadWire) {
   Outcome outcome;
-  run_seeds(1000, 200, 300'000, true,
-            [](sim::SimWire& wire, Random& random) {
-              for (std::size_t from : {0u, 1u}) {
-                sim::WireFaults& faults = wire.faults(from);
-                faults.drop_ppm = random.below(80'000);
-                faults.duplicate_ppm = random.below(40'000);
-                faults.reorder_ppm = random.below(80'000);
-                faults.corrupt_ppm = random.below(20'000);
-                faults.truncate_ppm = random.below(10'000);
-                faults.delay = Duration{1000 + random.below(2'000'000)};
-                faults.jitter = Duration{random.below(100'000)};
-              }
-            },
-            outcome);
+  run_seeds(
+      1000, 200, 300'000, true,
+      [](sim::SimWire& wire, Random& random) {
+        for (std::size_t from : {0u, 1u}) {
+          sim::WireFaults& faults = wire.faults(from);
+          faults.drop_ppm = random.below(80'000);
+          faults.duplicate_ppm = random.below(40'000);
+          faults.reorder_ppm = random.below(80'000);
+          faults.corrupt_ppm = random.below(20'000);
+          faults.truncate_ppm = random.below(10'000);
+          faults.delay = Duration{1000 + random.below(2'000'000)};
+          faults.jitter = Duration{random.below(100'000)};
+        }
+      },
+      outcome);
   EXPECT_NE(outcome.timeouts, 0u);
   EXPECT_NE(outcome.fast_recoveries, 0u);
 }
 
 TEST(TcpSim, ASlowLinkWithAShortQueueIsShared) {
   Outcome outcome;
-  run_seeds(5000, 20, 2'000'000, false,
-            [](sim::SimWire& wire, Random& random) {
-              for (std::size_t from : {0u, 1u}) {
-                sim::WireFaults& faults = wire.faults(from);
-                faults.bits_per_second = 100'000'000;
-                faults.queue_bytes = 20'000 + random.below(60'000);
-                faults.delay = 1ms;
-              }
-            },
-            outcome);
+  run_seeds(
+      5000, 20, 2'000'000, false,
+      [](sim::SimWire& wire, Random& random) {
+        for (std::size_t from : {0u, 1u}) {
+          sim::WireFaults& faults = wire.faults(from);
+          faults.bits_per_second = 100'000'000;
+          faults.queue_bytes = 20'000 + random.below(60'000);
+          faults.delay = 1ms;
+        }
+      },
+      outcome);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// One end of a simulated wire with everything a worker has below iSCSI: memory, port, interface, TCP.
-// The test calls turn() where a worker would poll.
+// One end of a simulated wire with everything a worker has below iSCSI: memory, port, interface,
+// TCP. The test calls turn() where a worker would poll.
 #pragma once
 
 #include <array>
@@ -70,6 +70,7 @@ class PortListener final : public tcp::Listener {
               tcp::OpenRequest& fill) noexcept override {
     if (local.port != port_) return false;
     fill.owner = owner_;
+    fill.connect_timeout = fill.user_timeout = 1000s;
     return true;
   }
 

@@ -1,7 +1,7 @@
-// A conversation with one engine, segment by segment: the test plays the peer, the clock stands still
-// unless told to move, and what the engine sends is compared field by field.
-// Sequence numbers are relative: seq counts from the sender's initial sequence number, ack from the
-// other side's. The peer's ISN lies 1000 below the wrap, so that wrapping happens in every longer test.
+// A conversation with one engine, segment by segment: the test plays the peer, the clock stands
+// still unless told to move, and what the engine sends is compared field by field. Sequence numbers
+// are relative: seq counts from the sender's initial sequence number, ack from the other side's.
+// The peer's ISN lies 1000 below the wrap, so that wrapping happens in every longer test.
 #pragma once
 
 #include <cstdint>
@@ -25,16 +25,17 @@ struct PeerSegment {
   std::string_view flags = "A";
   std::uint32_t seq = 1;
   std::uint32_t ack = 1;
-  std::uint16_t window = 0xffff;           ///< as on the wire
+  std::uint16_t window = 0xffff;  ///< as on the wire
   std::string payload;
-  std::optional<std::uint32_t> tsval{};    ///< default: the peer's clock, when timestamps are on
-  std::optional<std::uint32_t> tsecr{};    ///< default: the newest TSval seen
-  std::vector<wire::SackBlock> sack{};     ///< relative
+  std::optional<std::uint32_t> tsval{};  ///< default: the peer's clock, when timestamps are on
+  std::optional<std::uint32_t> tsecr{};  ///< default: the newest TSval seen
+  std::vector<wire::SackBlock> sack{};   ///< relative
   std::optional<std::vector<std::uint8_t>> options{};  ///< instead of everything above
   bool bad_checksum = false;
 };
 
-/// What a segment of the engine is compared with; an empty field is not looked at.
+/// What a segment of the engine is compared with; an empty field is not looked at, nor is PSH when
+/// it is not named.
 struct Expected {
   std::string_view flags = "A";
   std::optional<std::uint32_t> seq{};
@@ -73,7 +74,8 @@ class TcpScript {
   explicit TcpScript(const TcpHostOptions& options = default_options());
   [[nodiscard]] static TcpHostOptions default_options();
 
-  // --- Openings ---------------------------------------------------------------------------------------
+  // --- Openings
+  // ---------------------------------------------------------------------------------------
   tcp::OpenRequest request() const;
   /// Opens and hands out the SYN.
   SentSegment open(Where where = Where::current());
@@ -84,7 +86,8 @@ class TcpScript {
   void receive_syn_ack(const PeerOffer& offer = {}, std::string_view payload = {});
   [[nodiscard]] std::vector<std::uint8_t> syn_options(const PeerOffer& offer, bool with_echo) const;
 
-  // --- Conversation -----------------------------------------------------------------------------------
+  // --- Conversation
+  // -----------------------------------------------------------------------------------
   /// Injects one segment and lets the engine have a turn.
   void receive(const PeerSegment& segment);
   /// Injects without a turn: several of these arrive in one burst.
@@ -103,7 +106,8 @@ class TcpScript {
   [[nodiscard]] std::size_t waiting() const { return sent_.size(); }
   void discard() { sent_.clear(); }
 
-  // --- The owner's side -------------------------------------------------------------------------------
+  // --- The owner's side
+  // -------------------------------------------------------------------------------
   void send(std::string_view bytes);
   void send_external(std::span<const std::byte> bytes, tcp::SendReference* reference);
   std::string read(std::uint32_t bytes = 0xffff'ffff);
@@ -120,8 +124,8 @@ class TcpScript {
   SimWire wire;
   TcpHost host;
   tcp::ConnectionId id;
-  std::uint32_t iss = 0;                  ///< of the engine
-  std::uint32_t irs = 0xffff'fc18;        ///< of the peer
+  std::uint32_t iss = 0;            ///< of the engine
+  std::uint32_t irs = 0xffff'fc18;  ///< of the peer
   std::uint16_t local_port = 0;
   std::uint32_t tsval_seen = 0;
   bool timestamps_on = false;

@@ -1,1 +1,227 @@
+// Every closing order, and what is left of a connection afterwards.
+#include <gtest/gtest.h>
 
+#include "tests/support/tcp_script.hpp"
+
+namespace pollux {
+namespace {
+
+using sim::pattern;
+using sim::TcpScript;
+using tcp::EndReason;
+using tcp::State;
+
+TEST(TcpClose, C89_ActiveClose) {
+  TcpScript s;
+  s.establish();
+  s.send("bye");
+  s.expect({.flags = "PA"});
+  s.close();
+  s.turn();
+  s.expect({.flags = "FA", .seq = 4, .ack = 1});
+  EXPECT_EQ(s.state(), State::fin_wait_1);
+  s.receive({.ack = 5});
+  EXPECT_EQ(s.state(), State::fin_wait_2);
+  s.events();
+  s.receive({.ack = 5, .payload = "late"});  // C-90: the other half still talks
+  EXPECT_EQ(s.read(), "late");
+  s.receive({.flags = "FA", .seq = 5, .ack = 5});
+  s.expect({.flags = "A", .seq = 5, .ack = 6});
+  EXPECT_EQ(s.state(), State::time_wait);
+  EXPECT_EQ(s.events(), tcp::kReadable | tcp::kPeerClosed | tcp::kEnded);
+  EXPECT_EQ(s.engine().end_reason(s.id), EndReason::closed);
+}
+
+TEST(TcpClose, C89_FinFollowsWhatIsQueuedAndRidesOnIt) {
+  TcpScript s;
+  s.establish();
+  const std::string data = pattern(2000);
+  s.engine().send_inline(s.id, std::as_bytes(std::span(data)));
+  s.close();
+  s.turn();
+  s.expect({.flags = "A", .seq = 1, .length = 1448});
+  s.expect({.flags = "FPA", .seq = 1449, .length = 552});
+}
+
+TEST(TcpClose, C89_LostFinIsRepeated) {
+  TcpScript s;
+  s.establish();
+  s.close();
+  s.turn();
+  s.expect({.flags = "FA", .seq = 1});
+  s.advance(250ms);
+  s.expect({.flags = "FA", .seq = 1});
+  s.receive({.ack = 2});
+  s.advance(5s);
+  s.expect_silence();
+}
+
+TEST(TcpClose, C89_SimultaneousClose) {
+  TcpScript s;
+  s.establish();
+  s.close();
+  s.turn();
+  s.expect({.flags = "FA", .seq = 1});
+  s.receive({.flags = "FA", .ack = 1});
+  s.expect({.flags = "A", .seq = 2, .ack = 2});
+  EXPECT_EQ(s.state(), State::closing);
+  s.receive({.seq = 2, .ack = 2});
+  EXPECT_EQ(s.state(), State::time_wait);
+}
+
+TEST(TcpClose, C89_FinWithTheAckOfOurs) {
+  TcpScript s;
+  s.establish();
+  s.close();
+  s.turn();
+  s.discard();
+  s.receive({.flags = "FA", .ack = 2});
+  s.expect({.flags = "A", .seq = 2, .ack = 2});
+  EXPECT_EQ(s.state(), State::time_wait);
+}
+
+TEST(TcpClose, C89_PassiveClose) {
+  TcpScript s;
+  s.establish();
+  s.receive({.flags = "FA"});
+  s.expect({.flags = "A", .ack = 2});
+  EXPECT_EQ(s.state(), State::close_wait);
+  s.send("rest");
+  s.expect({.flags = "PA", .length = 4});
+  s.close();
+  s.turn();
+  s.expect({.flags = "FA", .seq = 5});
+  EXPECT_EQ(s.state(), State::last_ack);
+  s.events();
+  s.receive({.seq = 2, .ack = 6});
+  EXPECT_EQ(s.state(), State::closed);
+  EXPECT_EQ(s.events() & tcp::kEnded, tcp::kEnded);
+  EXPECT_EQ(s.engine().end_reason(s.id), EndReason::closed);
+}
+
+TEST(TcpClose, C89_ResetInLastAckIsTheEndAllTheSame) {
+  TcpScript s;
+  s.establish();
+  s.receive({.flags = "FA"});
+  s.close();
+  s.turn();
+  s.receive({.flags = "R", .seq = 2});
+  EXPECT_EQ(s.engine().end_reason(s.id), EndReason::closed);
+}
+
+TEST(TcpClose, C91_FinWait2HasABound) {
+  TcpScript s;
+  s.open({.remote = s.request().remote, .user_timeout = 20s});
+  s.receive_syn_ack();
+  s.close();
+  s.turn();
+  s.receive({.ack = 2});
+  EXPECT_EQ(s.state(), State::fin_wait_2);
+  s.advance(21s);
+  EXPECT_EQ(s.state(), State::closed);
+}
+
+TEST(TcpClose, C92_TimeWait) {
+  TcpScript s;
+  s.establish();
+  s.close();
+  s.turn();
+  s.receive({.flags = "FA", .ack = 2});
+  s.discard();
+  s.advance(700ms);
+  s.receive({.flags = "FA", .ack = 2});
+  s.expect({.flags = "A", .seq = 2, .ack = 2});
+  s.receive({.flags = "R", .seq = 2});
+  EXPECT_EQ(s.state(), State::time_wait);
+  s.advance(700ms);
+  EXPECT_EQ(s.state(), State::time_wait);  // the repeated FIN has started it again
+  // The port is taken meanwhile.
+  tcp::ConnectionId other;
+  tcp::OpenRequest again = s.request();
+  again.local_port = s.local_port;
+  EXPECT_EQ(s.engine().open(again, s.clock.now(), other), tcp::OpenError::no_free_port);
+  s.advance(400ms);
+  EXPECT_EQ(s.state(), State::closed);
+  s.engine().release(s.id);
+  EXPECT_EQ(s.engine().open_connections(), 0u);
+}
+
+TEST(TcpClose, C92_ReleasedTimeWaitGivesWayWhenSlotsRunOut) {
+  sim::TcpHostOptions options = TcpScript::default_options();
+  options.limits.connections = 1;
+  TcpScript s(options);
+  s.establish();
+  s.close();
+  s.turn();
+  s.receive({.flags = "FA", .ack = 2});
+  s.discard();
+  s.engine().release(s.id);
+  s.turn();
+  EXPECT_EQ(s.engine().open_connections(), 1u);
+  s.establish();
+}
+
+TEST(TcpClose, C93_AbortSendsResetAtSndNxt) {
+  TcpScript s;
+  s.establish();
+  tcp::SendReference reference;
+  const std::vector<std::byte> bytes(20'000);
+  s.send_external(bytes, &reference);
+  s.discard();
+  s.receive({.ack = 1449});
+  std::uint32_t next = 0;
+  while (s.waiting() != 0) {
+    const sim::SentSegment sent = s.take();
+    next = sent.seq - s.iss + static_cast<std::uint32_t>(sent.payload.size());
+  }
+  s.events();
+  s.engine().abort(s.id, s.clock.now());
+  EXPECT_EQ(reference.count, 0u);
+  s.turn();
+  s.expect({.flags = "RA", .seq = next, .ack = 1});
+  s.expect_silence();
+  EXPECT_EQ(s.events(), tcp::kEnded);
+  EXPECT_EQ(s.engine().end_reason(s.id), EndReason::aborted);
+  s.engine().release(s.id);
+  EXPECT_EQ(s.engine().open_connections(), 0u);
+}
+
+TEST(TcpClose, ReleaseOfALivingConnectionAbortsIt) {
+  TcpScript s;
+  s.establish();
+  s.receive({.payload = "unread"});
+  s.engine().release(s.id);
+  EXPECT_EQ(s.engine().readable(s.id), 0u);
+  s.turn();
+  s.expect({.flags = "RA", .seq = 1});
+  EXPECT_EQ(s.engine().open_connections(), 0u);
+}
+
+TEST(TcpClose, AStaleIdFindsNothing) {
+  TcpScript s;
+  s.establish();
+  const tcp::ConnectionId stale = s.id;
+  s.engine().release(s.id);
+  s.turn();
+  s.discard();
+  s.establish();
+  EXPECT_EQ(stale.slot, s.id.slot);
+  EXPECT_EQ(s.engine().state(stale), State::closed);
+  s.engine().abort(stale, s.clock.now());
+  s.engine().send_inline(stale, {});
+  EXPECT_EQ(s.engine().send_space(stale).descriptors, 0u);
+  EXPECT_EQ(s.state(), State::established);
+}
+
+TEST(TcpClose, CloseBeforeTheHandshakeEnds) {
+  TcpScript s;
+  s.open();
+  s.close();
+  EXPECT_EQ(s.state(), State::closed);
+  s.turn();
+  s.expect_silence();
+  EXPECT_EQ(s.events(), tcp::kEnded);
+}
+
+}  // namespace
+}  // namespace pollux

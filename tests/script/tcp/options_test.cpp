@@ -36,11 +36,16 @@ TEST(TcpOptions, C07_WrongLengthsAreRefusedInBoundedWork) {
                 OptionsVerdict::bad_length);
     }
     TcpOptions options;
-    EXPECT_EQ(parse({1, 1, 1, static_cast<std::uint8_t>(kind)}, options), OptionsVerdict::bad_length);
+    EXPECT_EQ(parse({1, 1, 1, static_cast<std::uint8_t>(kind)}, options),
+              OptionsVerdict::bad_length);
   }
   TcpOptions options;
-  for (const auto& bytes : std::vector<std::vector<std::uint8_t>>{
-           {2, 3, 1}, {3, 4, 1, 1}, {4, 3, 0}, {5, 2}, {5, 9, 0, 0, 0, 0, 0, 0, 0}, {8, 6, 0, 0, 0, 0}})
+  for (const auto& bytes : std::vector<std::vector<std::uint8_t>>{{2, 3, 1},
+                                                                  {3, 4, 1, 1},
+                                                                  {4, 3, 0},
+                                                                  {5, 2},
+                                                                  {5, 9, 0, 0, 0, 0, 0, 0, 0},
+                                                                  {8, 6, 0, 0, 0, 0}})
     EXPECT_EQ(parse(bytes, options), OptionsVerdict::bad_length);
 }
 
@@ -77,9 +82,13 @@ TEST(TcpOptions, C09_MssExtremesAreClamped) {
 
 TEST(TcpOptions, SynOptionsAreWrittenAsRead) {
   std::array<std::byte, 40> bytes;
-  const std::size_t n = wire::write_syn_options(
-      bytes.data(), {.mss = 8960, .window_scale_offered = true, .sack_permitted = true,
-                     .timestamps = true, .window_scale = 5, .tsval = 1, .tsecr = 2});
+  const std::size_t n = wire::write_syn_options(bytes.data(), {.mss = 8960,
+                                                               .window_scale_offered = true,
+                                                               .sack_permitted = true,
+                                                               .timestamps = true,
+                                                               .window_scale = 5,
+                                                               .tsval = 1,
+                                                               .tsecr = 2});
   EXPECT_EQ(n, 20u);
   TcpOptions options;
   ASSERT_EQ(wire::parse_tcp_options(std::span(bytes).first(n), options), OptionsVerdict::good);

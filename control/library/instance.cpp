@@ -1,0 +1,291 @@
+#include "control/library/instance.hpp"
+
+#include <pthread.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "dataplane/platform/dpdk_runtime.hpp"
+#include "dataplane/platform/external_memory.hpp"
+
+namespace {
+
+using namespace pollux;
+
+constexpr std::size_t kPageBytes = 4096;
+constexpr std::string_view kRingDevice = "ring:";
+
+std::uint64_t kernel_random() {
+  std::uint64_t value = 0;
+  // Cannot fail for 8 bytes once the system is up; then the clock is better than a constant.
+  if (getrandom(&value, sizeof(value), 0) != sizeof(value)) value = platform::TscClock::cycles();
+  return value;
+}
+
+std::uint16_t largest_mtu(const service::Config& config) {
+  std::uint16_t mtu = 1500;
+  for (const service::PortConfig& port : config.ports) mtu = std::max(mtu, port.mtu);
+  return mtu;
+}
+
+std::size_t worker_count(const service::Config& config) { return std::max<std::size_t>(1, config.worker.cpus.size()); }
+
+iscsi::Limits limits_of(const service::Config& config) {
+  iscsi::Limits limits;
+  limits.connections = config.worker.sessions_max;
+  // Commands of one session, times sessions, as far as task tags reach; the table grows with use of memory.
+  limits.tasks = std::clamp<std::size_t>(std::size_t{config.worker.queue_depth} * config.worker.sessions_max, 256, 8192);
+  return limits;
+}
+
+tcp::EngineLimits tcp_limits_of(const service::Config& config) {
+  tcp::EngineLimits limits;
+  // Twice the sessions: an old connection may be in TIME-WAIT while the new one logs in.
+  limits.connections = std::bit_ceil(2 * config.worker.sessions_max);
+  return limits;
+}
+
+bool pin_to(std::uint32_t cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  return pthread_setaffinity_np(pthread_self(), sizeof(set), &set) == 0;
+}
+
+}  // namespace
+
+namespace pollux::library {
+
+bool make_memory_plan(const service::Config& config, platform::MemoryPlan& plan, std::string& error) {
+  platform::MemoryPlanInput input;
+  input.workers = static_cast<std::uint32_t>(worker_count(config));
+  input.ports = static_cast<std::uint32_t>(std::max<std::size_t>(1, config.ports.size() / input.workers));
+  input.sessions = config.worker.sessions_max * input.workers;
+  input.queue_depth = config.worker.queue_depth;
+  input.mtu = largest_mtu(config);
+  input.trackers = static_cast<std::uint32_t>(iscsi::Initiator::trackers_needed(limits_of(config)));
+  input.in_process_wire = std::any_of(config.ports.begin(), config.ports.end(), [](const auto& port) {
+    return port.device.starts_with(kRingDevice);
+  });
+  return platform::plan_memory(input, plan, error);
+}
+
+int open_instance(OpenSetup setup, pollux_instance*& instance, std::string& error) {
+  auto opened = std::make_unique<pollux_instance>(std::move(setup));
+  const int result = opened->start(error);
+  if (result == POLLUX_OK) instance = opened.release();
+  return result;
+}
+
+}  // namespace pollux::library
+
+pollux_instance::pollux_instance(library::OpenSetup setup_) : setup(std::move(setup_)) {}
+
+pollux_instance::~pollux_instance() { stop(); }
+
+void pollux_instance::log(const std::string& line) const {
+  if (setup.log != nullptr) setup.log(setup.log_context, 6, line.c_str());
+}
+
+int pollux_instance::start(std::string& error) {
+  platform::MemoryPlan plan;
+  if (!library::make_memory_plan(setup.config, plan, error)) return POLLUX_ECONFIG;
+  if (setup.config.ports.empty()) {
+    error = "no port is configured: add a [[port]] with device and address, or use --port";
+    return POLLUX_ECONFIG;
+  }
+  const std::size_t workers = worker_count(setup.config);
+  if (setup.config.ports.size() < workers) {
+    error = fmt::format("{} workers share {} port(s); each worker needs a port of its own: remove CPUs from "
+                        "worker.cpus or add ports", workers, setup.config.ports.size());
+    return POLLUX_ECONFIG;
+  }
+  if (const int result = start_eal(plan, error); result != POLLUX_OK) return result;
+  tsc_hz = platform::tsc_hz();
+  clock.emplace(tsc_hz);
+  for (std::size_t i = 0; i < workers; ++i)
+    if (const int result = make_unit(i, workers, plan, error); result != POLLUX_OK) return result;
+  // Memory can be made known to devices only once all of them are open.
+  for (auto& unit : units)
+    if (const int result = make_worker(*unit, error); result != POLLUX_OK) return result;
+
+  service::SavedState saved;
+  if (!service::load_state(setup.config, saved, error)) return POLLUX_ECONFIG;
+  std::unique_ptr<ring::Server> server;
+  if (setup.open_ring) {
+    server = service::listen(setup.config, error);
+    if (server == nullptr) return POLLUX_ESERVICE;
+  }
+  std::vector<worker::Link*> links;
+  for (auto& unit : units) links.push_back(&unit->link);
+  queue_source = std::make_unique<service::PolluxQueueSource>(this);
+  service = std::make_unique<service::Service>(
+      service::ServiceOptions{.config = setup.config,
+                              .links = links,
+                              .server = std::move(server),
+                              .clock = [this] { return clock->now(); },
+                              .queues = *queue_source,
+                              .saved = std::move(saved),
+                              .random_seed = kernel_random(),
+                              .log = [this](const std::string& line) { log(line); }});
+
+  if (setup.poll_mode == POLLUX_POLL_LIBRARY)
+    for (auto& unit : units) unit->thread = std::thread([this, &unit = *unit] { run_worker(unit); });
+  control_thread = std::thread([this] {
+    pthread_setname_np(pthread_self(), "pollux-control");
+    service->run();
+    control_ended.store(true, std::memory_order_release);
+  });
+  return POLLUX_OK;
+}
+
+int pollux_instance::start_eal(const platform::MemoryPlan& plan, std::string& error) {
+  platform::EalOptions options;
+  options.instance = setup.config.instance;
+  options.hugepages = setup.config.memory.hugepages;
+  options.memory_mib = setup.config.memory.memory_mib != 0 ? setup.config.memory.memory_mib : plan.memory_mib;
+  for (const service::PortConfig& port : setup.config.ports) {
+    const bool is_pci = port.device.find(':') != std::string::npos && !port.device.starts_with(kRingDevice) &&
+                        !port.device.starts_with("net_");
+    if (is_pci) options.pci_devices.push_back(port.device);
+  }
+  options.log = [](void* context, unsigned level, std::string_view line) {
+    const auto* self = static_cast<const pollux_instance*>(context);
+    if (self->setup.log != nullptr && level <= 4) self->log("dpdk: " + std::string(line));
+  };
+  options.log_context = this;
+  return platform::start_eal(options, error) ? POLLUX_OK : POLLUX_ECONFIG;
+}
+
+int pollux_instance::make_unit(std::size_t index, std::size_t count, const platform::MemoryPlan& plan,
+                               std::string& error) {
+  auto& unit = *units.emplace_back(std::make_unique<pollux_worker_unit>(setup.config.worker.sessions_max));
+  if (index < setup.config.worker.cpus.size()) unit.cpu = setup.config.worker.cpus[index];
+  unit.memory = platform::DpdkPacketMemory::create(plan.options, error);
+  if (unit.memory == nullptr) return POLLUX_ENOMEM;
+  for (std::size_t p = index; p < setup.config.ports.size(); p += count) {
+    const service::PortConfig& port = setup.config.ports[p];
+    platform::Port* opened = nullptr;
+    if (port.device.starts_with(kRingDevice)) {
+      if (!setup.ring_ports) {
+        error = fmt::format("port {}: device {} is a wire inside the process, which only pollux-lab has", port.name,
+                            port.device);
+        return POLLUX_ECONFIG;
+      }
+      auto shared = setup.ring_ports(port.device.substr(kRingDevice.size()), port, *unit.memory, error);
+      opened = shared.get();
+      if (shared != nullptr) unit.ring_ports.push_back(std::move(shared));
+    } else {
+      platform::PortOptions options;
+      options.name = port.device;
+      options.mtu = port.mtu;
+      auto owned = platform::open_port(options, *unit.memory, error);
+      opened = owned.get();
+      if (owned != nullptr) unit.ports.push_back(std::move(owned));
+    }
+    if (opened == nullptr) {
+      error = fmt::format("port {}: {}", port.name, error);
+      return POLLUX_ECONFIG;
+    }
+    unit.worker_ports.push_back({.port = opened, .addressing = port.interface});
+  }
+  return POLLUX_OK;
+}
+
+int pollux_instance::make_worker(pollux_worker_unit& unit, std::string& error) {
+  worker::WorkerSetup worker_setup;
+  worker_setup.ports = unit.worker_ports;
+  worker_setup.tcp_limits = tcp_limits_of(setup.config);
+  worker_setup.iscsi.limits = limits_of(setup.config);
+  worker_setup.random_seed = kernel_random();
+
+  const std::size_t wanted = iscsi::SnapshotPool::bytes_needed(worker_setup.iscsi.limits);
+  unit.snapshot_bytes = (wanted + kPageBytes - 1) / kPageBytes * kPageBytes;
+  unit.snapshot_area.reset(static_cast<std::byte*>(std::aligned_alloc(kPageBytes, unit.snapshot_bytes)));
+  if (unit.snapshot_area == nullptr) {
+    error = fmt::format("no memory for {} MiB of write snapshots", unit.snapshot_bytes >> 20);
+    return POLLUX_ENOMEM;
+  }
+  if (!platform::register_external_memory(unit.snapshot_area.get(), unit.snapshot_bytes, error)) return POLLUX_ENOMEM;
+  unit.snapshot_registered = true;
+  worker_setup.iscsi.snapshot_area = {unit.snapshot_area.get(), unit.snapshot_bytes};
+  unit.worker = std::make_unique<worker::Worker>(worker_setup, *unit.memory, unit.link, clock->now());
+  return POLLUX_OK;
+}
+
+void pollux_instance::run_worker(pollux_worker_unit& unit) {
+  pthread_setname_np(pthread_self(), "pollux-worker");
+  if (unit.cpu && !pin_to(*unit.cpu)) log(fmt::format("a worker cannot be pinned to CPU {}: it runs unpinned", *unit.cpu));
+  std::string error;
+  if (!platform::register_worker_thread(error)) log("a worker runs without a pool cache: " + error);
+  std::uint64_t cycles = platform::TscClock::cycles();
+  while (!unit.worker->stop_requested()) {
+    unit.worker->poll_counted(clock->at(cycles), cycles, &platform::TscClock::cycles);
+    cycles = platform::TscClock::cycles();
+  }
+  platform::unregister_worker_thread();
+}
+
+bool pollux_instance::wait_for(const std::function<void(std::function<void()>)>& work) {
+  // Shared: the control thread may still be inside `finished` when the waiter has seen it.
+  auto done = std::make_shared<std::atomic<bool>>(false);
+  const auto finished = [done] {
+    done->store(true, std::memory_order_release);
+    done->notify_all();
+  };
+  if (!service->post([work, finished] { work(finished); })) return false;
+  while (!done->load(std::memory_order_acquire)) {
+    if (setup.poll_mode == POLLUX_POLL_EMBEDDER) {
+      for (std::uint32_t i = 0; i < units.size(); ++i) pollux_worker_poll(this, i);
+    } else {
+      done->wait(false, std::memory_order_acquire);
+    }
+  }
+  return true;
+}
+
+bool pollux_instance::lies_in_region(const iovec& piece) const noexcept {
+  const auto* begin = static_cast<const std::byte*>(piece.iov_base);
+  for (const auto& slot : regions) {
+    const pollux_region* region = slot.load(std::memory_order_acquire);
+    if (region != nullptr && begin >= region->base && begin + piece.iov_len <= region->base + region->length)
+      return true;
+  }
+  return false;
+}
+
+bool pollux_instance::registered_memory_in_use() noexcept {
+  const std::scoped_lock lock(queues_mutex);
+  for (const pollux_queue* queue : queues)
+    if (queue->registered_in_flight != 0) return true;
+  for (auto& unit : units)
+    for (std::size_t i = 0; i < unit->memory->tracker_count(); ++i)
+      if (unit->memory->in_flight(*unit->memory->tracker(i)) != 0) return true;
+  return false;
+}
+
+void pollux_instance::stop() {
+  if (control_thread.joinable()) {
+    service->request_stop();
+    // In embedder mode the log-outs need the workers to turn, and nobody else turns them any more.
+    while (setup.poll_mode == POLLUX_POLL_EMBEDDER && !control_ended.load(std::memory_order_acquire))
+      for (std::uint32_t i = 0; i < units.size(); ++i) pollux_worker_poll(this, i);
+    control_thread.join();
+  }
+  for (auto& unit : units)
+    if (unit->thread.joinable()) unit->thread.join();
+  service.reset();
+  for (auto& unit : units) {
+    unit->worker.reset();
+    unit->ports.clear();
+    unit->ring_ports.clear();
+    if (unit->snapshot_registered)
+      platform::unregister_external_memory(unit->snapshot_area.get(), unit->snapshot_bytes);
+  }
+  units.clear();
+  platform::stop_eal();
+}

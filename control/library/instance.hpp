@@ -1,0 +1,113 @@
+// The object behind pollux_instance: the process around the data path and the control thread. It brings
+// up the EAL, the ports and the workers, runs their threads (or lets the embedder poll), and turns the
+// blocking calls of pollux.h into work for the control thread.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <pollux/pollux.h>
+
+#include "control/library/queue.hpp"
+#include "control/service/config.hpp"
+#include "control/service/pollux_queue_source.hpp"
+#include "control/service/service.hpp"
+#include "dataplane/platform/dpdk_memory.hpp"
+#include "dataplane/platform/dpdk_port.hpp"
+#include "dataplane/platform/memory_plan.hpp"
+#include "dataplane/platform/tsc_clock.hpp"
+#include "dataplane/worker/worker.hpp"
+
+namespace pollux::library {
+
+/// Gives the port for a device named "ring:NAME", an end of a wire inside the process. Production has
+/// none; pollux-lab and the benchmarks bring theirs. The instance drops the port after its worker has
+/// stopped and before `memory` goes.
+using RingPortSource = std::function<std::shared_ptr<platform::Port>(
+    const std::string& name, const service::PortConfig& port, platform::DpdkPacketMemory& memory, std::string& error)>;
+
+struct OpenSetup {
+  service::Config config;
+  pollux_poll_mode poll_mode = POLLUX_POLL_LIBRARY;
+  bool open_ring = false;
+  pollux_log_fn log = nullptr;
+  void* log_context = nullptr;
+  RingPortSource ring_ports;
+};
+
+/// How many buffers, pages and bytes a configuration takes; also what --check-config prints.
+[[nodiscard]] bool make_memory_plan(const service::Config& config, platform::MemoryPlan& plan, std::string& error);
+
+/// POLLUX_OK or the code and the sentence of what failed; everything taken so far is given back.
+[[nodiscard]] int open_instance(OpenSetup setup, pollux_instance*& instance, std::string& error);
+
+}  // namespace pollux::library
+
+struct pollux_region {
+  pollux_instance* instance = nullptr;
+  std::byte* base = nullptr;
+  std::size_t length = 0;
+};
+
+/// Everything a worker owns, in order of construction.
+struct pollux_worker_unit {
+  explicit pollux_worker_unit(std::size_t connections) : link(connections) {}
+
+  std::unique_ptr<pollux::platform::DpdkPacketMemory> memory;
+  std::vector<std::unique_ptr<pollux::platform::DpdkPort>> ports;
+  std::vector<std::shared_ptr<pollux::platform::Port>> ring_ports;
+  std::vector<pollux::worker::PortSetup> worker_ports;  ///< those, and ends of wires inside the process
+  std::unique_ptr<std::byte, decltype(&std::free)> snapshot_area{nullptr, &std::free};
+  std::size_t snapshot_bytes = 0;
+  bool snapshot_registered = false;
+  pollux::worker::Link link;
+  std::unique_ptr<pollux::worker::Worker> worker;
+  std::thread thread;
+  bool registered_with_dpdk = false;  ///< embedder mode: the polling thread has been made known
+  std::optional<std::uint32_t> cpu;
+};
+
+struct pollux_instance {
+  pollux_instance(pollux::library::OpenSetup setup_);
+  ~pollux_instance();
+  pollux_instance(const pollux_instance&) = delete;
+  pollux_instance& operator=(const pollux_instance&) = delete;
+
+  int start(std::string& error);
+  /// Runs `work` on the control thread and waits until it has called the function it was given. In
+  /// embedder mode the caller polls the workers meanwhile. False: the service has ended.
+  bool wait_for(const std::function<void(std::function<void()>)>& work);
+  [[nodiscard]] bool lies_in_region(const iovec& piece) const noexcept;
+  [[nodiscard]] bool registered_memory_in_use() noexcept;
+
+  pollux::library::OpenSetup setup;
+  std::optional<pollux::platform::TscClock> clock;
+  std::uint64_t tsc_hz = 0;
+  std::vector<std::unique_ptr<pollux_worker_unit>> units;
+  std::unique_ptr<pollux::service::PolluxQueueSource> queue_source;
+  std::unique_ptr<pollux::service::Service> service;
+  std::thread control_thread;
+  std::atomic<bool> control_ended{false};
+
+  mutable std::mutex regions_mutex;  ///< registration is rare; submission reads without it
+  static constexpr std::size_t kRegionsMax = 64;
+  std::array<std::atomic<pollux_region*>, kRegionsMax> regions{};
+  std::mutex queues_mutex;
+  std::vector<pollux_queue*> queues;
+
+ private:
+  int start_eal(const pollux::platform::MemoryPlan& plan, std::string& error);
+  int make_unit(std::size_t index, std::size_t count, const pollux::platform::MemoryPlan& plan, std::string& error);
+  int make_worker(pollux_worker_unit& unit, std::string& error);
+  void run_worker(pollux_worker_unit& unit);
+  void log(const std::string& line) const;
+  void stop();
+};
