@@ -231,7 +231,8 @@ bool Protocol::answer_digest(std::string_view list, bool crc32c, bool none, bool
 
 void Protocol::answer_key(Connection& c, const LoginOffer& offer, std::size_t at,
                           TextAnswer& answer) noexcept {
-  const auto& [key, value] = offer.pairs[at];
+  const std::string_view key = offer.pairs[at].key;
+  const std::string_view value = offer.pairs[at].value;
   const Answers& ours = config_.answers;
   Negotiated& result = c.negotiated;
   if (key == "InitiatorName" || key == "InitiatorAlias" || key == "TargetName" ||
@@ -270,6 +271,15 @@ void Protocol::answer_key(Connection& c, const LoginOffer& offer, std::size_t at
     return answer.add(key, wire::list_contains(value, "RFC3720") ? "RFC3720" : "Reject");
   if (key == "X#NodeArchitecture") return;
   if (key.starts_with("IFMark") || key.starts_with("OFMark")) return answer.add(key, "Reject");
+  answer_number(c, offer, at, answer);
+}
+
+void Protocol::answer_number(Connection& c, const LoginOffer& offer, std::size_t at,
+                             TextAnswer& answer) noexcept {
+  const std::string_view key = offer.pairs[at].key;
+  const std::string_view value = offer.pairs[at].value;
+  const Answers& ours = config_.answers;
+  Negotiated& result = c.negotiated;
   const auto range = std::find_if(kNumberKeys.begin(), kNumberKeys.end(),
                                   [&](const NumberKey& row) { return row.name == key; });
   if (range == kNumberKeys.end()) return answer.add(key, "NotUnderstood");

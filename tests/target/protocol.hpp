@@ -117,6 +117,8 @@ class Protocol {
   void answer_offers(Connection& c, const LoginOffer& offer, TextAnswer& answer) noexcept;
   void answer_key(Connection& c, const LoginOffer& offer, std::size_t at,
                   TextAnswer& answer) noexcept;
+  void answer_number(Connection& c, const LoginOffer& offer, std::size_t at,
+                     TextAnswer& answer) noexcept;
   bool answer_digest(std::string_view list, bool crc32c, bool none, bool& use) noexcept;
   void reinstate(const Connection& c) noexcept;
   void refuse_login(Connection& c, std::uint16_t status) noexcept;
