@@ -63,7 +63,10 @@ class Answer {
       put(static_cast<std::byte>(i < value.size() ? value[i] : ' '));
     return *this;
   }
-  Answer& zeros(std::size_t bytes) noexcept { return number(0, bytes); }
+  Answer& zeros(std::size_t bytes) noexcept {
+    for (std::size_t i = 0; i < bytes; ++i) put(std::byte{0});
+    return *this;
+  }
   [[nodiscard]] std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(used_); }
 
  private:

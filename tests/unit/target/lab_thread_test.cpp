@@ -33,7 +33,7 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 namespace pollux::target {
 namespace {
 
-constexpr std::uint64_t kReads = 20'000;
+constexpr std::uint64_t kReads = 4000;
 constexpr std::uint64_t kDepth = 32;
 constexpr std::uint64_t kReadBytes = wire::kBhsBytes + 4096;
 
