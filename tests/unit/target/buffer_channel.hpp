@@ -1,5 +1,5 @@
-// The target's protocol over two byte buffers: no TCP, no time. Bytes reach it in pieces as small as the
-// test likes.
+// The target's protocol over two byte buffers: no TCP, no time. Bytes reach it in pieces as small
+// as the test likes.
 #pragma once
 
 #include <algorithm>

@@ -35,19 +35,19 @@ TEST(TargetLogin, TwoStagesLeadToFullFeature) {
   EXPECT_EQ(first.key("TargetPortalGroupTag"), "1");
   EXPECT_EQ(first.as<wire::LoginResponse>().tsih.get(), 0);
 
-  const Pdu last = lab.script.login_step(kOperationalToFullFeature,
-                                         {{"HeaderDigest", "CRC32C,None"},
-                                          {"DataDigest", "None"},
-                                          {"InitialR2T", "No"},
-                                          {"ImmediateData", "Yes"},
-                                          {"MaxRecvDataSegmentLength", "65536"},
-                                          {"FirstBurstLength", "16777215"},
-                                          {"MaxBurstLength", "131072"},
-                                          {"MaxOutstandingR2T", "16"},
-                                          {"ErrorRecoveryLevel", "2"},
-                                          {"DefaultTime2Wait", "5"},
-                                          {"X-org.example.new", "1"},
-                                          {"IFMarker", "No"}});
+  const Pdu last =
+      lab.script.login_step(kOperationalToFullFeature, {{"HeaderDigest", "CRC32C,None"},
+                                                        {"DataDigest", "None"},
+                                                        {"InitialR2T", "No"},
+                                                        {"ImmediateData", "Yes"},
+                                                        {"MaxRecvDataSegmentLength", "65536"},
+                                                        {"FirstBurstLength", "16777215"},
+                                                        {"MaxBurstLength", "131072"},
+                                                        {"MaxOutstandingR2T", "16"},
+                                                        {"ErrorRecoveryLevel", "2"},
+                                                        {"DefaultTime2Wait", "5"},
+                                                        {"X-org.example.new", "1"},
+                                                        {"IFMarker", "No"}});
   EXPECT_EQ(last.as<wire::LoginResponse>().flags, kOperationalToFullFeature);
   EXPECT_NE(last.as<wire::LoginResponse>().tsih.get(), 0);
   EXPECT_EQ(last.key("HeaderDigest"), "CRC32C");
@@ -92,7 +92,8 @@ TEST(TargetLogin, TextInPartsIsJoined) {
   const Pdu empty = lab.script.login_step(kOperationalContinue, slice(text, 0, 20));
   EXPECT_TRUE(empty.data.empty());
   EXPECT_EQ(empty.as<wire::LoginResponse>().flags, kOperationalStay);
-  const Pdu last = lab.script.login_step(kOperationalToFullFeature, slice(text, 20, text.size() - 20));
+  const Pdu last =
+      lab.script.login_step(kOperationalToFullFeature, slice(text, 20, text.size() - 20));
   EXPECT_EQ(last.key("MaxBurstLength"), "65536");
   EXPECT_TRUE(lab.protocol.in_full_feature(0));
   lab.expect_clean();
@@ -100,9 +101,9 @@ TEST(TargetLogin, TextInPartsIsJoined) {
 
 TEST(TargetLogin, UnknownTargetIsRefusedAndClosed) {
   Lab lab;
-  const Pdu answer = lab.script.login_step(
-      kOperationalToFullFeature,
-      {{"InitiatorName", InitiatorScript::kInitiator}, {"TargetName", "iqn.2026-01.org.pollux:no"}});
+  const Pdu answer = lab.script.login_step(kOperationalToFullFeature,
+                                           {{"InitiatorName", InitiatorScript::kInitiator},
+                                            {"TargetName", "iqn.2026-01.org.pollux:no"}});
   EXPECT_EQ(status(answer), 0x0203);
   EXPECT_EQ(answer.as<wire::LoginResponse>().flags & wire::LoginFlags::kTransit, 0);
   EXPECT_TRUE(lab.channel.stream.closed);
@@ -120,9 +121,9 @@ TEST(TargetLogin, MissingInitiatorNameIsAViolation) {
 
 TEST(TargetLogin, UnsupportedAuthenticationIsRefused) {
   Lab lab;
-  EXPECT_EQ(status(lab.script.login_step(kSecurityToOperational,
-                                         with_names({{"AuthMethod", "CHAP"}}))),
-            0x0201);
+  EXPECT_EQ(
+      status(lab.script.login_step(kSecurityToOperational, with_names({{"AuthMethod", "CHAP"}}))),
+      0x0201);
   lab.expect_clean();
 }
 
@@ -172,8 +173,8 @@ TEST(TargetLogin, ChangedFieldsAndStagesAreViolations) {
 TEST(TargetLogin, KeyTwiceAndValueOutOfRangeAreViolations) {
   Lab lab;
   const Pdu answer = lab.script.login_step(
-      kOperationalStay, with_names({{"MaxBurstLength", "511"}, {"ImmediateData", "Yes"},
-                                    {"ImmediateData", "No"}}));
+      kOperationalStay,
+      with_names({{"MaxBurstLength", "511"}, {"ImmediateData", "Yes"}, {"ImmediateData", "No"}}));
   EXPECT_EQ(answer.key("MaxBurstLength"), "Reject");
   EXPECT_EQ(lab.violations(Violation::login_key), 2u);
 }
@@ -204,10 +205,10 @@ TEST(TargetDiscovery, ListsAllTargetsInParts) {
   for (int i = 0; i < 200; ++i)
     config.names.push_back("iqn.2026-01.org.pollux:extra" + std::to_string(i));
   Lab lab{config};
-  const Pdu login = lab.script.login_step(
-      kOperationalToFullFeature, {{"InitiatorName", InitiatorScript::kInitiator},
-                                  {"SessionType", "Discovery"},
-                                  {"MaxBurstLength", "65536"}});
+  const Pdu login = lab.script.login_step(kOperationalToFullFeature,
+                                          {{"InitiatorName", InitiatorScript::kInitiator},
+                                           {"SessionType", "Discovery"},
+                                           {"MaxBurstLength", "65536"}});
   EXPECT_EQ(status(login), 0);
   EXPECT_EQ(login.key("MaxBurstLength"), "Irrelevant");
   lab.script.send(text_request(lab.script), text_of({{"SendTargets", "All"}}));
