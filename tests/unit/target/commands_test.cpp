@@ -16,7 +16,7 @@ class TargetData : public testing::TestWithParam<int> {
     more.emplace_back("DataDigest", (GetParam() & 2) != 0 ? "CRC32C" : "None");
     return more;
   }
-  void write(Lab& lab, std::uint32_t lba, const Bytes& data) {
+  void write(Rig& lab, std::uint32_t lba, const Bytes& data) {
     const auto command = lab.script.write_10(lba, static_cast<std::uint16_t>(data.size() / 512));
     lab.script.send(command, data);
     lab.script.expect_status(command);
@@ -25,7 +25,7 @@ class TargetData : public testing::TestWithParam<int> {
 INSTANTIATE_TEST_SUITE_P(Digests, TargetData, testing::Range(0, 4));
 
 TEST_P(TargetData, ReadIsSplitAtSegmentAndBurst) {
-  Lab lab;
+  Rig lab;
   lab.script.login(keys({{"MaxRecvDataSegmentLength", "1536"}, {"MaxBurstLength", "4096"}}));
   const Bytes data = pattern(16 * 512, 1);
   write(lab, 8, data);
@@ -38,9 +38,9 @@ TEST_P(TargetData, ReadIsSplitAtSegmentAndBurst) {
 }
 
 TEST_P(TargetData, WriteTakesImmediateUnsolicitedAndSolicitedData) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   config.answers.max_outstanding_r2t = 2;
-  Lab lab{config};
+  Rig lab{config};
   lab.channel.stream.piece = 333;
   lab.channel.arrives = 777;
   lab.script.login(keys({{"InitialR2T", "No"},
@@ -77,7 +77,7 @@ TEST_P(TargetData, WriteTakesImmediateUnsolicitedAndSolicitedData) {
 }
 
 TEST_P(TargetData, NullUnitReadsItsPatternWithoutCopy) {
-  Lab lab;
+  Rig lab;
   lab.script.login(keys({{"MaxRecvDataSegmentLength", "262144"}}));
   auto command = lab.script.read_10(127, 256);
   command.lun.set(std::uint64_t{1} << 48);
@@ -91,9 +91,9 @@ TEST_P(TargetData, NullUnitReadsItsPatternWithoutCopy) {
 }
 
 TEST(TargetCommands, SeparateStatusWhenAskedFor) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   config.status_in_data_in = false;
-  Lab lab{config};
+  Rig lab{config};
   lab.script.login();
   const auto command = lab.script.read_10(0, 8);
   lab.script.send(command);
@@ -103,7 +103,7 @@ TEST(TargetCommands, SeparateStatusWhenAskedFor) {
 }
 
 TEST(TargetCommands, InquiryPagesAndCapacity) {
-  Lab lab;
+  Rig lab;
   lab.script.login();
   const auto ask = [&](std::initializer_list<std::uint8_t> cdb, std::uint32_t length) {
     const auto command = lab.script.command(cdb, kReadFlags, length);
@@ -139,7 +139,7 @@ TEST(TargetCommands, InquiryPagesAndCapacity) {
 }
 
 TEST(TargetCommands, ResidualsSayWhatDiffers) {
-  Lab lab;
+  Rig lab;
   lab.script.login();
   auto command = lab.script.command({0x12, 0, 0, 0, 255}, kReadFlags, 255);
   lab.script.send(command);
@@ -156,7 +156,7 @@ TEST(TargetCommands, ResidualsSayWhatDiffers) {
 }
 
 TEST(TargetCommands, SenseForWhatCannotBeDone) {
-  Lab lab;
+  Rig lab;
   lab.script.login();
   auto command = lab.script.read_10(2047, 2);
   lab.script.send(command);
@@ -181,9 +181,9 @@ TEST(TargetCommands, SenseForWhatCannotBeDone) {
 }
 
 TEST(TargetCommands, FullPoolAnswersTaskSetFull) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   config.tasks = 1;
-  Lab lab{config};
+  Rig lab{config};
   lab.script.login();
   const auto first = lab.script.write_10(0, 64);
   lab.script.send(first);
@@ -195,7 +195,7 @@ TEST(TargetCommands, FullPoolAnswersTaskSetFull) {
 }
 
 TEST(TargetCommands, FullSendQueueHoldsAnswersBack) {
-  Lab lab;
+  Rig lab;
   lab.script.login();
   const auto command = lab.script.read_10(0, 8);
   lab.channel.stream.space = {4, 100};
@@ -206,9 +206,9 @@ TEST(TargetCommands, FullSendQueueHoldsAnswersBack) {
 }
 
 TEST(TargetCommands, WindowOfOneStaysOpen) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   config.answers.command_window = 1;
-  Lab lab{config};
+  Rig lab{config};
   lab.script.login();
   for (int i = 0; i < 3; ++i) {
     const auto command = lab.script.read_10(0, 1);
@@ -219,7 +219,7 @@ TEST(TargetCommands, WindowOfOneStaysOpen) {
 }
 
 TEST(TargetSession, EchoPingAbortAndReset) {
-  Lab lab;
+  Rig lab;
   lab.script.login();
   wire::NopOut ping;
   const Bytes data = pattern(100, 4);
@@ -265,7 +265,7 @@ TEST(TargetSession, EchoPingAbortAndReset) {
 }
 
 TEST(TargetFaults, DoWhatThePlanSays) {
-  Lab lab;
+  Rig lab;
   FaultPlan& plan = lab.protocol.faults();
   plan.reject_command_at = 1;
   plan.corrupt_data_digest_at = 1;
@@ -290,9 +290,9 @@ TEST(TargetFaults, DoWhatThePlanSays) {
 }
 
 TEST(TargetFaults, DelayWrongStatSnAndClosedWindow) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   config.answers.command_window = 2;
-  Lab lab{config};
+  Rig lab{config};
   FaultPlan& plan = lab.protocol.faults();
   plan.wrong_stat_sn_at = 2;  // the login response is the first
   plan.response_delay = 10ms;

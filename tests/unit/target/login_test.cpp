@@ -27,7 +27,7 @@ Keys with_names(const Keys& more) {
 }
 
 TEST(TargetLogin, TwoStagesLeadToFullFeature) {
-  Lab lab;
+  Rig lab;
   const Pdu first = lab.script.login_step(
       kSecurityToOperational, with_names({{"SessionType", "Normal"}, {"AuthMethod", "CHAP,None"}}));
   EXPECT_EQ(first.as<wire::LoginResponse>().flags, kSecurityToOperational);
@@ -68,7 +68,7 @@ TEST(TargetLogin, TwoStagesLeadToFullFeature) {
 }
 
 TEST(TargetLogin, SecurityStageMayLeadStraightToFullFeature) {
-  Lab lab;
+  Rig lab;
   const Pdu answer =
       lab.script.login_step(kSecurityToFullFeature, with_names({{"AuthMethod", "None"}}));
   EXPECT_EQ(answer.as<wire::LoginResponse>().flags, kSecurityToFullFeature);
@@ -77,7 +77,7 @@ TEST(TargetLogin, SecurityStageMayLeadStraightToFullFeature) {
 }
 
 TEST(TargetLogin, BytesMayArriveOneAtATime) {
-  Lab lab;
+  Rig lab;
   lab.channel.arrives = 1;
   lab.channel.stream.piece = 1;
   lab.script.login({{"HeaderDigest", "CRC32C"}, {"DataDigest", "CRC32C"}});
@@ -87,7 +87,7 @@ TEST(TargetLogin, BytesMayArriveOneAtATime) {
 }
 
 TEST(TargetLogin, TextInPartsIsJoined) {
-  Lab lab;
+  Rig lab;
   const Bytes text = text_of(with_names({{"MaxBurstLength", "65536"}}));
   const Pdu empty = lab.script.login_step(kOperationalContinue, slice(text, 0, 20));
   EXPECT_TRUE(empty.data.empty());
@@ -100,7 +100,7 @@ TEST(TargetLogin, TextInPartsIsJoined) {
 }
 
 TEST(TargetLogin, UnknownTargetIsRefusedAndClosed) {
-  Lab lab;
+  Rig lab;
   const Pdu answer = lab.script.login_step(kOperationalToFullFeature,
                                            {{"InitiatorName", InitiatorScript::kInitiator},
                                             {"TargetName", "iqn.2026-01.org.pollux:no"}});
@@ -112,7 +112,7 @@ TEST(TargetLogin, UnknownTargetIsRefusedAndClosed) {
 }
 
 TEST(TargetLogin, MissingInitiatorNameIsAViolation) {
-  Lab lab;
+  Rig lab;
   EXPECT_EQ(status(lab.script.login_step(kOperationalToFullFeature,
                                          {{"TargetName", InitiatorScript::kTarget}})),
             0x0207);
@@ -120,7 +120,7 @@ TEST(TargetLogin, MissingInitiatorNameIsAViolation) {
 }
 
 TEST(TargetLogin, UnsupportedAuthenticationIsRefused) {
-  Lab lab;
+  Rig lab;
   EXPECT_EQ(
       status(lab.script.login_step(kSecurityToOperational, with_names({{"AuthMethod", "CHAP"}}))),
       0x0201);
@@ -128,10 +128,10 @@ TEST(TargetLogin, UnsupportedAuthenticationIsRefused) {
 }
 
 TEST(TargetLogin, DigestsFollowTheConfiguredAnswers) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   config.answers.header_digest_crc32c = false;
   config.answers.data_digest_none = false;
-  Lab lab{config};
+  Rig lab{config};
   const Pdu answer =
       lab.script.login({{"HeaderDigest", "CRC32C,None"}, {"DataDigest", "None,CRC32C"}});
   EXPECT_EQ(answer.key("HeaderDigest"), "None");
@@ -140,9 +140,9 @@ TEST(TargetLogin, DigestsFollowTheConfiguredAnswers) {
 }
 
 TEST(TargetLogin, PingLeavesInOnePieceWithTheFinalResponse) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   config.nop_in_after_login = true;
-  Lab lab{config};
+  Rig lab{config};
   lab.script.login({{"HeaderDigest", "CRC32C"}, {"DataDigest", "CRC32C"}});
   EXPECT_EQ(lab.channel.stream.sends, 1u);
   const auto ping = lab.script.expect(wire::Opcode::nop_in).as<wire::NopIn>();
@@ -161,7 +161,7 @@ TEST(TargetLogin, PingLeavesInOnePieceWithTheFinalResponse) {
 }
 
 TEST(TargetLogin, ChangedFieldsAndStagesAreViolations) {
-  Lab lab;
+  Rig lab;
   lab.script.login_step(kOperationalStay, kNames);
   lab.script.cmd_sn += 1;
   lab.script.login_step(kOperationalStay, Keys{});
@@ -171,7 +171,7 @@ TEST(TargetLogin, ChangedFieldsAndStagesAreViolations) {
 }
 
 TEST(TargetLogin, KeyTwiceAndValueOutOfRangeAreViolations) {
-  Lab lab;
+  Rig lab;
   const Pdu answer = lab.script.login_step(
       kOperationalStay,
       with_names({{"MaxBurstLength", "511"}, {"ImmediateData", "Yes"}, {"ImmediateData", "No"}}));
@@ -180,7 +180,7 @@ TEST(TargetLogin, KeyTwiceAndValueOutOfRangeAreViolations) {
 }
 
 TEST(TargetLogin, SecondLoginWithTheSameIsidReinstates) {
-  Lab lab;
+  Rig lab;
   lab.script.login();
   BufferChannel second_channel{lab.protocol, 1};
   InitiatorScript second{second_channel};
@@ -201,10 +201,10 @@ wire::TextRequest text_request(InitiatorScript& script) {
 }
 
 TEST(TargetDiscovery, ListsAllTargetsInParts) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   for (int i = 0; i < 200; ++i)
     config.names.push_back("iqn.2026-01.org.pollux:extra" + std::to_string(i));
-  Lab lab{config};
+  Rig lab{config};
   const Pdu login = lab.script.login_step(kOperationalToFullFeature,
                                           {{"InitiatorName", InitiatorScript::kInitiator},
                                            {"SessionType", "Discovery"},
@@ -241,7 +241,7 @@ TEST(TargetDiscovery, ListsAllTargetsInParts) {
 }
 
 TEST(TargetDiscovery, NamedAndOwnTargetInASession) {
-  Lab lab;
+  Rig lab;
   lab.script.login();
   for (const char* name : {"", InitiatorScript::kTarget}) {
     lab.script.send(text_request(lab.script), text_of({{"SendTargets", name}}));

@@ -185,7 +185,7 @@ class TargetTcp : public testing::TestWithParam<std::uint16_t> {};
 INSTANTIATE_TEST_SUITE_P(Mtu, TargetTcp, testing::Values(1500, 9000));
 
 TEST_P(TargetTcp, LoginInquiryReadWriteLogout) {
-  Net net{Lab::standard(), GetParam()};
+  Net net{Rig::standard(), GetParam()};
   {
     TcpChannel channel{net, 1};
     InitiatorScript script{channel};
@@ -202,7 +202,7 @@ TEST_P(TargetTcp, LoginInquiryReadWriteLogout) {
 }
 
 TEST(TargetTcpSessions, ManySessionsOneAfterTheOtherLeaveNothing) {
-  Net net{Lab::standard()};
+  Net net{Rig::standard()};
   for (int i = 0; i < 20; ++i) {
     TcpChannel channel{net, 1};
     InitiatorScript script{channel};
@@ -213,7 +213,7 @@ TEST(TargetTcpSessions, ManySessionsOneAfterTheOtherLeaveNothing) {
 }
 
 TEST(TargetTcpSessions, LossyWireCarriesTheSameBytes) {
-  Net net{Lab::standard(), 1500};
+  Net net{Rig::standard(), 1500};
   TcpChannel channel{net, 1};
   InitiatorScript script{channel};
   for (std::size_t from = 0; from < 2; ++from) {
@@ -231,7 +231,7 @@ TEST(TargetTcpSessions, LossyWireCarriesTheSameBytes) {
 
 TEST(TargetTcpSessions, DiscoveryNamesTheInterface) {
   Net net{[] {
-    TargetConfig config = Lab::standard();
+    TargetConfig config = Rig::standard();
     config.portal.clear();
     return config;
   }()};
@@ -249,7 +249,7 @@ TEST(TargetTcpSessions, DiscoveryNamesTheInterface) {
 }
 
 TEST(TargetTcpSessions, PingsAndReinstatementReachOtherConnections) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   config.nop_in_interval = 5s;
   Net net{config};
   TcpChannel channel{net, 1};
@@ -270,7 +270,7 @@ TEST(TargetTcpSessions, PingsAndReinstatementReachOtherConnections) {
 }
 
 TEST(TargetTcpSessions, DroppedConnectionGivesEverythingBack) {
-  Net net{Lab::standard()};
+  Net net{Rig::standard()};
   net.target.faults().drop_connection_at_command = 2;
   TcpChannel channel{net, 1};
   InitiatorScript script{channel};

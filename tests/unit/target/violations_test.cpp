@@ -20,7 +20,7 @@ class TargetChecks : public testing::Test {
     while (lab.script.receive()) {
     }
   }
-  Lab lab;
+  Rig lab;
   InitiatorScript& script = lab.script;
 };
 
@@ -168,7 +168,7 @@ TEST_F(TargetChecks, OversizedSegmentAndWrongPhase) {
   expect_only(Violation::phase);
   EXPECT_TRUE(lab.channel.stream.aborted);
 
-  Lab other;
+  Rig other;
   other.script.login();
   auto command = other.script.write_10(0, 1);
   command.data_segment_length.set(0xff'ffff);
