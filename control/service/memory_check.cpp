@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <fstream>
 
+#include "control/service/worker_sizes.hpp"
+
 namespace pollux::service {
 namespace {
 
@@ -26,10 +28,12 @@ const char* pool_name(platform::PlanPool pool) {
 
 platform::MemoryPlanInput memory_plan_input(const Config& config) {
   platform::MemoryPlanInput input;
-  input.workers = static_cast<std::uint32_t>(std::max<std::size_t>(1, config.worker.cpus.size()));
-  input.ports = static_cast<std::uint32_t>(std::max<std::size_t>(1, config.ports.size()));
+  input.workers = static_cast<std::uint32_t>(worker_count(config));
+  input.ports = static_cast<std::uint32_t>((std::max<std::size_t>(1, config.ports.size()) + input.workers - 1) /
+                                           input.workers);
   input.sessions = config.worker.sessions_max * input.workers;
   input.queue_depth = config.worker.queue_depth;
+  input.trackers = static_cast<std::uint32_t>(trackers_needed(config));
   input.mtu = 0;
   for (const PortConfig& port : config.ports) {
     input.mtu = std::max<std::uint32_t>(input.mtu, port.mtu);
