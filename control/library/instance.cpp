@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include <fmt/format.h>
@@ -110,7 +111,7 @@ int pollux_instance::start_eal(const platform::MemoryPlan& plan, std::string& er
   platform::EalOptions options;
   options.instance = setup.config.instance;
   options.hugepages = setup.config.memory.hugepages;
-  options.memory_mib = setup.config.memory.memory_mib != 0 ? setup.config.memory.memory_mib : plan.memory_mib;
+  options.memory_mib = std::max(setup.config.memory.memory_mib, plan.memory_mib) + setup.ring_memory_mib;
   for (const service::PortConfig& port : setup.config.ports) {
     const bool is_pci = port.device.find(':') != std::string::npos && !port.device.starts_with(kRingDevice) &&
                         !port.device.starts_with("net_");

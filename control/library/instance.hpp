@@ -41,6 +41,7 @@ struct OpenSetup {
   pollux_log_fn log = nullptr;
   void* log_context = nullptr;
   RingPortSource ring_ports;
+  std::uint32_t ring_memory_mib = 0;  ///< EAL memory that the far ends of those take, on top of the plan
 };
 
 /// POLLUX_OK or the code and the sentence of what failed; everything taken so far is given back.

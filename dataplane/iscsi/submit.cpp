@@ -108,6 +108,8 @@ void Initiator::start_command(worker::CommandQueue& queue, const worker::Submiss
 
 bool Initiator::reserve_lent(Task& task) noexcept {
   worker::CommandQueue& queue = *task.queue;
+  // The application may have released a read and submitted this one since we last looked.
+  if (queue.free_records == nullptr) take_returned(queue);
   worker::LentRecord* record = queue.free_records;
   // A view holds a whole buffer however few bytes are in it: count buffers, not bytes.
   const std::uint32_t segment = task.connection->engine->segment_bytes(task.connection->tcp);

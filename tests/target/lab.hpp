@@ -19,6 +19,9 @@ struct LabOptions {
   bool emulate_checksum_offload = true;  ///< as between two NICs; false: software sums on both sides
 };
 
+/// EAL memory of one target's pools, for OpenSetup::ring_memory_mib.
+inline constexpr std::uint32_t kLabMemoryMib = 96;
+
 /// One target for each ring port that is opened. Outlives the instance.
 class Lab {
  public:

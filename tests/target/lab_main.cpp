@@ -53,6 +53,7 @@ int serve(const Flags& flags) {
   setup.open_ring = true;
   setup.log = [](void*, int, const char* line) { fmt::print(stderr, "pollux-lab: {}\n", line); };
   setup.ring_ports = lab.port_source();
+  setup.ring_memory_mib = pollux::target::kLabMemoryMib;
   pollux_instance* instance = nullptr;
   std::string error;
   if (pollux::library::open_instance(std::move(setup), instance, error) != POLLUX_OK) {
