@@ -209,7 +209,8 @@ void Service::end() {
   while (!sessions_->is_empty() && clock_() < deadline) {
     if (!turn(clock_())) sleep(clock_());
   }
-  // Commands ended with their sessions. Queues are given back while workers and this thread still serve.
+  // Commands ended with their sessions. Queues are given back while workers and this thread still
+  // serve.
   while ((operations_->has_benches() || scsi_.in_flight() > 0) && clock_() < deadline) {
     if (!turn(clock_())) sleep(clock_());
   }

@@ -136,8 +136,8 @@ std::string write_isids(const std::string& path, const std::map<IsidKey, wire::I
   for (const auto& [key, isid] : isids) {
     const auto& [initiator, target, index] = key;
     text += fmt::format("{} {} {} {:02x}{:02x}{:02x}{:02x}{:02x}{:02x}\n", initiator,
-                        target.empty() ? kNoTarget : target, index,
-                        isid[0], isid[1], isid[2], isid[3], isid[4], isid[5]);
+                        target.empty() ? kNoTarget : target, index, isid[0], isid[1], isid[2],
+                        isid[3], isid[4], isid[5]);
   }
   return replace_file(isids_path(path), text);
 }
