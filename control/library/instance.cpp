@@ -3,12 +3,12 @@
 #include <pthread.h>
 #include <sys/random.h>
 
-#include <algorithm>
-#include <bit>
 #include <cstdlib>
 
 #include <fmt/format.h>
 
+#include "control/service/memory_check.hpp"
+#include "control/service/worker_sizes.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
 #include "dataplane/platform/external_memory.hpp"
 
@@ -26,29 +26,6 @@ std::uint64_t kernel_random() {
   return value;
 }
 
-std::uint16_t largest_mtu(const service::Config& config) {
-  std::uint16_t mtu = 1500;
-  for (const service::PortConfig& port : config.ports) mtu = std::max(mtu, port.mtu);
-  return mtu;
-}
-
-std::size_t worker_count(const service::Config& config) { return std::max<std::size_t>(1, config.worker.cpus.size()); }
-
-iscsi::Limits limits_of(const service::Config& config) {
-  iscsi::Limits limits;
-  limits.connections = config.worker.sessions_max;
-  // Commands of one session, times sessions, as far as task tags reach; the table grows with use of memory.
-  limits.tasks = std::clamp<std::size_t>(std::size_t{config.worker.queue_depth} * config.worker.sessions_max, 256, 8192);
-  return limits;
-}
-
-tcp::EngineLimits tcp_limits_of(const service::Config& config) {
-  tcp::EngineLimits limits;
-  // Twice the sessions: an old connection may be in TIME-WAIT while the new one logs in.
-  limits.connections = std::bit_ceil(2 * config.worker.sessions_max);
-  return limits;
-}
-
 bool pin_to(std::uint32_t cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -59,20 +36,6 @@ bool pin_to(std::uint32_t cpu) {
 }  // namespace
 
 namespace pollux::library {
-
-bool make_memory_plan(const service::Config& config, platform::MemoryPlan& plan, std::string& error) {
-  platform::MemoryPlanInput input;
-  input.workers = static_cast<std::uint32_t>(worker_count(config));
-  input.ports = static_cast<std::uint32_t>(std::max<std::size_t>(1, config.ports.size() / input.workers));
-  input.sessions = config.worker.sessions_max * input.workers;
-  input.queue_depth = config.worker.queue_depth;
-  input.mtu = largest_mtu(config);
-  input.trackers = static_cast<std::uint32_t>(iscsi::Initiator::trackers_needed(limits_of(config)));
-  input.in_process_wire = std::any_of(config.ports.begin(), config.ports.end(), [](const auto& port) {
-    return port.device.starts_with(kRingDevice);
-  });
-  return platform::plan_memory(input, plan, error);
-}
 
 int open_instance(OpenSetup setup, pollux_instance*& instance, std::string& error) {
   auto opened = std::make_unique<pollux_instance>(std::move(setup));
@@ -93,12 +56,12 @@ void pollux_instance::log(const std::string& line) const {
 
 int pollux_instance::start(std::string& error) {
   platform::MemoryPlan plan;
-  if (!library::make_memory_plan(setup.config, plan, error)) return POLLUX_ECONFIG;
+  if (!service::check_memory(setup.config, service::free_hugepages(), plan, error)) return POLLUX_ENOMEM;
   if (setup.config.ports.empty()) {
     error = "no port is configured: add a [[port]] with device and address, or use --port";
     return POLLUX_ECONFIG;
   }
-  const std::size_t workers = worker_count(setup.config);
+  const std::size_t workers = service::worker_count(setup.config);
   if (setup.config.ports.size() < workers) {
     error = fmt::format("{} workers share {} port(s); each worker needs a port of its own: remove CPUs from "
                         "worker.cpus or add ports", workers, setup.config.ports.size());
@@ -199,8 +162,8 @@ int pollux_instance::make_unit(std::size_t index, std::size_t count, const platf
 int pollux_instance::make_worker(pollux_worker_unit& unit, std::string& error) {
   worker::WorkerSetup worker_setup;
   worker_setup.ports = unit.worker_ports;
-  worker_setup.tcp_limits = tcp_limits_of(setup.config);
-  worker_setup.iscsi.limits = limits_of(setup.config);
+  worker_setup.tcp_limits = service::tcp_limits(setup.config);
+  worker_setup.iscsi.limits = service::iscsi_limits(setup.config);
   worker_setup.random_seed = kernel_random();
 
   const std::size_t wanted = iscsi::SnapshotPool::bytes_needed(worker_setup.iscsi.limits);

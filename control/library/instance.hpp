@@ -43,9 +43,6 @@ struct OpenSetup {
   RingPortSource ring_ports;
 };
 
-/// How many buffers, pages and bytes a configuration takes; also what --check-config prints.
-[[nodiscard]] bool make_memory_plan(const service::Config& config, platform::MemoryPlan& plan, std::string& error);
-
 /// POLLUX_OK or the code and the sentence of what failed; everything taken so far is given back.
 [[nodiscard]] int open_instance(OpenSetup setup, pollux_instance*& instance, std::string& error);
 

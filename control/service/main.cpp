@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "control/library/instance.hpp"
 #include "control/service/config.hpp"
 #include "control/service/memory_check.hpp"
 
@@ -185,12 +184,12 @@ int run(int argc, char** argv) {
     return kOk;
   }
   platform::MemoryPlan plan;
-  if (!library::make_memory_plan(config, plan, error)) return fail(kInvalid, error);
-  if (flags.check_config) fmt::print("{}", describe_memory(config, plan));
-  error = check_memory(config, plan, free_hugepages());
-  if (!error.empty()) return fail(kInvalid, error);
+  if (!check_memory(config, free_hugepages(), plan, error)) {
+    if (flags.check_config && !plan.lines.empty()) fmt::print("{}", describe_memory(config, plan));
+    return fail(kInvalid, error);
+  }
   if (flags.check_config) {
-    fmt::print("configuration: ok\n");
+    fmt::print("{}configuration: ok\n", describe_memory(config, plan));
     return kOk;
   }
   return serve(config);

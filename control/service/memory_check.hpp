@@ -10,12 +10,14 @@
 
 namespace pollux::service {
 
+[[nodiscard]] platform::MemoryPlanInput memory_plan_input(const Config& config);
+
 /// Free hugepages of 2 MiB, as the kernel says; 0 when it has none.
 [[nodiscard]] std::uint32_t free_hugepages();
 
-/// Empty when `plan` fits; else a sentence that says which number to set to what.
-[[nodiscard]] std::string check_memory(const Config& config, const platform::MemoryPlan& plan,
-                                       std::uint32_t hugepages_free);
+/// False: what is configured does not fit; `error` says which number to set to what.
+[[nodiscard]] bool check_memory(const Config& config, std::uint32_t hugepages_free,
+                                platform::MemoryPlan& plan, std::string& error);
 
 /// The plan as lines for a person.
 [[nodiscard]] std::string describe_memory(const Config& config, const platform::MemoryPlan& plan);

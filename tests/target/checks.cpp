@@ -7,15 +7,36 @@
 namespace pollux::target {
 
 std::string_view name(Violation kind) noexcept {
-  static constexpr std::array<std::string_view, kViolationKinds> kNames{
-      "header_digest", "data_digest",      "padding",       "reserved_field",
-      "opcode",        "phase",            "ahs",           "data_segment_length",
-      "cmd_sn",        "command_window",   "exp_stat_sn",   "itt",
-      "final_bit",     "immediate_bit",    "immediate_data", "unsolicited_data",
-      "first_burst",   "burst",            "data_sn",       "buffer_offset",
-      "target_transfer_tag", "lun",        "task_attribute", "login_stage",
-      "login_field",   "login_key",        "text",          "nop",
-      "task_management", "logout"};
+  static constexpr std::array<std::string_view, kViolationKinds> kNames{"header_digest",
+                                                                        "data_digest",
+                                                                        "padding",
+                                                                        "reserved_field",
+                                                                        "opcode",
+                                                                        "phase",
+                                                                        "ahs",
+                                                                        "data_segment_length",
+                                                                        "cmd_sn",
+                                                                        "command_window",
+                                                                        "exp_stat_sn",
+                                                                        "itt",
+                                                                        "final_bit",
+                                                                        "immediate_bit",
+                                                                        "immediate_data",
+                                                                        "unsolicited_data",
+                                                                        "first_burst",
+                                                                        "burst",
+                                                                        "data_sn",
+                                                                        "buffer_offset",
+                                                                        "target_transfer_tag",
+                                                                        "lun",
+                                                                        "task_attribute",
+                                                                        "login_stage",
+                                                                        "login_field",
+                                                                        "login_key",
+                                                                        "text",
+                                                                        "nop",
+                                                                        "task_management",
+                                                                        "logout"};
   static_assert(!kNames.back().empty());
   return kind < Violation::count ? kNames[static_cast<std::size_t>(kind)] : std::string_view{};
 }

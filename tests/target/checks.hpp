@@ -1,5 +1,6 @@
-// What an initiator may do wrong, as named counters, with the first case in words. A test asserts that
-// total() is zero. Counting allocates nothing; first_text() may be asked for from the target's thread.
+// What an initiator may do wrong, as named counters, with the first case in words. A test asserts
+// that total() is zero. Counting allocates nothing; first_text() may be asked for from the target's
+// thread.
 #pragma once
 
 #include <array>
@@ -10,7 +11,7 @@
 namespace pollux::target {
 
 enum class Violation : std::uint8_t {
-  header_digest,        ///< RFC 7143 13.1
+  header_digest,  ///< RFC 7143 13.1
   data_digest,
   padding,              ///< 11.1: pad bytes not zero
   reserved_field,       ///< 11.1: reserved bits or fields not zero
@@ -24,19 +25,19 @@ enum class Violation : std::uint8_t {
   itt,                  ///< in use, reserved, or naming no task
   final_bit,
   immediate_bit,
-  immediate_data,       ///< 13.11: not negotiated, or above a limit
-  unsolicited_data,     ///< 13.10: not negotiated, wrong total
-  first_burst,          ///< 13.14
-  burst,                ///< 11.8: more or less than the R2T asked for
+  immediate_data,    ///< 13.11: not negotiated, or above a limit
+  unsolicited_data,  ///< 13.10: not negotiated, wrong total
+  first_burst,       ///< 13.14
+  burst,             ///< 11.8: more or less than the R2T asked for
   data_sn,
   buffer_offset,
   target_transfer_tag,
   lun,
-  task_attribute,       ///< 11.3.1: flags that fit no command
-  login_stage,          ///< CSG, NSG, T and C
-  login_field,          ///< version, ISID, CID, ITT, CmdSN changing
-  login_key,            ///< missing, repeated, out of range, in the wrong stage
-  text,                 ///< malformed text or Text Request
+  task_attribute,  ///< 11.3.1: flags that fit no command
+  login_stage,     ///< CSG, NSG, T and C
+  login_field,     ///< version, ISID, CID, ITT, CmdSN changing
+  login_key,       ///< missing, repeated, out of range, in the wrong stage
+  text,            ///< malformed text or Text Request
   nop,
   task_management,
   logout,
@@ -54,7 +55,8 @@ class Checks {
   /// Notes when `holds` is false; returns `holds`.
   bool require(bool holds, Violation kind, const char* what, std::uint64_t seen = 0,
                std::uint64_t expected = 0) noexcept {
-    if (!holds) [[unlikely]] note(kind, what, seen, expected);
+    if (!holds) [[unlikely]]
+      note(kind, what, seen, expected);
     return holds;
   }
 

@@ -1,5 +1,5 @@
-// What the embedded target offers and how it misbehaves on request. All of it is chosen before the first
-// connection, except FaultPlan, which a test may change between two polls.
+// What the embedded target offers and how it misbehaves on request. All of it is chosen before the
+// first connection, except FaultPlan, which a test may change between two polls.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ struct Answers {
   bool header_digest_none = true;
   bool data_digest_crc32c = true;
   bool data_digest_none = true;
-  bool initial_r2t = false;   ///< Yes here makes the result Yes
+  bool initial_r2t = false;  ///< Yes here makes the result Yes
   bool immediate_data = true;
   std::uint32_t max_recv_data_segment_length = 256 * KiB;
   std::uint32_t max_burst_length = 1 * MiB;

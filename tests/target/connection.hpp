@@ -40,8 +40,8 @@ enum class TaskState : std::uint8_t {
 struct Task {
   TaskState state = TaskState::free;
   bool is_write = false;
-  bool is_retired = false;  ///< out of the command window
-  bool queued = false;  ///< in the ready queue of its connection
+  bool is_retired = false;      ///< out of the command window
+  bool queued = false;          ///< in the ready queue of its connection
   bool is_unsolicited = false;  ///< unsolicited Data-Out to come
   std::uint8_t status = 0;
   std::uint8_t sense_key = 0, asc = 0, ascq = 0;
@@ -53,11 +53,11 @@ struct Task {
   std::uint32_t cdb_length = 0;       ///< bytes the CDB asks to move, or of the answer
   std::uint32_t transfer = 0;         ///< min of both
   std::uint64_t disk_offset = 0;
-  std::uint32_t moved = 0;            ///< sent (reads) or received (writes)
-  std::uint32_t asked = 0;            ///< writes: up to where data came unasked or an R2T went out
-  std::uint32_t data_sn = 0;          ///< Data-In, or unsolicited Data-Out
+  std::uint32_t moved = 0;    ///< sent (reads) or received (writes)
+  std::uint32_t asked = 0;    ///< writes: up to where data came unasked or an R2T went out
+  std::uint32_t data_sn = 0;  ///< Data-In, or unsolicited Data-Out
   std::uint32_t r2t_sn = 0;
-  bool is_medium_access = false;      ///< data lies in a logical unit, not in an answer
+  bool is_medium_access = false;  ///< data lies in a logical unit, not in an answer
   std::array<std::uint8_t, 16> cdb{};
   std::array<OutstandingR2t, kOutstandingR2tMax> r2ts;  ///< oldest first
   Instant ready_at{};
@@ -87,8 +87,8 @@ struct LoginState {
   std::uint8_t stage = 0;
   std::uint32_t initiator_task_tag = 0;
   std::uint32_t cmd_sn = 0;
-  std::uint32_t keys_seen = 0;     ///< one bit a key, to find repeats
-  Digests digests;                 ///< effective from full feature on
+  std::uint32_t keys_seen = 0;  ///< one bit a key, to find repeats
+  Digests digests;              ///< effective from full feature on
 };
 
 struct Connection {
@@ -99,10 +99,10 @@ struct Connection {
   std::uint32_t index = 0;
   Phase phase = Phase::unused;
   bool is_discovery = false;
-  bool must_reset = false;    ///< abort the stream at the end of the turn
-  bool must_close = false;    ///< close it
+  bool must_reset = false;  ///< abort the stream at the end of the turn
+  bool must_close = false;  ///< close it
   bool has_exp_stat_sn = false;
-  bool drop_pdu = false;      ///< the PDU being read is not acted upon
+  bool drop_pdu = false;  ///< the PDU being read is not acted upon
   PduInput input;
   Negotiated negotiated;
   LoginState login;
@@ -122,7 +122,7 @@ struct Connection {
   std::uint32_t next_transfer_tag = 1;
   std::unique_ptr<std::byte[]> text;  ///< kTextBytes: text, and data of a ping
   std::uint32_t text_bytes = 0;
-  std::uint32_t list_offset = 0;      ///< SendTargets: bytes already sent
+  std::uint32_t list_offset = 0;  ///< SendTargets: bytes already sent
   std::uint32_t text_transfer_tag = wire::kReservedTag;
   bool list_all = false;
   std::uint32_t list_target = 0;

@@ -1,5 +1,5 @@
-// CRC32C for the target's digests, by the SSE4.2 instruction that every x86-64-v2 machine has. On purpose
-// not the initiator's code: a mistake in one of them shows as a digest error.
+// CRC32C for the target's digests, by the SSE4.2 instruction that every x86-64-v2 machine has. On
+// purpose not the initiator's code: a mistake in one of them shows as a digest error.
 #pragma once
 
 #include <nmmintrin.h>

@@ -1,5 +1,5 @@
-// A Target on a thread of its own, pinned to a CPU, polling without rest: the far end of the in-process
-// wire in pollux-lab and in the benchmarks.
+// A Target on a thread of its own, pinned to a CPU, polling without rest: the far end of the
+// in-process wire in pollux-lab and in the benchmarks.
 #pragma once
 
 #include <atomic>
@@ -20,8 +20,8 @@ struct LabThreadOptions {
   std::function<void()> on_stop;
 };
 
-/// Constructed, started and stopped by one thread. The target may be touched only before start() and
-/// after stop().
+/// Constructed, started and stopped by one thread. The target may be touched only before start()
+/// and after stop().
 class LabThread {
  public:
   LabThread(LabThreadOptions options, platform::Port& port, platform::PacketMemory& memory,

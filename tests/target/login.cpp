@@ -7,7 +7,7 @@
 namespace pollux::target {
 namespace {
 
-constexpr std::uint8_t kSecurity = 0;      // RFC 7143 11.12.3
+constexpr std::uint8_t kSecurity = 0;  // RFC 7143 11.12.3
 constexpr std::uint8_t kOperational = 1;
 constexpr std::uint8_t kFullFeature = 3;
 
@@ -46,8 +46,9 @@ constexpr std::array kNumberKeys{
 };
 // RFC 7143 13: "Irrelevant when: SessionType=Discovery".
 constexpr std::array<std::string_view, 9> kNormalOnly{
-    "MaxConnections", "InitialR2T",     "ImmediateData",       "MaxBurstLength", "FirstBurstLength",
-    "MaxOutstandingR2T", "DataPDUInOrder", "DataSequenceInOrder", "TaskReporting"};
+    "MaxConnections", "InitialR2T",          "ImmediateData",
+    "MaxBurstLength", "FirstBurstLength",    "MaxOutstandingR2T",
+    "DataPDUInOrder", "DataSequenceInOrder", "TaskReporting"};
 constexpr std::array<std::string_view, 6> kSecurityStage{
     "InitiatorName", "InitiatorAlias", "TargetName", "SessionType", "AuthMethod", "TargetAddress"};
 
@@ -77,7 +78,8 @@ void Protocol::begin_login_pdu(Connection& c) noexcept {
 }
 
 bool Protocol::check_login_header(Connection& c, const wire::LoginRequest& request) noexcept {
-  const unsigned stage = request.flags >> wire::LoginFlags::kCsgShift & wire::LoginFlags::kStageMask;
+  const unsigned stage =
+      request.flags >> wire::LoginFlags::kCsgShift & wire::LoginFlags::kStageMask;
   const unsigned next = request.flags & wire::LoginFlags::kStageMask;
   const bool transit = (request.flags & wire::LoginFlags::kTransit) != 0;
   const bool more = (request.flags & wire::LoginFlags::kContinue) != 0;
@@ -181,8 +183,8 @@ bool Protocol::identify(Connection& c, const wire::LoginRequest& request,
     c.target_index = static_cast<std::uint32_t>(at - config_.names.begin());
   }
   if (request.tsih.get() != 0) {
-    const bool known = std::any_of(
-        connections_.begin(), connections_.end(), [&](const Connection& other) {
+    const bool known =
+        std::any_of(connections_.begin(), connections_.end(), [&](const Connection& other) {
           return other.phase == Phase::full_feature && other.tsih == request.tsih.get();
         });
     refuse_login(c, known ? kTooManyConnections : kSessionDoesNotExist);
@@ -229,7 +231,8 @@ bool Protocol::answer_digest(std::string_view list, bool crc32c, bool none, bool
 
 void Protocol::answer_key(Connection& c, const LoginOffer& offer, std::size_t at,
                           TextAnswer& answer) noexcept {
-  const auto& [key, value] = offer.pairs[at];
+  const std::string_view key = offer.pairs[at].key;
+  const std::string_view value = offer.pairs[at].value;
   const Answers& ours = config_.answers;
   Negotiated& result = c.negotiated;
   if (key == "InitiatorName" || key == "InitiatorAlias" || key == "TargetName" ||
@@ -268,6 +271,15 @@ void Protocol::answer_key(Connection& c, const LoginOffer& offer, std::size_t at
     return answer.add(key, wire::list_contains(value, "RFC3720") ? "RFC3720" : "Reject");
   if (key == "X#NodeArchitecture") return;
   if (key.starts_with("IFMark") || key.starts_with("OFMark")) return answer.add(key, "Reject");
+  answer_number(c, offer, at, answer);
+}
+
+void Protocol::answer_number(Connection& c, const LoginOffer& offer, std::size_t at,
+                             TextAnswer& answer) noexcept {
+  const std::string_view key = offer.pairs[at].key;
+  const std::string_view value = offer.pairs[at].value;
+  const Answers& ours = config_.answers;
+  Negotiated& result = c.negotiated;
   const auto range = std::find_if(kNumberKeys.begin(), kNumberKeys.end(),
                                   [&](const NumberKey& row) { return row.name == key; });
   if (range == kNumberKeys.end()) return answer.add(key, "NotUnderstood");
@@ -290,11 +302,10 @@ void Protocol::answer_key(Connection& c, const LoginOffer& offer, std::size_t at
       if (offer.pairs[i].key == "MaxBurstLength")
         burst = static_cast<std::uint32_t>(
             wire::parse_number(offer.pairs[i].value, kSegmentMin, kSegmentMax).value_or(burst));
-    result.first_burst_length = agree(
-        std::min({offered, ours.first_burst_length, ours.max_burst_length, burst}));
+    result.first_burst_length =
+        agree(std::min({offered, ours.first_burst_length, ours.max_burst_length, burst}));
   } else if (key == "MaxOutstandingR2T") {
-    result.max_outstanding_r2t =
-        agree(std::min<std::uint32_t>(offered, ours.max_outstanding_r2t));
+    result.max_outstanding_r2t = agree(std::min<std::uint32_t>(offered, ours.max_outstanding_r2t));
   } else if (key == "DefaultTime2Wait") {
     agree(offered);
   } else if (key == "iSCSIProtocolLevel" || key == "MaxConnections") {
@@ -322,21 +333,24 @@ void Protocol::send_login_response(Connection& c, const wire::LoginRequest& requ
                                    const TextAnswer& answer, bool transit) noexcept {
   wire::LoginResponse response;
   const std::uint8_t stages = wire::LoginFlags::kTransit | 0x0f;
-  response.flags = static_cast<std::uint8_t>(transit ? request.flags & stages : request.flags & 0x0c);
+  response.flags =
+      static_cast<std::uint8_t>(transit ? request.flags & stages : request.flags & 0x0c);
   response.isid = c.isid;
   response.initiator_task_tag = request.initiator_task_tag;
   if (transit && (request.flags & wire::LoginFlags::kStageMask) == kFullFeature) {
     reinstate(c);
     // RFC 7143 11.13.2: assigned with the final response; zero means none.
     c.tsih = next_tsih_;
-    next_tsih_ = next_tsih_ == 0xffff ? std::uint16_t{1} : static_cast<std::uint16_t>(next_tsih_ + 1);
+    next_tsih_ =
+        next_tsih_ == 0xffff ? std::uint16_t{1} : static_cast<std::uint16_t>(next_tsih_ + 1);
     response.tsih.set(c.tsih);
   }
   stamp(c, response, true);
   out_.pdu(response, answer.text(), Digests{});
 }
 
-/// RFC 7143 6.3.5: a login with the ISID of a living session of the same initiator ends that session.
+/// RFC 7143 6.3.5: a login with the ISID of a living session of the same initiator ends that
+/// session.
 void Protocol::reinstate(const Connection& c) noexcept {
   for (Connection& other : connections_) {
     const bool same = &other != &c && other.phase == Phase::full_feature && other.isid == c.isid &&

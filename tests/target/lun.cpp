@@ -35,7 +35,8 @@ Lun::~Lun() {
 std::span<const std::byte> Lun::read(std::uint64_t offset, std::uint32_t length) const noexcept {
   if (keeps_data()) return {memory_ + offset, length};
   const std::uint64_t at = offset % kNullPatternBytes;
-  return {memory_ + at, static_cast<std::size_t>(std::min<std::uint64_t>(length, kNullPatternBytes - at))};
+  return {memory_ + at,
+          static_cast<std::size_t>(std::min<std::uint64_t>(length, kNullPatternBytes - at))};
 }
 
 std::byte* Lun::write(std::uint64_t offset) noexcept {

@@ -19,7 +19,9 @@ class Lun {
   Lun& operator=(const Lun&) = delete;
   Lun& operator=(Lun&&) = delete;
 
-  [[nodiscard]] std::uint64_t blocks() const noexcept { return config_.bytes / config_.block_bytes; }
+  [[nodiscard]] std::uint64_t blocks() const noexcept {
+    return config_.bytes / config_.block_bytes;
+  }
   [[nodiscard]] std::uint32_t block_bytes() const noexcept { return config_.block_bytes; }
   [[nodiscard]] bool keeps_data() const noexcept { return config_.kind == LunKind::ram; }
 
@@ -41,6 +43,7 @@ class Lun {
 [[nodiscard]] constexpr std::byte null_pattern(std::uint64_t offset) noexcept {
   return static_cast<std::byte>((offset ^ offset >> 9) * 0x9d);
 }
-inline constexpr std::uint64_t kNullPatternBytes = 64 * KiB;  ///< the pattern repeats after this many
+inline constexpr std::uint64_t kNullPatternBytes =
+    64 * KiB;  ///< the pattern repeats after this many
 
 }  // namespace pollux::target

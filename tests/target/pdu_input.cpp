@@ -75,14 +75,14 @@ bool PduInput::move_data(Stream& stream, bool data_digest) noexcept {
 bool PduInput::read_tail(Stream& stream, bool data_digest) noexcept {
   if (data_length_ == 0) return true;  // RFC 7143 11.2.3: no data segment, no data digest
   const std::uint32_t padding = wire::padding_bytes(data_length_);
-  const auto length =
-      static_cast<std::uint32_t>(padding + (data_digest ? wire::kDigestBytes : 0));
+  const auto length = static_cast<std::uint32_t>(padding + (data_digest ? wire::kDigestBytes : 0));
   if (stream.readable() < length) return false;
   std::array<std::byte, 3 + wire::kDigestBytes> tail{};
   stream.peek(std::span{tail}.first(length));
   stream.consume(length);
   const auto pad = std::span<const std::byte>{tail}.first(padding);
-  padding_zero_ = std::all_of(pad.begin(), pad.end(), [](std::byte b) { return b == std::byte{0}; });
+  padding_zero_ =
+      std::all_of(pad.begin(), pad.end(), [](std::byte b) { return b == std::byte{0}; });
   if (!data_digest) return true;
   digest_.extend(pad);
   const std::uint32_t expected = digest_.value();

@@ -1,5 +1,5 @@
-// Cuts the stream into PDUs: header with its digest, then the data segment straight to where it belongs,
-// then padding and data digest. Holds no data itself but the header.
+// Cuts the stream into PDUs: header with its digest, then the data segment straight to where it
+// belongs, then padding and data digest. Holds no data itself but the header.
 #pragma once
 
 #include <array>
@@ -27,7 +27,8 @@ class PduInput {
 
   /// After Step::header: consumes it. The bytes stay readable until the next header.
   void take_header(Stream& stream, bool header_digest) noexcept;
-  /// After take_header: where the data segment goes. Bytes beyond `room` are dropped; null: all are.
+  /// After take_header: where the data segment goes. Bytes beyond `room` are dropped; null: all
+  /// are.
   void set_destination(std::byte* destination, std::uint32_t room) noexcept {
     destination_ = destination;
     room_ = destination == nullptr ? 0 : room;
@@ -48,7 +49,8 @@ class PduInput {
 
  private:
   static constexpr std::size_t kHeaderBytesMax =
-      wire::kBhsBytes + 255 * 4 + wire::kDigestBytes;  // RFC 7143 11.2.1.5: TotalAHSLength is one byte
+      wire::kBhsBytes + 255 * 4 +
+      wire::kDigestBytes;  // RFC 7143 11.2.1.5: TotalAHSLength is one byte
   enum class State : std::uint8_t { header, data, tail };
 
   Step look_for_header(Stream& stream, bool header_digest) noexcept;

@@ -1,5 +1,5 @@
-// Puts PDUs on a stream. Small pieces (headers, digests, sense) gather in one buffer, so that replies of
-// one turn leave as few descriptors; payload is passed by address.
+// Puts PDUs on a stream. Small pieces (headers, digests, sense) gather in one buffer, so that
+// replies of one turn leave as few descriptors; payload is passed by address.
 #pragma once
 
 #include <array>
@@ -26,8 +26,8 @@ class PduOutput {
  public:
   void attach(Stream& stream) noexcept { stream_ = &stream; }
 
-  /// True when a PDU of `pieces` external pieces and `inline_bytes` of inline data fits, and then still a
-  /// few replies without data.
+  /// True when a PDU of `pieces` external pieces and `inline_bytes` of inline data fits, and then
+  /// still a few replies without data.
   [[nodiscard]] bool room(std::uint32_t pieces, std::uint32_t inline_bytes) const noexcept {
     const tcp::SendSpace space = stream_->send_space();
     return space.descriptors >= 2 * pieces + kReserveDescriptors &&

@@ -134,8 +134,10 @@ bool Protocol::read_pdus(Connection& c) noexcept {
 }
 
 bool Protocol::check_common(Connection& c, const wire::Bhs& bhs) noexcept {
-  checks_.require(bhs.total_ahs_length == 0, Violation::ahs, "TotalAHSLength", bhs.total_ahs_length);
-  checks_.require((bhs.opcode & 0x80) == 0, Violation::reserved_field, "bit 7 of byte 0", bhs.opcode);
+  checks_.require(bhs.total_ahs_length == 0, Violation::ahs, "TotalAHSLength",
+                  bhs.total_ahs_length);
+  checks_.require((bhs.opcode & 0x80) == 0, Violation::reserved_field, "bit 7 of byte 0",
+                  bhs.opcode);
   const std::uint32_t limit = c.phase == Phase::login
                                   ? Negotiated{}.initiator_segment_length
                                   : config_.answers.max_recv_data_segment_length;
@@ -232,8 +234,8 @@ void Protocol::finish_pdu(Connection& c) noexcept {
 }
 
 bool Protocol::check_cmd_sn(Connection& c, bool immediate, std::uint32_t cmd_sn) noexcept {
-  // RFC 7143 4.2.2.1: one connection delivers in order, so each CmdSN is the expected one; an immediate
-  // request carries it without using it up.
+  // RFC 7143 4.2.2.1: one connection delivers in order, so each CmdSN is the expected one; an
+  // immediate request carries it without using it up.
   const CmdSn seen{cmd_sn};
   if (!checks_.require(seen == c.exp_cmd_sn, Violation::cmd_sn, "CmdSN", cmd_sn,
                        c.exp_cmd_sn.raw())) {
@@ -256,8 +258,8 @@ void Protocol::check_exp_stat_sn(Connection& c, std::uint32_t exp_stat_sn) noexc
   checks_.require(seen.precedes_or_is(c.stat_sn), Violation::exp_stat_sn,
                   "ExpStatSN of a response never sent", exp_stat_sn, c.stat_sn.raw());
   if (c.has_exp_stat_sn)
-    checks_.require(c.exp_stat_sn.precedes_or_is(seen), Violation::exp_stat_sn, "ExpStatSN goes back",
-                    exp_stat_sn, c.exp_stat_sn.raw());
+    checks_.require(c.exp_stat_sn.precedes_or_is(seen), Violation::exp_stat_sn,
+                    "ExpStatSN goes back", exp_stat_sn, c.exp_stat_sn.raw());
   c.has_exp_stat_sn = true;
   c.exp_stat_sn = seen;
 }
@@ -278,7 +280,8 @@ std::size_t Protocol::bucket(const Connection& c, std::uint32_t tag) const noexc
 }
 
 Task* Protocol::find_task(const Connection& c, std::uint32_t initiator_task_tag) noexcept {
-  for (Task* task = buckets_[bucket(c, initiator_task_tag)]; task != nullptr; task = task->next_hash)
+  for (Task* task = buckets_[bucket(c, initiator_task_tag)]; task != nullptr;
+       task = task->next_hash)
     if (task->initiator_task_tag == initiator_task_tag && task->connection == &c &&
         task->state != TaskState::aborted)
       return task;

@@ -1,6 +1,6 @@
-// The iSCSI target without TCP: connections, sessions, commands and logical units, driven by "bytes have
-// arrived or left on connection i". Runs over tcp::Engine in Target and over buffers in unit tests.
-// Read first: RFC 7143 sections 4.2, 6, 10 and 11.
+// The iSCSI target without TCP: connections, sessions, commands and logical units, driven by "bytes
+// have arrived or left on connection i". Runs over tcp::Engine in Target and over buffers in unit
+// tests. Read first: RFC 7143 sections 4.2, 6, 10 and 11.
 #pragma once
 
 #include <cstddef>
@@ -38,11 +38,12 @@ class Protocol {
   void connected(std::uint32_t index) noexcept;
   /// It is gone: its session ends and its commands are dropped.
   void disconnected(std::uint32_t index) noexcept;
-  /// Handles what has arrived and sends what is ready. True: there is more to do at once, call again.
+  /// Handles what has arrived and sends what is ready. True: there is more to do at once, call
+  /// again.
   bool service(std::uint32_t index, Stream& stream, Instant now) noexcept;
 
-  /// A connection other than the one served wants its stream aborted (session reinstatement); false when
-  /// there is none. Ask until then after service().
+  /// A connection other than the one served wants its stream aborted (session reinstatement); false
+  /// when there is none. Ask until then after service().
   bool take_reset(std::uint32_t& index) noexcept;
   /// When service() has something to do on this connection without any event; kNever: no such time.
   [[nodiscard]] Instant deadline(std::uint32_t index) const noexcept;
@@ -66,7 +67,8 @@ class Protocol {
   struct TextAnswer;
   struct LoginOffer;
 
-  // --- protocol.cpp: turns, tasks, sequence numbers -----------------------------------------------------
+  // --- protocol.cpp: turns, tasks, sequence numbers
+  // -----------------------------------------------------
   bool read_pdus(Connection& c) noexcept;
   void take_pdu_header(Connection& c) noexcept;
   void dispatch_header(Connection& c) noexcept;
@@ -105,30 +107,38 @@ class Protocol {
   }
   void open_window(Connection& c) noexcept;
 
-  // --- login.cpp ----------------------------------------------------------------------------------------
+  // --- login.cpp
+  // ----------------------------------------------------------------------------------------
   void begin_login_pdu(Connection& c) noexcept;
   void end_login_pdu(Connection& c) noexcept;
   bool check_login_header(Connection& c, const wire::LoginRequest& request) noexcept;
   bool read_offers(Connection& c, LoginOffer& offer) noexcept;
   bool identify(Connection& c, const wire::LoginRequest& request, const LoginOffer& offer) noexcept;
   void answer_offers(Connection& c, const LoginOffer& offer, TextAnswer& answer) noexcept;
-  void answer_key(Connection& c, const LoginOffer& offer, std::size_t at, TextAnswer& answer) noexcept;
+  void answer_key(Connection& c, const LoginOffer& offer, std::size_t at,
+                  TextAnswer& answer) noexcept;
+  void answer_number(Connection& c, const LoginOffer& offer, std::size_t at,
+                     TextAnswer& answer) noexcept;
   bool answer_digest(std::string_view list, bool crc32c, bool none, bool& use) noexcept;
   void reinstate(const Connection& c) noexcept;
   void refuse_login(Connection& c, std::uint16_t status) noexcept;
-  void send_login_response(Connection& c, const wire::LoginRequest& request, const TextAnswer& answer,
-                           bool transit) noexcept;
+  void send_login_response(Connection& c, const wire::LoginRequest& request,
+                           const TextAnswer& answer, bool transit) noexcept;
   void enter_full_feature(Connection& c) noexcept;
 
-  // --- text_flow.cpp ------------------------------------------------------------------------------------
+  // --- text_flow.cpp
+  // ------------------------------------------------------------------------------------
   void end_text_request(Connection& c) noexcept;
   void answer_text(Connection& c, TextAnswer& answer) noexcept;
-  std::uint32_t target_list(const Connection& c, std::span<std::byte> out, bool& complete) const noexcept;
+  std::uint32_t target_list(const Connection& c, std::span<std::byte> out,
+                            bool& complete) const noexcept;
   void send_text_response(Connection& c, std::span<const std::byte> text, bool final) noexcept;
-  /// The data segment goes behind c.text_bytes of c.text, as far as there is room; returns that room.
+  /// The data segment goes behind c.text_bytes of c.text, as far as there is room; returns that
+  /// room.
   std::uint32_t gather_text(Connection& c) noexcept;
 
-  // --- session_pdus.cpp ---------------------------------------------------------------------------------
+  // --- session_pdus.cpp
+  // ---------------------------------------------------------------------------------
   void end_nop_out(Connection& c) noexcept;
   void send_ping(Connection& c) noexcept;
   void end_logout(Connection& c) noexcept;
@@ -137,7 +147,8 @@ class Protocol {
   void send_reject(Connection& c, std::uint8_t reason) noexcept;
   void send_async_logout(Connection& c) noexcept;
 
-  // --- scsi.cpp -----------------------------------------------------------------------------------------
+  // --- scsi.cpp
+  // -----------------------------------------------------------------------------------------
   /// Checks the CDB and fills what the command will move, or its sense.
   void decode(Task& task) noexcept;
   void decode_medium_access(Task& task, const Lun& lun, std::uint64_t lba, std::uint32_t blocks,
@@ -146,16 +157,19 @@ class Protocol {
   /// Writes the answer of a command without medium access; returns its length.
   std::uint32_t make_answer(const Task& task, std::span<std::byte> out) const noexcept;
   std::uint32_t make_inquiry(const Task& task, std::span<std::byte> out) const noexcept;
-  std::uint32_t make_page(const Task& task, std::uint8_t page, std::span<std::byte> out) const noexcept;
+  std::uint32_t make_page(const Task& task, std::uint8_t page,
+                          std::span<std::byte> out) const noexcept;
   std::uint32_t make_luns(std::span<std::byte> out) const noexcept;
 
-  // --- read_flow.cpp ------------------------------------------------------------------------------------
+  // --- read_flow.cpp
+  // ------------------------------------------------------------------------------------
   /// Data and status of a task; false when it has to go on later.
   bool answer_task(Task& task) noexcept;
   bool send_data_in(Task& task) noexcept;
   bool send_scsi_response(Task& task) noexcept;
 
-  // --- write_flow.cpp (and every command's arrival) -----------------------------------------------------
+  // --- write_flow.cpp (and every command's arrival)
+  // -----------------------------------------------------
   void begin_scsi_command(Connection& c) noexcept;
   void check_command_flags(const Connection& c, const wire::ScsiCommand& command) noexcept;
   void begin_write(Connection& c, Task& task, const wire::ScsiCommand& command) noexcept;

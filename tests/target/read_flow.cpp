@@ -1,4 +1,5 @@
-// Data-In and SCSI Response: splitting by the initiator's limits, residuals, sense (RFC 7143 11.4, 11.7).
+// Data-In and SCSI Response: splitting by the initiator's limits, residuals, sense (RFC
+// 7143 11.4, 11.7).
 #include <algorithm>
 
 #include "tests/target/protocol.hpp"

@@ -1,5 +1,5 @@
-// SCSI commands of a direct-access unit (SPC-4, SBC-3): what each will move, and the answers of those
-// that move no blocks.
+// SCSI commands of a direct-access unit (SPC-4, SBC-3): what each will move, and the answers of
+// those that move no blocks.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint8_t kCheckCondition = 0x02;
 constexpr std::uint8_t kIllegalRequest = 0x05;
-constexpr std::uint8_t kInvalidOpcode = 0x20;       // ASC; ASCQ 00 in all of these
+constexpr std::uint8_t kInvalidOpcode = 0x20;  // ASC; ASCQ 00 in all of these
 constexpr std::uint8_t kLbaOutOfRange = 0x21;
 constexpr std::uint8_t kInvalidField = 0x24;
 constexpr std::uint8_t kLunNotSupported = 0x25;
@@ -63,7 +63,10 @@ class Answer {
       put(static_cast<std::byte>(i < value.size() ? value[i] : ' '));
     return *this;
   }
-  Answer& zeros(std::size_t bytes) noexcept { return number(0, bytes); }
+  Answer& zeros(std::size_t bytes) noexcept {
+    for (std::size_t i = 0; i < bytes; ++i) put(std::byte{0});
+    return *this;
+  }
   [[nodiscard]] std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(used_); }
 
  private:
@@ -86,13 +89,20 @@ std::uint32_t allocation_length(const std::array<std::uint8_t, 16>& cdb) noexcep
     return static_cast<std::uint32_t>(big_endian(cdb.data() + offset, bytes));
   };
   switch (cdb[0]) {
-    case kInquiry: return at(3, 2);
-    case kModeSense6: return at(4, 1);
-    case kModeSense10: return at(7, 2);
-    case kReadCapacity10: return 8;
-    case kServiceActionIn16: return at(10, 4);
-    case kReportLuns: return at(6, 4);
-    default: return 0;
+    case kInquiry:
+      return at(3, 2);
+    case kModeSense6:
+      return at(4, 1);
+    case kModeSense10:
+      return at(7, 2);
+    case kReadCapacity10:
+      return 8;
+    case kServiceActionIn16:
+      return at(10, 4);
+    case kReportLuns:
+      return at(6, 4);
+    default:
+      return 0;
   }
 }
 
@@ -140,7 +150,8 @@ void Protocol::decode(Task& task) noexcept {
     return big_endian(cdb.data() + offset, bytes);
   };
   const auto medium = [&](std::uint64_t lba, std::uint64_t blocks, bool moves_data) {
-    decode_medium_access(task, luns_[task.lun], lba, static_cast<std::uint32_t>(blocks), moves_data);
+    decode_medium_access(task, luns_[task.lun], lba, static_cast<std::uint32_t>(blocks),
+                         moves_data);
   };
   constexpr unsigned kProtect = 0xe0;  // RDPROTECT and WRPROTECT: no protection information here
   switch (operation) {
@@ -214,7 +225,7 @@ std::uint32_t Protocol::make_inquiry(const Task& task, std::span<std::byte> out)
   constexpr std::uint8_t kNoUnit = 0x7f;  // SPC-4 6.4.2: no unit here, and none possible
   Answer answer{out};
   answer.number(exists ? 0 : kNoUnit, 1).zeros(1);
-  answer.number(0x06, 1).number(0x12, 1);          // SPC-4; HISUP, response format 2
+  answer.number(0x06, 1).number(0x12, 1);                        // SPC-4; HISUP, response format 2
   answer.number(kInquiryBytes - 5, 1).zeros(2).number(0x02, 1);  // CMDQUE
   answer.text("POLLUX", 8);
   answer.text(exists && luns_[task.lun].keeps_data() ? "LAB RAM DISK" : "LAB NULL DISK", 16);

@@ -46,9 +46,9 @@ void Protocol::end_nop_out(Connection& c) noexcept {
   wire::NopIn response;
   response.initiator_task_tag = request.initiator_task_tag;
   stamp(c, response, true);
-  const std::size_t length = std::min<std::size_t>(
-      {c.input.data_length(), c.negotiated.initiator_segment_length, kReplyDataMax,
-       Connection::kTextBytes - c.text_bytes});
+  const std::size_t length =
+      std::min<std::size_t>({c.input.data_length(), c.negotiated.initiator_segment_length,
+                             kReplyDataMax, Connection::kTextBytes - c.text_bytes});
   out_.pdu(response, std::span{c.text.get() + c.text_bytes, length}, c.negotiated.digests);
 }
 
@@ -64,8 +64,8 @@ void Protocol::send_ping(Connection& c) noexcept {
 
 void Protocol::end_logout(Connection& c) noexcept {
   const auto request = c.input.header<wire::LogoutRequest>();
-  checks_.require((request.reason & wire::kFinal) != 0, Violation::final_bit, "Logout Request byte 1",
-                  request.reason);
+  checks_.require((request.reason & wire::kFinal) != 0, Violation::final_bit,
+                  "Logout Request byte 1", request.reason);
   const unsigned reason = request.reason & 0x7fu;
   checks_.require(reason <= 2, Violation::logout, "reason of a Logout Request", reason);
   checks_.require(!(c.is_discovery && reason != 0), Violation::logout,

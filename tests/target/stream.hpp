@@ -1,5 +1,5 @@
-// The byte stream of one connection as the PDU layer sees it: TCP in a target, two buffers in a unit
-// test. The calls are those of tcp::Engine without the id.
+// The byte stream of one connection as the PDU layer sees it: TCP in a target, two buffers in a
+// unit test. The calls are those of tcp::Engine without the id.
 #pragma once
 
 #include <cstddef>

@@ -70,7 +70,8 @@ Target::Target(const TargetOptions& options, platform::Port& port, platform::Pac
                Instant start)
     : protocol_(options.target),
       interface_(options.interface, port, memory, start),
-      engine_(engine_limits(options), options.timers, interface_, memory, Random(options.seed), start),
+      engine_(engine_limits(options), options.timers, interface_, memory, Random(options.seed),
+              start),
       memory_(memory),
       links_(options.target.connections),
       work_(options.target.connections) {
@@ -82,8 +83,7 @@ Target::Target(const TargetOptions& options, platform::Port& port, platform::Pac
   engine_.set_listener(this);
 }
 
-bool Target::on_syn(const net::Endpoint& local, const net::Endpoint&,
-                    tcp::OpenRequest&) noexcept {
+bool Target::on_syn(const net::Endpoint& local, const net::Endpoint&, tcp::OpenRequest&) noexcept {
   return accepts_ && local.port == protocol_.config().port;
 }
 

@@ -1,5 +1,6 @@
-// The embedded iSCSI target on one port: interface, TCP with passive open, PDU layer, logical units.
-// Driven like a worker: poll_once() with the time of the turn, from a simulation or from a thread.
+// The embedded iSCSI target on one port: interface, TCP with passive open, PDU layer, logical
+// units. Driven like a worker: poll_once() with the time of the turn, from a simulation or from a
+// thread.
 #pragma once
 
 #include <array>
@@ -30,8 +31,8 @@ struct TargetOptions {
 /// The answer to any one request must fit an empty send queue.
 inline constexpr std::uint32_t kSendInlineBytesMin = 16 * KiB;
 
-/// One thread. After construction nothing is allocated. Frames under way point into its logical units:
-/// before destruction the port has given back what it took (see quiet()).
+/// One thread. After construction nothing is allocated. Frames under way point into its logical
+/// units: before destruction the port has given back what it took (see quiet()).
 class Target final : private tcp::Listener {
  public:
   Target(const TargetOptions& options, platform::Port& port, platform::PacketMemory& memory,
@@ -46,7 +47,8 @@ class Target final : private tcp::Listener {
   [[nodiscard]] Instant next_deadline() const noexcept;
   /// RST to every connection, and no new ones. Poll on until open_connections() is zero.
   void shut_down(Instant now) noexcept;
-  /// True when no frame points into a logical unit any more. Makes the driver give back what it sent.
+  /// True when no frame points into a logical unit any more. Makes the driver give back what it
+  /// sent.
   bool quiet() noexcept;
 
   /// PDU checks; total() is zero as long as the initiator does everything right.

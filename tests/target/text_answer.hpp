@@ -22,8 +22,8 @@ struct Protocol::TextAnswer {
   }
   void add(std::string_view key, std::uint64_t number) noexcept {
     std::array<char, 24> text;
-    const int length = std::snprintf(text.data(), text.size(), "%llu",
-                                     static_cast<unsigned long long>(number));
+    const int length =
+        std::snprintf(text.data(), text.size(), "%llu", static_cast<unsigned long long>(number));
     add(key, {text.data(), static_cast<std::size_t>(length)});
   }
   void add(std::string_view key, bool yes) noexcept { add(key, yes ? "Yes" : "No"); }

@@ -54,7 +54,9 @@ void Protocol::begin_scsi_command(Connection& c) noexcept {
   const FaultPlan& faults = config_.faults;
   if (number == faults.drop_connection_at_command) return fail(c);
   c.drop_pdu = true;
-  const auto forget = [&] { c.aborted_tags[c.aborted_count++ % Connection::kAbortedTagsKept] = tag; };
+  const auto forget = [&] {
+    c.aborted_tags[c.aborted_count++ % Connection::kAbortedTagsKept] = tag;
+  };
   if (number == faults.reject_command_at) {
     forget();
     return send_reject(c, faults.reject_reason);
@@ -179,13 +181,12 @@ void Protocol::check_solicited(Connection& c, Task& task, const wire::DataOut& d
                   data.data_sn.get(), r2t.data_sn);
   checks_.require(data.lun == task.lun_field, Violation::lun, "LUN of a Data-Out", data.lun.get(),
                   task.lun_field.get());
-  const bool safe =
-      checks_.require(data.buffer_offset.get() == r2t.offset + r2t.received,
-                      Violation::buffer_offset, "offset of a Data-Out", data.buffer_offset.get(),
-                      r2t.offset + r2t.received) &&
-      checks_.require(length <= r2t.length - r2t.received, Violation::burst,
-                      "more data than the R2T asked for", r2t.received + std::uint64_t{length},
-                      r2t.length);
+  const bool safe = checks_.require(data.buffer_offset.get() == r2t.offset + r2t.received,
+                                    Violation::buffer_offset, "offset of a Data-Out",
+                                    data.buffer_offset.get(), r2t.offset + r2t.received) &&
+                    checks_.require(length <= r2t.length - r2t.received, Violation::burst,
+                                    "more data than the R2T asked for",
+                                    r2t.received + std::uint64_t{length}, r2t.length);
   if (!safe) return fail(c);
   const bool is_final = (data.flags & wire::kFinal) != 0;
   checks_.require(is_final == (r2t.received + length == r2t.length), Violation::burst,

@@ -1,5 +1,5 @@
-// The target's protocol over two byte buffers: no TCP, no time. Bytes reach it in pieces as small as the
-// test likes.
+// The target's protocol over two byte buffers: no TCP, no time. Bytes reach it in pieces as small
+// as the test likes.
 #pragma once
 
 #include <algorithm>
@@ -81,7 +81,7 @@ class BufferChannel final : public Channel {
 };
 
 /// A target with 1 MiB of RAM disk and a null disk, and one initiator.
-struct Lab {
+struct Rig {
   static TargetConfig standard() {
     TargetConfig config;
     config.luns = {{LunKind::ram, 1 * MiB, 512}, {LunKind::null, 1 * GiB, 512}};
@@ -90,7 +90,7 @@ struct Lab {
     config.tasks = 64;
     return config;
   }
-  explicit Lab(const TargetConfig& config = standard()) : protocol(config) {}
+  explicit Rig(const TargetConfig& config = standard()) : protocol(config) {}
 
   [[nodiscard]] std::uint64_t violations(Violation kind) { return protocol.checks().count(kind); }
   void expect_clean() {

@@ -1,5 +1,5 @@
-// A hand-made initiator: builds each PDU from its layout, stamps what the test has not set itself, and cuts
-// the answers into PDUs. It shares no code with pollux's own initiator.
+// A hand-made initiator: builds each PDU from its layout, stamps what the test has not set itself,
+// and cuts the answers into PDUs. It shares no code with pollux's own initiator.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -27,7 +27,7 @@ Keys with_names(const Keys& more) {
 }
 
 TEST(TargetLogin, TwoStagesLeadToFullFeature) {
-  Lab lab;
+  Rig lab;
   const Pdu first = lab.script.login_step(
       kSecurityToOperational, with_names({{"SessionType", "Normal"}, {"AuthMethod", "CHAP,None"}}));
   EXPECT_EQ(first.as<wire::LoginResponse>().flags, kSecurityToOperational);
@@ -35,19 +35,19 @@ TEST(TargetLogin, TwoStagesLeadToFullFeature) {
   EXPECT_EQ(first.key("TargetPortalGroupTag"), "1");
   EXPECT_EQ(first.as<wire::LoginResponse>().tsih.get(), 0);
 
-  const Pdu last = lab.script.login_step(kOperationalToFullFeature,
-                                         {{"HeaderDigest", "CRC32C,None"},
-                                          {"DataDigest", "None"},
-                                          {"InitialR2T", "No"},
-                                          {"ImmediateData", "Yes"},
-                                          {"MaxRecvDataSegmentLength", "65536"},
-                                          {"FirstBurstLength", "16777215"},
-                                          {"MaxBurstLength", "131072"},
-                                          {"MaxOutstandingR2T", "16"},
-                                          {"ErrorRecoveryLevel", "2"},
-                                          {"DefaultTime2Wait", "5"},
-                                          {"X-org.example.new", "1"},
-                                          {"IFMarker", "No"}});
+  const Pdu last =
+      lab.script.login_step(kOperationalToFullFeature, {{"HeaderDigest", "CRC32C,None"},
+                                                        {"DataDigest", "None"},
+                                                        {"InitialR2T", "No"},
+                                                        {"ImmediateData", "Yes"},
+                                                        {"MaxRecvDataSegmentLength", "65536"},
+                                                        {"FirstBurstLength", "16777215"},
+                                                        {"MaxBurstLength", "131072"},
+                                                        {"MaxOutstandingR2T", "16"},
+                                                        {"ErrorRecoveryLevel", "2"},
+                                                        {"DefaultTime2Wait", "5"},
+                                                        {"X-org.example.new", "1"},
+                                                        {"IFMarker", "No"}});
   EXPECT_EQ(last.as<wire::LoginResponse>().flags, kOperationalToFullFeature);
   EXPECT_NE(last.as<wire::LoginResponse>().tsih.get(), 0);
   EXPECT_EQ(last.key("HeaderDigest"), "CRC32C");
@@ -68,7 +68,7 @@ TEST(TargetLogin, TwoStagesLeadToFullFeature) {
 }
 
 TEST(TargetLogin, SecurityStageMayLeadStraightToFullFeature) {
-  Lab lab;
+  Rig lab;
   const Pdu answer =
       lab.script.login_step(kSecurityToFullFeature, with_names({{"AuthMethod", "None"}}));
   EXPECT_EQ(answer.as<wire::LoginResponse>().flags, kSecurityToFullFeature);
@@ -77,7 +77,7 @@ TEST(TargetLogin, SecurityStageMayLeadStraightToFullFeature) {
 }
 
 TEST(TargetLogin, BytesMayArriveOneAtATime) {
-  Lab lab;
+  Rig lab;
   lab.channel.arrives = 1;
   lab.channel.stream.piece = 1;
   lab.script.login({{"HeaderDigest", "CRC32C"}, {"DataDigest", "CRC32C"}});
@@ -87,22 +87,23 @@ TEST(TargetLogin, BytesMayArriveOneAtATime) {
 }
 
 TEST(TargetLogin, TextInPartsIsJoined) {
-  Lab lab;
+  Rig lab;
   const Bytes text = text_of(with_names({{"MaxBurstLength", "65536"}}));
   const Pdu empty = lab.script.login_step(kOperationalContinue, slice(text, 0, 20));
   EXPECT_TRUE(empty.data.empty());
   EXPECT_EQ(empty.as<wire::LoginResponse>().flags, kOperationalStay);
-  const Pdu last = lab.script.login_step(kOperationalToFullFeature, slice(text, 20, text.size() - 20));
+  const Pdu last =
+      lab.script.login_step(kOperationalToFullFeature, slice(text, 20, text.size() - 20));
   EXPECT_EQ(last.key("MaxBurstLength"), "65536");
   EXPECT_TRUE(lab.protocol.in_full_feature(0));
   lab.expect_clean();
 }
 
 TEST(TargetLogin, UnknownTargetIsRefusedAndClosed) {
-  Lab lab;
-  const Pdu answer = lab.script.login_step(
-      kOperationalToFullFeature,
-      {{"InitiatorName", InitiatorScript::kInitiator}, {"TargetName", "iqn.2026-01.org.pollux:no"}});
+  Rig lab;
+  const Pdu answer = lab.script.login_step(kOperationalToFullFeature,
+                                           {{"InitiatorName", InitiatorScript::kInitiator},
+                                            {"TargetName", "iqn.2026-01.org.pollux:no"}});
   EXPECT_EQ(status(answer), 0x0203);
   EXPECT_EQ(answer.as<wire::LoginResponse>().flags & wire::LoginFlags::kTransit, 0);
   EXPECT_TRUE(lab.channel.stream.closed);
@@ -111,7 +112,7 @@ TEST(TargetLogin, UnknownTargetIsRefusedAndClosed) {
 }
 
 TEST(TargetLogin, MissingInitiatorNameIsAViolation) {
-  Lab lab;
+  Rig lab;
   EXPECT_EQ(status(lab.script.login_step(kOperationalToFullFeature,
                                          {{"TargetName", InitiatorScript::kTarget}})),
             0x0207);
@@ -119,18 +120,18 @@ TEST(TargetLogin, MissingInitiatorNameIsAViolation) {
 }
 
 TEST(TargetLogin, UnsupportedAuthenticationIsRefused) {
-  Lab lab;
-  EXPECT_EQ(status(lab.script.login_step(kSecurityToOperational,
-                                         with_names({{"AuthMethod", "CHAP"}}))),
-            0x0201);
+  Rig lab;
+  EXPECT_EQ(
+      status(lab.script.login_step(kSecurityToOperational, with_names({{"AuthMethod", "CHAP"}}))),
+      0x0201);
   lab.expect_clean();
 }
 
 TEST(TargetLogin, DigestsFollowTheConfiguredAnswers) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   config.answers.header_digest_crc32c = false;
   config.answers.data_digest_none = false;
-  Lab lab{config};
+  Rig lab{config};
   const Pdu answer =
       lab.script.login({{"HeaderDigest", "CRC32C,None"}, {"DataDigest", "None,CRC32C"}});
   EXPECT_EQ(answer.key("HeaderDigest"), "None");
@@ -139,9 +140,9 @@ TEST(TargetLogin, DigestsFollowTheConfiguredAnswers) {
 }
 
 TEST(TargetLogin, PingLeavesInOnePieceWithTheFinalResponse) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   config.nop_in_after_login = true;
-  Lab lab{config};
+  Rig lab{config};
   lab.script.login({{"HeaderDigest", "CRC32C"}, {"DataDigest", "CRC32C"}});
   EXPECT_EQ(lab.channel.stream.sends, 1u);
   const auto ping = lab.script.expect(wire::Opcode::nop_in).as<wire::NopIn>();
@@ -160,7 +161,7 @@ TEST(TargetLogin, PingLeavesInOnePieceWithTheFinalResponse) {
 }
 
 TEST(TargetLogin, ChangedFieldsAndStagesAreViolations) {
-  Lab lab;
+  Rig lab;
   lab.script.login_step(kOperationalStay, kNames);
   lab.script.cmd_sn += 1;
   lab.script.login_step(kOperationalStay, Keys{});
@@ -170,16 +171,16 @@ TEST(TargetLogin, ChangedFieldsAndStagesAreViolations) {
 }
 
 TEST(TargetLogin, KeyTwiceAndValueOutOfRangeAreViolations) {
-  Lab lab;
+  Rig lab;
   const Pdu answer = lab.script.login_step(
-      kOperationalStay, with_names({{"MaxBurstLength", "511"}, {"ImmediateData", "Yes"},
-                                    {"ImmediateData", "No"}}));
+      kOperationalStay,
+      with_names({{"MaxBurstLength", "511"}, {"ImmediateData", "Yes"}, {"ImmediateData", "No"}}));
   EXPECT_EQ(answer.key("MaxBurstLength"), "Reject");
   EXPECT_EQ(lab.violations(Violation::login_key), 2u);
 }
 
 TEST(TargetLogin, SecondLoginWithTheSameIsidReinstates) {
-  Lab lab;
+  Rig lab;
   lab.script.login();
   BufferChannel second_channel{lab.protocol, 1};
   InitiatorScript second{second_channel};
@@ -200,14 +201,14 @@ wire::TextRequest text_request(InitiatorScript& script) {
 }
 
 TEST(TargetDiscovery, ListsAllTargetsInParts) {
-  TargetConfig config = Lab::standard();
+  TargetConfig config = Rig::standard();
   for (int i = 0; i < 200; ++i)
     config.names.push_back("iqn.2026-01.org.pollux:extra" + std::to_string(i));
-  Lab lab{config};
-  const Pdu login = lab.script.login_step(
-      kOperationalToFullFeature, {{"InitiatorName", InitiatorScript::kInitiator},
-                                  {"SessionType", "Discovery"},
-                                  {"MaxBurstLength", "65536"}});
+  Rig lab{config};
+  const Pdu login = lab.script.login_step(kOperationalToFullFeature,
+                                          {{"InitiatorName", InitiatorScript::kInitiator},
+                                           {"SessionType", "Discovery"},
+                                           {"MaxBurstLength", "65536"}});
   EXPECT_EQ(status(login), 0);
   EXPECT_EQ(login.key("MaxBurstLength"), "Irrelevant");
   lab.script.send(text_request(lab.script), text_of({{"SendTargets", "All"}}));
@@ -240,7 +241,7 @@ TEST(TargetDiscovery, ListsAllTargetsInParts) {
 }
 
 TEST(TargetDiscovery, NamedAndOwnTargetInASession) {
-  Lab lab;
+  Rig lab;
   lab.script.login();
   for (const char* name : {"", InitiatorScript::kTarget}) {
     lab.script.send(text_request(lab.script), text_of({{"SendTargets", name}}));

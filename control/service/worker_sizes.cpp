@@ -1,0 +1,38 @@
+#include "control/service/worker_sizes.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include "dataplane/iscsi/initiator.hpp"
+
+namespace pollux::service {
+namespace {
+
+constexpr std::size_t kTasksLeast = 256;   // control's own queues need some even with one session
+constexpr std::size_t kTasksMost = 8192;   // a worker saturates long before; each takes about half a KiB
+
+}  // namespace
+
+std::size_t worker_count(const Config& config) noexcept {
+  return std::max<std::size_t>(1, config.worker.cpus.size());
+}
+
+iscsi::Limits iscsi_limits(const Config& config) noexcept {
+  iscsi::Limits limits;
+  limits.connections = config.worker.sessions_max;
+  limits.tasks = std::clamp(std::size_t{config.worker.queue_depth} * config.worker.sessions_max, kTasksLeast, kTasksMost);
+  return limits;
+}
+
+tcp::EngineLimits tcp_limits(const Config& config) noexcept {
+  tcp::EngineLimits limits;
+  // Twice the sessions: an old connection may be in TIME-WAIT while the new one logs in.
+  limits.connections = std::bit_ceil(2 * config.worker.sessions_max);
+  return limits;
+}
+
+std::size_t trackers_needed(const Config& config) noexcept {
+  return iscsi::Initiator::trackers_needed(iscsi_limits(config));
+}
+
+}  // namespace pollux::service
