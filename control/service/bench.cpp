@@ -121,7 +121,8 @@ class Bench::Runner {
     Clock::time_point now = start_;
     while (now < end && !bench_.stop_.load(std::memory_order_relaxed) &&
            errors_in_a_row_ < kErrorsInARowMax) {
-      const bool worked = submit(now) | reap();
+      bool worked = submit(now);
+      worked |= reap();
       now = Clock::now();
       idle_polls = worked ? 0 : idle_polls + 1;
       if (idle_polls >= kIdlePollsBeforeYield) std::this_thread::yield();

@@ -153,7 +153,7 @@ void SessionManager::on_established_connection_ended(SessionRecord& record,
                                                      : fmt::format("connection lost: {}", reason));
   }
   ++counters_.logouts;
-  note(fmt::format("session {:016x} to {}: {}", record.id, portal_text(record),
+  note(fmt::format("session 0x{:016x} to {}: {}", record.id, portal_text(record),
                    record.logout_outcome.is_ok() ? "logged out" : record.logout_outcome.sentence));
   const LogoutDone done = std::exchange(record.logout_done, nullptr);
   Outcome outcome = record.logout_outcome;
@@ -163,7 +163,7 @@ void SessionManager::on_established_connection_ended(SessionRecord& record,
 }
 
 void SessionManager::become_failed(SessionRecord& record, const std::string& why) {
-  note(fmt::format("session {:016x} to {}: {}", record.id, portal_text(record), why));
+  note(fmt::format("session 0x{:016x} to {}: {}", record.id, portal_text(record), why));
   record.kept.reset();
   record.step = SessionStep::failed;
   record.state_text = why + std::string(kFailedAdvice);

@@ -148,7 +148,7 @@ void Operations::status(Serial serial, Instant now) {
   }
   json["sessions"] = Json::array();
   for (const SessionRecord* record : options_.sessions.sessions()) {
-    json["sessions"].push_back({{"id", fmt::format("{:016x}", record->id)},
+    json["sessions"].push_back({{"id", fmt::format("0x{:016x}", record->id)},
                                 {"target", record->request.target_name},
                                 {"portal", to_text(record->remote)},
                                 {"worker", record->worker},

@@ -80,6 +80,12 @@ bool ScsiExecutor::poll() {
   return worked;
 }
 
+void ScsiExecutor::close() {
+  for (Worker& worker : workers_) {
+    if (worker.submitted == 0 && worker.waiting.empty()) worker.queue.reset();
+  }
+}
+
 void ScsiExecutor::finish(std::unique_ptr<Task> task, const pollux_completion& completion) {
   --in_flight_;
   task->done(completion);

@@ -33,6 +33,8 @@ class ScsiExecutor {
   void submit(ScsiCommand command, ScsiDone done);
   /// Moves commands to the workers and completions back; returns whether anything happened.
   bool poll();
+  /// Gives back the queues that are idle. Later commands would make new ones.
+  void close();
   /// Submitted and not yet done.
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
 

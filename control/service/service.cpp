@@ -209,17 +209,19 @@ void Service::end() {
   while (!sessions_->is_empty() && clock_() < deadline) {
     if (!turn(clock_())) sleep(clock_());
   }
-  // Their commands ended with the sessions; giving their queues back needs this thread.
-  while (operations_->has_benches() && clock_() < deadline) {
+  // Commands ended with their sessions. Queues are given back while workers and this thread still
+  // serve.
+  while ((operations_->has_benches() || scsi_.in_flight() > 0) && clock_() < deadline) {
     if (!turn(clock_())) sleep(clock_());
   }
+  scsi_.close();
   {
     const std::lock_guard lock(posted_mutex_);
     is_closed_ = true;
   }
   run_posted();
-  // Queues that are being given back and slabs in transit go home before the workers stop.
-  for (int i = 0; i < 100 && (!detaching_.empty() || scsi_.in_flight() > 0); ++i) {
+  constexpr int kDetachMilliseconds = 100;
+  for (int i = 0; i < kDetachMilliseconds && !detaching_.empty(); ++i) {
     if (!turn(clock_())) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   for (const auto& channel : channels_) {

@@ -20,6 +20,8 @@ namespace {
 
 /// More lines than any honest history has: a damaged file must not fill memory.
 constexpr std::size_t kIsidsMax = 65536;
+/// Stands for the target a discovery session does not have; no iSCSI name looks like it.
+constexpr std::string_view kNoTarget = "-";
 
 std::string epoch_path(const std::string& directory) { return directory + "/boot-epoch"; }
 std::string isids_path(const std::string& directory) { return directory + "/isids"; }
@@ -94,7 +96,7 @@ bool read_isids(const std::string& path, std::map<IsidKey, wire::Isid>& isids, s
           number);
       return false;
     }
-    isids[{initiator, target, index}] = isid;
+    isids[{initiator, target == kNoTarget ? "" : target, index}] = isid;
   }
   return true;
 }
@@ -133,8 +135,9 @@ std::string write_isids(const std::string& path, const std::map<IsidKey, wire::I
   std::string text;
   for (const auto& [key, isid] : isids) {
     const auto& [initiator, target, index] = key;
-    text += fmt::format("{} {} {} {:02x}{:02x}{:02x}{:02x}{:02x}{:02x}\n", initiator, target, index,
-                        isid[0], isid[1], isid[2], isid[3], isid[4], isid[5]);
+    text += fmt::format("{} {} {} {:02x}{:02x}{:02x}{:02x}{:02x}{:02x}\n", initiator,
+                        target.empty() ? kNoTarget : target, index, isid[0], isid[1], isid[2],
+                        isid[3], isid[4], isid[5]);
   }
   return replace_file(isids_path(path), text);
 }

@@ -134,7 +134,7 @@ void SessionManager::on_async_message(SessionRecord& record, const wire::AsyncMe
       const std::string why = event == AsyncEvent::logout_requested
                                   ? "the target asked to be logged out"
                                   : "the target asked for a new negotiation and was logged out";
-      note(fmt::format("session {:016x} to {}: {}", record.id, portal_text(record), why));
+      note(fmt::format("session 0x{:016x} to {}: {}", record.id, portal_text(record), why));
       record.end_reason = why;
       return begin_logout(record, now);
     }
@@ -143,7 +143,7 @@ void SessionManager::on_async_message(SessionRecord& record, const wire::AsyncMe
       return drop_connection(record, "the target announced that it drops the connection", now);
     case AsyncEvent::scsi:
     default:
-      note(fmt::format("session {:016x} to {}: asynchronous event {}", record.id,
+      note(fmt::format("session 0x{:016x} to {}: asynchronous event {}", record.id,
                        portal_text(record), message.async_event));
   }
 }
@@ -151,7 +151,7 @@ void SessionManager::on_async_message(SessionRecord& record, const wire::AsyncMe
 void SessionManager::on_reject(SessionRecord& record, const iscsi::Slab& slab, Instant now) {
   ++counters_.rejects;
   const auto reject = std::bit_cast<wire::Reject>(slab.bhs);
-  note(fmt::format("session {:016x} to {}: the target rejected a request, reason 0x{:02x}",
+  note(fmt::format("session 0x{:016x} to {}: the target rejected a request, reason 0x{:02x}",
                    record.id, portal_text(record), reject.reason));
   // 11.17.4: the data segment is the header of the rejected PDU.
   if (slab.length < wire::kBhsBytes) return;

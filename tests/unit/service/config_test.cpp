@@ -169,6 +169,8 @@ TEST_F(StateDirectory, BootEpochRisesAndIsidsStay) {
     const auto second =
         store.lease("iqn.2026-11.io.pollux:i", "iqn.2026-11.io.pollux:t", std::nullopt);
     EXPECT_NE(second->isid, first);
+    // A discovery session has no target.
+    EXPECT_TRUE(store.lease("iqn.2026-11.io.pollux:i", "", std::nullopt));
     EXPECT_FALSE(store.lease("a", "b", 9) && store.lease("a", "b", 9));
   }
 }
