@@ -81,15 +81,19 @@ CLEANUP_PATHS=()
 remember_pid() { CLEANUP_PIDS+=("$1:${2:-TERM}"); }
 
 end_process() {
+  # Nobody wants to read the shell's notice of a death that was asked for.
+  end_process_loudly "$@" 2>/dev/null
+}
+
+end_process_loudly() {
   local pid=$1 signal=${2:-TERM} i
-  kill "-$signal" "$pid" 2>/dev/null || return 0
+  kill "-$signal" "$pid" || return 0
   for i in $(seq 50); do
-    kill -0 "$pid" 2>/dev/null || break
+    kill -0 "$pid" || break
+    [ "$i" != 50 ] || kill -KILL "$pid"
     sleep 0.1
   done
-  kill -KILL "$pid" 2>/dev/null
-  # Reaps it, if it is a child of ours: also keeps the shell from announcing its death.
-  wait "$pid" 2>/dev/null
+  wait "$pid"
   return 0
 }
 
