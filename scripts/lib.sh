@@ -52,6 +52,7 @@ build_tree() {
 CLEANUP_PIDS=()
 CLEANUP_NETNS=()
 CLEANUP_PATHS=()
+CLEANUP_COMMANDS=()  # run first: what asks a service to end before its process is ended
 remember_pid() { CLEANUP_PIDS+=("$1"); }
 
 end_process() {
@@ -66,10 +67,11 @@ end_process() {
 
 clean_up() {
   local i
+  for i in "${CLEANUP_COMMANDS[@]+"${CLEANUP_COMMANDS[@]}"}"; do eval "$i" >/dev/null 2>&1; done
   for ((i = ${#CLEANUP_PIDS[@]} - 1; i >= 0; i--)); do end_process "${CLEANUP_PIDS[i]}"; done
   for i in "${CLEANUP_NETNS[@]+"${CLEANUP_NETNS[@]}"}"; do ip netns del "$i" 2>/dev/null; done
   for i in "${CLEANUP_PATHS[@]+"${CLEANUP_PATHS[@]}"}"; do rm -rf "$i"; done
-  CLEANUP_PIDS=() CLEANUP_NETNS=() CLEANUP_PATHS=()
+  CLEANUP_PIDS=() CLEANUP_NETNS=() CLEANUP_PATHS=() CLEANUP_COMMANDS=()
 }
 
 # Call once, early: cleans up on every way out and turns signals into an exit.
