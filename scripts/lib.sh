@@ -37,13 +37,38 @@ need_packages() {
   rm -f "${TMPDIR:-/tmp}/pollux-apt.$$"
 }
 
+# Leaves in BUILD a build directory this user may write: the tree's own, or one outside of a tree that belongs to
+# somebody else or was copied together with the build directory of another.
+choose_build_dir() {
+  local cache=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}
+  BUILD=$ROOT/build
+  if [ -f "$BUILD/build.ninja" ]; then
+    [ ! -w "$BUILD" ] || ! grep -qF "\"source\": \"$ROOT\"" "$BUILD/meson-info/meson-info.json" 2>/dev/null || return 0
+  elif [ -w "$ROOT" ] && { [ ! -e "$BUILD" ] || [ -w "$BUILD" ]; }; then
+    return 0
+  fi
+  if mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ]; then
+    BUILD=$cache/pollux-build-$(printf '%s' "$ROOT" | cksum | cut -d ' ' -f 1)
+  else
+    BUILD=$(mktemp -d "${TMPDIR:-/tmp}/pollux-build.XXXXXX") || die "There is no place to build in: set XDG_CACHE_HOME or TMPDIR."
+    CLEANUP_PATHS+=("$BUILD")
+  fi
+}
+
+# new_run_dir NAME: leaves in DIR a directory for this run's sockets and files, 0700 and removed at the end.
+new_run_dir() {
+  DIR=$(mktemp -d "${TMPDIR:-/tmp}/$1.XXXXXX") || die "No directory for temporary files could be made; set TMPDIR to one."
+  CLEANUP_PATHS+=("$DIR")
+}
+
 # build_tree DIR [meson options...]: configures once and builds.
 build_tree() {
   local dir=$1
   shift
   if [ ! -f "$dir/build.ninja" ]; then
-    meson setup "$dir" "$ROOT" "$@" >"$dir.setup.log" 2>&1 || { tail -n 30 "$dir.setup.log" >&2; die "meson setup failed."; }
-    rm -f "$dir.setup.log"
+    mkdir -p "$dir" || die "The build directory $dir cannot be made."
+    meson setup "$dir" "$ROOT" "$@" >"$dir/setup.log" 2>&1 || { tail -n 30 "$dir/setup.log" >&2; die "meson setup failed."; }
+    rm -f "$dir/setup.log"
   fi
   ninja -C "$dir" -j "$(nproc)" ${BUILD_TARGETS:-} >"$dir/build.log" 2>&1 || { grep -E 'error|FAILED' -A5 "$dir/build.log" | head -n 60 >&2; die "The build failed; the whole log is $dir/build.log"; }
 }
@@ -52,26 +77,36 @@ build_tree() {
 CLEANUP_PIDS=()
 CLEANUP_NETNS=()
 CLEANUP_PATHS=()
-CLEANUP_COMMANDS=()  # run first: what asks a service to end before its process is ended
-remember_pid() { CLEANUP_PIDS+=("$1"); }
+# remember_pid PID [SIGNAL]: ended by SIGNAL (TERM when none is named), by KILL after five seconds.
+remember_pid() { CLEANUP_PIDS+=("$1:${2:-TERM}"); }
 
 end_process() {
-  local pid=$1 i
-  kill -TERM "$pid" 2>/dev/null || return 0
+  # Nobody wants to read the shell's notice of a death that was asked for.
+  end_process_loudly "$@" 2>/dev/null
+}
+
+end_process_loudly() {
+  local pid=$1 signal=${2:-TERM} i
+  kill "-$signal" "$pid" || return 0
   for i in $(seq 50); do
-    kill -0 "$pid" 2>/dev/null || return 0
+    kill -0 "$pid" || break
+    [ "$i" != 50 ] || kill -KILL "$pid"
     sleep 0.1
   done
-  kill -KILL "$pid" 2>/dev/null
+  wait "$pid"
+  return 0
 }
 
 clean_up() {
   local i
-  for i in "${CLEANUP_COMMANDS[@]+"${CLEANUP_COMMANDS[@]}"}"; do eval "$i" >/dev/null 2>&1; done
-  for ((i = ${#CLEANUP_PIDS[@]} - 1; i >= 0; i--)); do end_process "${CLEANUP_PIDS[i]}"; done
+  # A second Ctrl-C must not leave half of it behind.
+  trap '' INT TERM HUP
+  for ((i = ${#CLEANUP_PIDS[@]} - 1; i >= 0; i--)); do end_process "${CLEANUP_PIDS[i]%:*}" "${CLEANUP_PIDS[i]#*:}"; done
+  # What a signal caught between its start and remember_pid.
+  for i in $(jobs -p); do end_process "$i" KILL; done
   for i in "${CLEANUP_NETNS[@]+"${CLEANUP_NETNS[@]}"}"; do ip netns del "$i" 2>/dev/null; done
   for i in "${CLEANUP_PATHS[@]+"${CLEANUP_PATHS[@]}"}"; do rm -rf "$i"; done
-  CLEANUP_PIDS=() CLEANUP_NETNS=() CLEANUP_PATHS=() CLEANUP_COMMANDS=()
+  CLEANUP_PIDS=() CLEANUP_NETNS=() CLEANUP_PATHS=()
 }
 
 # Call once, early: cleans up on every way out and turns signals into an exit.
@@ -81,9 +116,11 @@ clean_up_on_exit() {
   trap 'exit 143' TERM HUP
 }
 
+# NAME belongs to this run alone (it carries the process id).
 new_netns() {
-  ip netns add "$1" || die "cannot create the network namespace $1 (is iproute2 there, and are you root?)"
+  # Noted first: a signal may arrive while ip is at work.
   CLEANUP_NETNS+=("$1")
+  ip netns add "$1" || die "cannot create the network namespace $1 (is iproute2 there, and are you root?)"
   ip -n "$1" link set lo up
 }
 

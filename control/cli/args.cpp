@@ -75,10 +75,13 @@ void add_session_verbs(CLI::App& app, Options& options) {
       add_verb(app, options, "login", "Log in to a target",
                "  pollux login iscsi://10.0.0.1/iqn.2003-01.org.example:disk\n"
                "  pollux login --portal 10.0.0.1 --target iqn.2003-01.org.example:disk "
-               "--header-digest crc32c\n");
+               "--header-digest crc32c\n"
+               "  pollux login --discovery iscsi://10.0.0.1\n");
   login->add_option("url", options.subject, "iscsi://HOST[:PORT]/TARGET")->type_name("URL");
   login->add_option("-p,--portal", options.portal, "host, host:port or [IPv6]:port");
   login->add_option("-T,--target", options.target, "target name");
+  login->add_flag("--discovery", options.discovery,
+                  "a discovery session, for send-targets, which stays until logout; names no target");
   add_digests(*login, options);
 
   CLI::App* logout = add_verb(app, options, "logout", "Log out and end a session",

@@ -7,6 +7,7 @@
 #include "control/cli/session_calls.hpp"
 #include "control/cli/verbs.hpp"
 #include "control/session/discovery.hpp"
+#include "pollux/iscsierr.h"
 
 namespace pollux::cli {
 namespace {
@@ -94,7 +95,18 @@ ExitCode run_send_targets(const Options& options) {
   const auto sessions = list_sessions(connection, options.deadline_ms());
   const SessionRow& session = find_session(sessions, ref);
   const std::string text = options.text ? *options.text : default_text(session);
-  const auto answer = send_targets(connection, session.id, text, options.deadline_ms());
+  std::vector<std::byte> answer;
+  try {
+    answer = send_targets(connection, session.id, text, options.deadline_ms());
+  } catch (const Failure& failure) {
+    if (failure.isdsc() != ISDSC_TRANSPORT_ERROR || session.type == ISCSI_SESSION_DISCOVERY) throw;
+    // Seen with tgt, which ends a normal session for any Text Request (RFC 7143 11.10 allows them).
+    throw Failure(failure.code(),
+                  fmt::format("{} Some targets end a normal session that asks; 'pollux discover' and "
+                              "'pollux login --discovery' ask over a discovery session.",
+                              failure.what()),
+                  failure.isdsc());
+  }
   const url::Portal asked =
       session.connections.empty() ? url::Portal{} : session.connections.front().remote;
   print_targets(options, fmt::format("SendTargets on session {}", format_id(session.id)), answer,

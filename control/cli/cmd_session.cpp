@@ -12,7 +12,28 @@
 namespace pollux::cli {
 namespace {
 
+LoginRequest discovery_request_of(const Options& options) {
+  if (options.subject.empty() == options.portal.empty() || !options.target.empty())
+    throw Failure(ExitCode::invalid_argument,
+                  "A discovery session names a portal and no target: give either iscsi://HOST[:PORT] "
+                  "or --portal.");
+  if (!options.portal.empty()) {
+    const Result<url::Portal> portal = url::parse_portal(options.portal);
+    if (!portal)
+      throw Failure(ExitCode::invalid_argument, fmt::format("{}.", portal.error().message));
+    return {*portal, "", options.header_digest, options.data_digest};
+  }
+  const Result<url::IscsiUrl> url = url::parse_url(options.subject);
+  if (!url) throw Failure(ExitCode::invalid_argument, fmt::format("{}.", url.error().message));
+  if (!url->target.empty())
+    throw Failure(ExitCode::invalid_argument,
+                  fmt::format("A discovery session names no target, and '{}' does.",
+                              options.subject));
+  return login_request_of(*url, options);
+}
+
 LoginRequest request_of(const Options& options) {
+  if (options.discovery) return discovery_request_of(options);
   if (!options.subject.empty()) {
     if (!options.portal.empty() || !options.target.empty())
       throw Failure(ExitCode::invalid_argument,
@@ -101,7 +122,8 @@ ExitCode run_login(const Options& options) {
     json["portal"] = url::format_portal(request.portal);
     print_json(json);
   } else {
-    print(fmt::format("Logged in to {} at {}: session {}.\n", request.target,
+    print(fmt::format("Logged in {} at {}: session {}.\n",
+                      options.discovery ? "for discovery" : fmt::format("to {}", request.target),
                       url::format_portal(request.portal), format_id(result.session_id)));
   }
   return ExitCode::ok;

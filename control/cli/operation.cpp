@@ -26,8 +26,9 @@ std::string_view general_advice(std::uint32_t isdsc) noexcept {
     case ISDSC_AUTHORIZATION_FAILURE:
       return "Check the target's access list for this initiator's name.";
     case ISDSC_SESSION_BUSY:
-    case ISDSC_NO_CONNECTION_AVAILABLE:
       return "Try again in a moment.";
+    case ISDSC_NO_CONNECTION_AVAILABLE:
+      return "Log out of it and log in again; the service's log says how the connection was lost.";
     default:
       return {};
   }

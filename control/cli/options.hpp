@@ -34,6 +34,7 @@ struct Options {
   std::optional<url::Digest> header_digest;
   std::optional<url::Digest> data_digest;
   bool temporary_login = false;
+  bool discovery = false;  ///< of login: a discovery session
   bool all = false;
   bool brief = false;
 

@@ -88,7 +88,7 @@ std::string SessionRow::portal_text() const {
 }
 
 std::string SessionRow::state_text() const {
-  return connections.empty() ? "reconnecting" : connection_state_text(connections.front().state);
+  return connections.empty() ? "not connected" : connection_state_text(connections.front().state);
 }
 
 std::vector<SessionRow> decode_session_list(const Answer& answer) {

@@ -42,7 +42,7 @@ struct SessionRow {
 
   /// The portal of its first connection, "-" without one.
   [[nodiscard]] std::string portal_text() const;
-  /// "logged in", "reconnecting", ...
+  /// "logged in", "not connected", ...
   [[nodiscard]] std::string state_text() const;
 };
 

@@ -66,7 +66,7 @@ TEST(Render, SessionsTable) {
             "0x5e1f000000000001  normal  logged in  10.0.0.1:3260  crc32c/none  "
             "iqn.2003-01.org.example:disk\n");
   session.connections.clear();
-  EXPECT_NE(sessions_table({session}).find("reconnecting"), std::string::npos);
+  EXPECT_NE(sessions_table({session}).find("not connected"), std::string::npos);
 }
 
 TEST(Progress, Line) {

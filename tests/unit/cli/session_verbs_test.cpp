@@ -86,6 +86,24 @@ TEST_F(CliTest, LoginFailuresHaveTheirOwnExitCodesAndWords) {
   EXPECT_EQ(pollux({"login", url(kTarget), "--portal", "10.0.0.1"}).exit_code, 7);
 }
 
+TEST_F(CliTest, ADiscoverySessionStaysUntilLogout) {
+  const Outcome by_url = pollux({"login", "--discovery", "iscsi://10.0.0.1"});
+  EXPECT_EQ(by_url.exit_code, 0) << by_url.err;
+  EXPECT_EQ(by_url.out,
+            "Logged in for discovery at 10.0.0.1:3260: session 0x5e1f000000000001.\n");
+  EXPECT_EQ(pollux({"login", "--discovery", "--portal", "10.0.0.1:3261"}).exit_code, 0);
+  EXPECT_THAT(pollux({"sessions"}).out, HasSubstr("discovery  logged in"));
+  EXPECT_THAT(pollux({"send-targets", "0x5e1f000000000001"}).out, HasSubstr(kTarget));
+  EXPECT_EQ(pollux({"logout", "0x5e1f000000000001"}).exit_code, 0);
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"login", "--discovery"},
+        {"login", "--discovery", url(kTarget)},
+        {"login", "--discovery", "--portal", "10.0.0.1", "--target", kTarget},
+        {"login", "--discovery", "--portal", "10.0.0.1", "iscsi://10.0.0.1"}}) {
+    EXPECT_EQ(pollux(arguments).exit_code, 7);
+  }
+}
+
 TEST_F(CliTest, FailuresAsJson) {
   const Outcome run = pollux({"login", url(kMissing), "--json"});
   EXPECT_EQ(run.exit_code, 19);
