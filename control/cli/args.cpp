@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint32_t kTimeoutSecondsMax = 86'400;
 constexpr std::uint32_t kQueueDepthMax = 65'536;
-constexpr std::uint32_t kIoSizeMax = 16u << 20;
+constexpr std::uint32_t kIoSizeMax = 4u << 20;
 constexpr std::uint32_t kBenchSecondsMax = 86'400;
 
 constexpr const char* kSessionHelp =

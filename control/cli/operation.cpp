@@ -48,12 +48,21 @@ std::string status_text(std::uint32_t isdsc) {
                      isdsc);
 }
 
-Failure failure_of_status(const std::string& what, std::uint32_t isdsc, std::string_view advice) {
-  const std::string_view hint = advice.empty() ? general_advice(isdsc) : advice;
-  return {
-      exit_code_of(isdsc),
-      fmt::format("{} failed: {}.{}{}", what, status_text(isdsc), hint.empty() ? "" : " ", hint),
-      isdsc};
+std::string reason_of(const Answer& answer, std::size_t structure_bytes) {
+  const auto bytes = answer.bytes_at(structure_bytes, kReasonBytesMax);
+  return clean({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+Failure failure_of_status(const std::string& what, std::uint32_t isdsc, std::string_view reason) {
+  std::string sentence = fmt::format("{} failed: ", what);
+  if (reason.empty()) {
+    sentence += fmt::format("{}.", status_text(isdsc));
+  } else {
+    sentence += fmt::format("{} ({}, 0x{:08x}).", reason, pollux_isdsc_name(isdsc), isdsc);
+  }
+  if (const std::string_view hint = general_advice(isdsc); !hint.empty())
+    sentence += fmt::format(" {}", hint);
+  return {exit_code_of(isdsc), sentence, isdsc};
 }
 
 Failure failure_of_scsi(const std::string& what, std::uint8_t scsi_status,

@@ -16,12 +16,19 @@ namespace pollux::cli {
 /// one.
 [[nodiscard]] std::uint32_t status_of(const std::string& what, const Answer& answer);
 
+/// Room to ask for behind an output structure, so that the service can say why in a sentence.
+inline constexpr std::size_t kReasonBytesMax = 512;
+
+/// The sentence behind a structure of `structure_bytes`; empty when the service sent none. Fit for a
+/// terminal.
+[[nodiscard]] std::string reason_of(const Answer& answer, std::size_t structure_bytes);
+
 /// "there is no session with that id (ISDSC_INVALID_SESSION_ID)"
 [[nodiscard]] std::string status_text(std::uint32_t isdsc);
 
-/// The failure of `what` with the status' exit code; `advice` is a sentence or empty.
+/// The failure of `what` with the status' exit code. `reason` is the service's own sentence, or empty.
 [[nodiscard]] Failure failure_of_status(const std::string& what, std::uint32_t isdsc,
-                                        std::string_view advice = {});
+                                        std::string_view reason = {});
 
 /// The failure of a SCSI command: status and sense data in words. Warnings and success never come
 /// here.

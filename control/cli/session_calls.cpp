@@ -59,8 +59,8 @@ std::string login_name(const LoginRequest& request) {
 }
 
 /// A login that fails for a reason without an exit code of its own is still a failed login.
-Failure login_failure(const std::string& what, std::uint32_t status) {
-  const Failure failure = failure_of_status(what, status);
+Failure login_failure(const std::string& what, std::uint32_t status, const std::string& reason) {
+  const Failure failure = failure_of_status(what, status, reason);
   if (failure.code() != ExitCode::generic) return failure;
   return {ExitCode::login_failed, failure.what(), status};
 }
@@ -72,9 +72,9 @@ LoginResult log_in(Connection& connection, const LoginRequest& request, std::uin
   const LoginToTarget_IN in = login_input(request);
   try {
     const Answer answer = connection.call(what, MSiSCSI_LoginToTarget, input_of(in),
-                                          sizeof(LoginToTarget_OUT), deadline_ms);
+                                          sizeof(LoginToTarget_OUT) + kReasonBytesMax, deadline_ms);
     if (const std::uint32_t status = status_of(what, answer); status != 0)
-      throw login_failure(what, status);
+      throw login_failure(what, status, reason_of(answer, sizeof(LoginToTarget_OUT)));
     const auto out = output_of<LoginToTarget_OUT>(answer);
     return {out.UniqueSessionId, out.UniqueConnectionId};
   } catch (const Failure& failure) {
@@ -103,7 +103,7 @@ std::vector<std::byte> send_targets(Connection& connection, std::uint64_t sessio
   const Answer answer =
       connection.call(what, MSiSCSI_SendTargets, input_of(in), kSendTargetsFirstBytes, deadline_ms);
   if (const std::uint32_t status = status_of(what, answer); status != 0)
-    throw failure_of_status(what, status);
+    throw failure_of_status(what, status, reason_of(answer, offsetof(SendTargets_OUT, Response)));
   const auto out = output_of<SendTargets_OUT>(answer);
   const auto bytes = answer.bytes_at(offsetof(SendTargets_OUT, Response), out.ResponseSize);
   return {bytes.begin(), bytes.end()};

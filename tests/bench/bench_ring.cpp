@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -172,6 +173,13 @@ class Run {
   service::LatencyHistogram latencies_;
 };
 
+/// CPU time of this thread: what is missing to the time that passed was taken by others.
+double thread_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
 int measure(const Flags& flags) {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -217,7 +225,10 @@ int measure(const Flags& flags) {
   pollux_worker_stats_get(instance, 0, &before);
   const std::uint64_t target_busy = lab.thread()->busy_cycles();
   const std::uint64_t target_idle = lab.thread()->idle_cycles();
+  const double thread_before = thread_seconds();
   run.run(flags.seconds, hz);
+  const double thread_share = (thread_seconds() - thread_before) * static_cast<double>(hz) /
+                              static_cast<double>(run.elapsed_cycles());
   pollux_worker_stats_get(instance, 0, &after);
   const double target_busy_cycles = static_cast<double>(lab.thread()->busy_cycles() - target_busy);
   const double target_idle_cycles = static_cast<double>(lab.thread()->idle_cycles() - target_idle);
@@ -237,13 +248,13 @@ int measure(const Flags& flags) {
       "\"p99_latency_us\": {:.2f}, \"cpu_ns_per_io\": {:.1f}, \"busy_cycles_per_io\": {:.1f}, "
       "\"copied_bytes_per_io\": {:.1f}, \"loop_cycles_per_io\": {:.1f}, \"target_busy_cycles_per_io\": {:.1f}, "
       "\"target_busy_share\": {:.3f}, \"lun\": \"{}\", \"memory\": \"{}\", \"mtu\": {}, \"tsc_hz\": {}, "
-      "\"failed\": {}, \"violations\": {}}}\n",
+      "\"cpu_share\": {:.3f}, \"failed\": {}, \"violations\": {}}}\n",
       flags.software_checksums ? "-software-checksums" : "", flags.workload, flags.io_size, flags.depth, flags.sessions,
       flags.digests, ios / seconds, ios * flags.io_size / seconds / 1048576.0, microseconds(500), microseconds(990),
       busy / ios * 1e9 / static_cast<double>(hz), busy / ios,
       static_cast<double>(after.copied_bytes - before.copied_bytes) / ios, static_cast<double>(run.elapsed_cycles()) / ios,
       target_busy_cycles / ios, target_busy_cycles / (target_busy_cycles + target_idle_cycles), flags.lun, flags.memory,
-      flags.mtu, hz, run.failed(), violations);
+      flags.mtu, hz, thread_share, run.failed(), violations);
   return run.failed() == 0 && violations == 0 ? 0 : 1;
 }
 

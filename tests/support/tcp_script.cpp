@@ -87,7 +87,7 @@ SentSegment TcpScript::open(const tcp::OpenRequest& request, Where where) {
   local_port = engine().local(id).port;
   SentSegment syn = take(where);
   if (syn.flags != wire::kTcpSyn)
-    ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line())) << "no SYN";
+    ADD_FAILURE_AT(where.file, where.line) << "no SYN";
   iss = syn.seq;
   return syn;
 }
@@ -236,7 +236,7 @@ void TcpScript::collect() {
 
 SentSegment TcpScript::take(Where where) {
   if (sent_.empty()) {
-    ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line())) << "the engine sent nothing";
+    ADD_FAILURE_AT(where.file, where.line) << "the engine sent nothing";
     return {};
   }
   SentSegment sent = std::move(sent_.front());
@@ -246,7 +246,7 @@ SentSegment TcpScript::take(Where where) {
 
 SentSegment TcpScript::expect(const Expected& expected, Where where) {
   if (sent_.empty()) {
-    ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line()))
+    ADD_FAILURE_AT(where.file, where.line)
         << "expected " << expected.flags << ", the engine sent nothing";
     return {};
   }
@@ -269,7 +269,7 @@ SentSegment TcpScript::expect(const Expected& expected, Where where) {
   compare("window", expected.window, std::uint32_t{sent.window});
   if (expected.payload && *expected.payload != sent.payload) wrong += " payload differs;";
   if (!wrong.empty())
-    ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line()))
+    ADD_FAILURE_AT(where.file, where.line)
         << wrong << " (" << letters_of(sent.flags) << " seq " << sent.seq - iss << " ack "
         << sent.ack - irs << " length " << sent.payload.size() << " window " << sent.window << ")";
   return sent;
@@ -278,7 +278,7 @@ SentSegment TcpScript::expect(const Expected& expected, Where where) {
 void TcpScript::expect_silence(Where where) {
   if (sent_.empty()) return;
   const SentSegment& sent = sent_.front();
-  ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line()))
+  ADD_FAILURE_AT(where.file, where.line)
       << sent_.size() << " segments where none should be, first: " << letters_of(sent.flags)
       << " seq " << sent.seq - iss << " ack " << sent.ack - irs << " length "
       << sent.payload.size();

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
-#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,7 +67,14 @@ struct PeerOffer {
 
 class TcpScript {
  public:
-  using Where = std::source_location;
+  /// The line of the test that a failure is reported at. (clang 14 has no std::source_location.)
+  struct Where {
+    const char* file;
+    int line;
+    static constexpr Where current(const char* file_ = __builtin_FILE(), int line_ = __builtin_LINE()) {
+      return {file_, line_};
+    }
+  };
   static constexpr std::uint16_t kPeerPort = 3260;
 
   explicit TcpScript(const TcpHostOptions& options = default_options());
