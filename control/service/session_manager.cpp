@@ -162,6 +162,8 @@ void SessionManager::on_time(Instant now) {
 
 void SessionManager::expire(SessionRecord& record, Instant now) {
   if (record.kept && record.kept->expires <= now) record.kept.reset();
+  // Who hears of it may end the record: what else is due follows in the next round of on_time().
+  if (expire_waiting_texts(record, now)) return;
   if (record.text && record.text->deadline <= now) {
     // The answer may still come and would be taken for the next exchange's: the ITT is the
     // worker's.
@@ -180,6 +182,7 @@ Instant SessionManager::next_deadline() const noexcept {
 void SessionManager::arm(SessionRecord& record) {
   Instant wanted = record.deadline;
   if (record.text) wanted = std::min(wanted, record.text->deadline);
+  for (const TextTask& task : record.texts_waiting) wanted = std::min(wanted, task.deadline);
   if (record.kept) wanted = std::min(wanted, record.kept->expires);
   if (wanted == record.armed) return;
   if (record.armed != kNever) deadlines_.erase({record.armed, record.id});

@@ -119,6 +119,9 @@ class SessionManager {
   void on_full_feature_pdu(SessionRecord& record, const iscsi::Slab& slab, Instant now);
   void on_text_step(SessionRecord& record, session::TextStep step, Instant now);
   void end_text(SessionRecord& record, TextReply reply);
+  void start_next_text(SessionRecord& record);
+  /// True when some were late.
+  bool expire_waiting_texts(SessionRecord& record, Instant now);
   void on_async_message(SessionRecord& record, const wire::AsyncMessage& message, Instant now);
   void on_reject(SessionRecord& record, const iscsi::Slab& slab, Instant now);
 

@@ -76,6 +76,8 @@ struct TextTask {
   TextDone done;
 };
 
+inline constexpr std::size_t kTextsWaitingMax = 16;
+
 /// An answer that did not fit its caller's output area.
 struct KeptText {
   std::string value;
@@ -115,6 +117,8 @@ struct SessionRecord {
 
   // Full feature.
   std::optional<TextTask> text;
+  /// One exchange at a time (RFC 7143 6.2): others wait, in their order, at most kTextsWaitingMax.
+  std::deque<TextTask> texts_waiting;
   std::optional<KeptText> kept;
 
   // Logging out.

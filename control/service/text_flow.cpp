@@ -54,10 +54,20 @@ void SessionManager::send_targets(std::uint64_t id, std::string_view text, Insta
     arm(record);
     return done(reply);
   }
-  if (record.text) return refuse(ISDSC_SESSION_BUSY, "a SendTargets of this session is under way");
-  record.text.emplace(
+  if (record.texts_waiting.size() >= kTextsWaitingMax) {
+    return refuse(ISDSC_SESSION_BUSY, "too many SendTargets of this session are waiting");
+  }
+  record.texts_waiting.push_back(
       TextTask{session::TextExchange(*key.value), *key.value, deadline, std::move(done)});
-  channel(record).send_pdu(record.connection, record.text->exchange.start(), false);
+  start_next_text(record);
+}
+
+void SessionManager::start_next_text(SessionRecord& record) {
+  if (!record.text && !record.texts_waiting.empty()) {
+    record.text.emplace(std::move(record.texts_waiting.front()));
+    record.texts_waiting.pop_front();
+    channel(record).send_pdu(record.connection, record.text->exchange.start(), false);
+  }
   arm(record);
 }
 
@@ -115,9 +125,31 @@ void SessionManager::on_text_step(SessionRecord& record, session::TextStep step,
 
 void SessionManager::end_text(SessionRecord& record, TextReply reply) {
   const TextDone done = std::move(record.text->done);
+  std::deque<TextTask> given_up;
   record.text.reset();
-  arm(record);
-  done(reply);  // last: it may end the record
+  if (record.step == SessionStep::logged_in) {
+    start_next_text(record);
+  } else {
+    given_up.swap(record.texts_waiting);
+    arm(record);
+  }
+  done(reply);  // from here on the record may be gone
+  for (const TextTask& task : given_up) task.done({{reply.status, reply.sentence}, {}, false});
+}
+
+bool SessionManager::expire_waiting_texts(SessionRecord& record, Instant now) {
+  std::deque<TextTask> late;
+  std::erase_if(record.texts_waiting, [&](TextTask& task) {
+    if (task.deadline > now) return false;
+    late.push_back(std::move(task));
+    return true;
+  });
+  for (const TextTask& task : late) {
+    task.done({{ISDSC_SESSION_BUSY, "other SendTargets of this session took until its deadline"},
+               {},
+               false});
+  }
+  return !late.empty();
 }
 
 void SessionManager::on_async_message(SessionRecord& record, const wire::AsyncMessage& message,

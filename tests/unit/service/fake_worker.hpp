@@ -29,6 +29,7 @@ struct TargetScript {
   std::uint8_t logout_response = 0;
   bool close_is_silent = false;         ///< FIN is not answered: `ended` comes only after abort
   std::vector<std::string> text_parts;  ///< answers to SendTargets; empty: silence
+  std::vector<std::string> next_text_parts;  ///< of each exchange after the first
 };
 
 class FakeWorker {
@@ -204,8 +205,9 @@ class FakeWorker {
     if (script.text_parts.empty()) return;
     const std::string part = script.text_parts.front();
     script.text_parts.erase(script.text_parts.begin());
+    if (script.text_parts.empty()) script.text_parts = script.next_text_parts;
     wire::TextResponse response;
-    const bool is_last = script.text_parts.empty();
+    const bool is_last = script.text_parts == script.next_text_parts;
     response.flags = is_last ? wire::kFinal : 0;
     if (!is_last) response.target_transfer_tag.set(5);
     send_pdu(slot.ref, response, part);

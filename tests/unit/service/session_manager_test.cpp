@@ -369,12 +369,41 @@ TEST_F(SessionManagerTest, SendTargetsJoinsTheParts) {
   EXPECT_EQ(text_reply->text.size(), 37u);
 }
 
-TEST_F(SessionManagerTest, SendTargetsOneAtATimeAndOnlyWhatTheSessionMaySay) {
+TEST_F(SessionManagerTest, SendTargetsAtOnceWaitForEachOther) {
+  const std::uint64_t id = login_ok(SessionKind::discovery);
+  std::vector<std::uint32_t> statuses;
+  for (std::size_t i = 0; i < kTextsWaitingMax + 2; ++i) {
+    manager->send_targets(id, "All", now, now + 5s, [&](const TextReply& reply) {
+      statuses.push_back(reply.status);
+    });
+  }
+  ASSERT_EQ(statuses.size(), 1u) << "one runs, some wait, one is too many";
+  EXPECT_EQ(statuses[0], ISDSC_SESSION_BUSY);
+  statuses.clear();
+  worker.script.text_parts = {std::string("TargetName=iqn.2026-11.io.pollux:x\0", 35)};
+  worker.script.next_text_parts = worker.script.text_parts;
+  for (std::size_t i = 0; i < kTextsWaitingMax + 2; ++i) pump();
+  EXPECT_EQ(statuses, std::vector<std::uint32_t>(kTextsWaitingMax + 1, 0));
+}
+
+TEST_F(SessionManagerTest, SendTargetsThatWaitEndInTime) {
+  const std::uint64_t id = login_ok(SessionKind::discovery);
+  std::vector<std::uint32_t> statuses;
+  const auto note = [&](const TextReply& reply) { statuses.push_back(reply.status); };
+  manager->send_targets(id, "All", now, now + 5s, note);
+  manager->send_targets(id, "All", now, now + 1s, note);
+  manager->send_targets(id, "All", now, now + 9s, note);
+  pass(1s);
+  EXPECT_EQ(statuses, std::vector<std::uint32_t>{ISDSC_SESSION_BUSY});
+  EXPECT_EQ(manager->find(id)->step, SessionStep::logged_in);
+  pass(4s);
+  EXPECT_EQ(statuses.size(), 3u) << "the connection is gone, and with it the last one";
+}
+
+TEST_F(SessionManagerTest, SendTargetsIsBoundedAndSaysOnlyWhatTheSessionMaySay) {
   const std::uint64_t id = login_ok(SessionKind::discovery);
   std::optional<TextReply> first;
   manager->send_targets(id, "All", now, now + 5s, [&](const TextReply& reply) { first = reply; });
-  start_text(id, "All");
-  EXPECT_EQ(text_reply->status, ISDSC_SESSION_BUSY);
   start_text(id, std::string_view("All\0X=1", 7));
   EXPECT_FALSE(text_reply->is_ok());
   start_text(12345, "All");
