@@ -268,24 +268,24 @@ bool Script::turn() {
   return busy;
 }
 
-/// Turns until nothing happens; with timers, until `limit` has passed.
-void Script::take_ownership_of_time(Duration limit, bool timers) {
+/// Turns until `limit` has passed; if `quiet` is not zero, only until nothing is due for so long.
+void Script::play(Duration limit, Duration quiet) {
   const Instant end = wire_.now() + limit;
   for (std::size_t idle = 0;;) {
     idle = turn() ? 0 : idle + 1;
     if (idle < 2) continue;
-    Instant next = wire_.next_event();
-    if (timers) next = std::min({next, worker_->next_deadline(), host_.next_deadline()});
+    const Instant next = std::min({wire_.next_event(), worker_->next_deadline(), host_.next_deadline()});
     if (next > end) break;
+    if (quiet != Duration::zero() && next > wire_.now() + quiet) return;
     wire_.advance(std::max(next, wire_.now() + 1us));
   }
-  if (!timers) return;
-  wire_.advance(end);
+  wire_.advance(std::max(end, wire_.now()));
   turn();
 }
 
-void Script::settle() { take_ownership_of_time(5ms, false); }
-void Script::run_for(Duration duration) { take_ownership_of_time(duration, true); }
+// Delayed acknowledgements (10 ms) belong to the present, retransmissions do not.
+void Script::settle() { play(1s, 12ms); }
+void Script::run_for(Duration duration) { play(duration, Duration::zero()); }
 
 Bytes Script::stream_of(std::vector<Pdu> pdus) {
   Peer& to = peer();

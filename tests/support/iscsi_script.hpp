@@ -156,7 +156,7 @@ class Script {
   static constexpr std::size_t kGuard = 64;
 
   Peer& peer() { return peers_[peer_]; }
-  void take_ownership_of_time(Duration limit, bool timers);
+  void play(Duration limit, Duration quiet);
   bool turn();
   void host_events();
   void parse(Peer& peer);
