@@ -331,12 +331,14 @@ TEST(Write, RegisteredWriteCompletesOnlyWhenNoCopyOfItsBytesIsQueued) {
   Script s(only_solicited(1, 65536));
   const auto command = s.submit(registered_write(65536));
   const std::uint32_t itt = s.expect_command(command).itt();
-  s.wire().drop_nth(0, 2);
-  s.receive(r2t(itt, 1, 0, 0, 65536));
-  s.receive(scsi_response(itt));
+  s.wire().set_paused(0, true);
+  s.receive({r2t(itt, 1, 0, 0, 65536), scsi_response(itt)});
   s.expect_pending(command);
+  s.wire().set_paused(0, false);
   s.run_for(2s);
   s.expect_completion(command, POLLUX_OK);
+  while (s.tx_waiting() != 0) s.next();
+  s.expect_alive();
 }
 
 }  // namespace
