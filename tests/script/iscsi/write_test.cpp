@@ -332,7 +332,8 @@ TEST(Write, RegisteredWriteCompletesOnlyWhenNoCopyOfItsBytesIsQueued) {
   const auto command = s.submit(registered_write(65536));
   const std::uint32_t itt = s.expect_command(command).itt();
   s.wire().set_paused(0, true);
-  s.receive({r2t(itt, 1, 0, 0, 65536), scsi_response(itt)});
+  s.receive(r2t(itt, 1, 0, 0, 65536));
+  s.receive(scsi_response(itt));
   s.expect_pending(command);
   s.wire().set_paused(0, false);
   s.run_for(2s);
