@@ -93,6 +93,7 @@ class Script {
   /// A command of `request`: golden bytes.
   Pdu expect_command(std::size_t command, std::uint32_t immediate = 0, bool final = true);
   void expect_silence();
+  void refuse_connections() { host_.engine.set_listener(nullptr); }
   void target_stops_reading(bool yes) { peer().stopped = yes; }
 
   // Control.
@@ -101,6 +102,8 @@ class Script {
   void set_gate(const iscsi::Gate& gate);
   iscsi::Gate gate() const;
   void open(std::uint16_t slot, const iscsi::ConnectionRef* ref = nullptr, net::Endpoint remote = kPortal);
+  [[nodiscard]] iscsi::ConnectionRef connection() const { return peers_[peer_].ref; }
+  void set_connection(iscsi::ConnectionRef ref) { peer().ref = ref; }
   void enter();  ///< full feature phase, with a gate
   [[nodiscard]] std::vector<iscsi::Slab> pdus_for_control();  ///< taken since the last call
   void hold_credits(bool yes);
