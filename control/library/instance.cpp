@@ -27,6 +27,30 @@ std::uint64_t kernel_random() {
   return value;
 }
 
+/// DPDK's log belongs to the process and outlives an instance: its lines go to the instance that is open,
+/// the latest if there are several, and nowhere between two.
+std::mutex eal_log_mutex;
+const pollux_instance* eal_log_instance = nullptr;  // under eal_log_mutex
+
+constexpr unsigned kEalLogLevelMost = 4;  // errors
+
+void eal_log(void*, unsigned level, std::string_view line) {
+  const std::scoped_lock lock(eal_log_mutex);
+  if (eal_log_instance == nullptr || level > kEalLogLevelMost) return;
+  const library::OpenSetup& setup = eal_log_instance->setup;
+  if (setup.log != nullptr) setup.log(setup.log_context, static_cast<int>(level), fmt::format("dpdk: {}", line).c_str());
+}
+
+void eal_log_attach(const pollux_instance& instance) {
+  const std::scoped_lock lock(eal_log_mutex);
+  eal_log_instance = &instance;
+}
+
+void eal_log_detach(const pollux_instance& instance) {
+  const std::scoped_lock lock(eal_log_mutex);
+  if (eal_log_instance == &instance) eal_log_instance = nullptr;
+}
+
 bool pin_to(std::uint32_t cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -117,11 +141,8 @@ int pollux_instance::start_eal(const platform::MemoryPlan& plan, std::string& er
                         !port.device.starts_with("net_");
     if (is_pci) options.pci_devices.push_back(port.device);
   }
-  options.log = [](void* context, unsigned level, std::string_view line) {
-    const auto* self = static_cast<const pollux_instance*>(context);
-    if (self->setup.log != nullptr && level <= 4) self->log("dpdk: " + std::string(line));
-  };
-  options.log_context = this;
+  options.log = &eal_log;
+  eal_log_attach(*this);
   return platform::start_eal(options, error) ? POLLUX_OK : POLLUX_ECONFIG;
 }
 
@@ -251,5 +272,6 @@ void pollux_instance::stop() {
       platform::unregister_external_memory(unit->snapshot_area.get(), unit->snapshot_bytes);
   }
   units.clear();
-  platform::stop_eal();
+  // The EAL stays: it cannot be started twice in one process, and the next instance finds it running.
+  eal_log_detach(*this);
 }

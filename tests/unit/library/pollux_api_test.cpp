@@ -1,0 +1,322 @@
+// pollux.h as an application uses it, against the embedded target on a wire inside the process: both ways
+// of polling, both ways of completing, every kind of memory, and every way to ask for too much.
+#include <gtest/gtest.h>
+#include <pollux/iscsierr.h>
+#include <pollux/pollux.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "control/library/instance.hpp"
+#include "tests/support/disk_stamp.hpp"
+#include "tests/target/lab.hpp"
+
+namespace pollux {
+namespace {
+
+constexpr const char* kUrl = "iscsi://10.99.0.1/iqn.2026-01.org.pollux:disk/0";
+
+/// An instance with a target; the EAL is started once for the process and kept between tests.
+class PolluxApi : public testing::TestWithParam<pollux_poll_mode> {
+ protected:
+  void SetUp() override {
+    library::OpenSetup setup;
+    setup.config.instance = "api-test-" + std::to_string(getpid());
+    setup.config.memory.hugepages = false;
+    setup.config.worker.sessions_max = 16;
+    setup.config.logout.drain = service::Seconds{0.2};
+    setup.config.login.timeout = service::Seconds{3};
+    setup.config.ports = {{.name = "wire",
+                           .device = "ring:wire",
+                           .interface = {.address = net::IpAddress::v4(10, 99, 0, 2), .prefix_length = 24, .gateway = {}},
+                           .mtu = 9000}};
+    setup.poll_mode = GetParam();
+    setup.ring_ports = lab_.port_source();
+    setup.ring_memory_mib = target::kLabMemoryMib;
+    std::string error;
+    ASSERT_EQ(library::open_instance(std::move(setup), instance_, error), POLLUX_OK) << error;
+  }
+
+  void TearDown() override {
+    if (instance_ == nullptr) return;
+    EXPECT_EQ(lab_.thread()->violations(), 0u);
+    pollux_close(instance_);
+  }
+
+  pollux_session_id log_in(const char* url = kUrl) {
+    pollux_session_id session = 0;
+    std::uint64_t lun = 1;
+    pollux_error error{};
+    EXPECT_EQ(pollux_login(instance_, url, nullptr, &session, &lun, &error), POLLUX_OK) << error.message;
+    EXPECT_EQ(lun, 0u);
+    return session;
+  }
+
+  pollux_queue* make_queue(std::uint32_t depth = 32, std::uint32_t lent_bytes = 0) {
+    pollux_queue_options options;
+    pollux_queue_options_init(&options);
+    options.depth = depth;
+    options.lent_read_bytes_max = lent_bytes;
+    pollux_queue* queue = nullptr;
+    pollux_error error{};
+    EXPECT_EQ(pollux_queue_create(instance_, &options, &queue, &error), POLLUX_OK) << error.message;
+    return queue;
+  }
+
+  void turn() {
+    if (GetParam() == POLLUX_POLL_EMBEDDER) {
+      pollux_worker_poll(instance_, 0);
+    } else {
+      std::this_thread::yield();
+    }
+  }
+
+  pollux_completion wait(pollux_queue* queue) {
+    pollux_completion completion{};
+    for (int i = 0; i < 50'000'000; ++i) {
+      if (pollux_queue_reap(queue, &completion, 1) == 1) return completion;
+      turn();
+    }
+    completion.result = POLLUX_ETIMEDOUT;
+    return completion;
+  }
+
+  void destroy(pollux_queue* queue) {
+    int result = POLLUX_EBUSY;
+    for (int i = 0; i < 10'000'000 && (result = pollux_queue_destroy(queue)) == POLLUX_EBUSY; ++i) turn();
+    EXPECT_EQ(result, POLLUX_OK);
+  }
+
+  static pollux_command transfer(std::uint8_t opcode, pollux_session_id session, std::uint64_t lba, const iovec& iov,
+                                 std::uint8_t flags = 0) {
+    pollux_command command{};
+    command.opcode = opcode;
+    command.flags = flags;
+    command.session = session;
+    command.lba = lba;
+    command.iov = &iov;
+    command.iov_count = 1;
+    command.length = static_cast<std::uint32_t>(iov.iov_len);
+    command.block_count = command.length / 512;
+    return command;
+  }
+
+  target::Lab lab_{{}};
+  pollux_instance* instance_ = nullptr;
+};
+
+TEST_P(PolluxApi, WritesAndReadsThroughEveryKindOfMemory) {
+  const auto session = log_in();
+  pollux_queue* queue = make_queue(32, 64 * KiB);
+  std::uint64_t blocks = 0;
+  std::uint32_t block_bytes = 0;
+  ASSERT_EQ(pollux_capacity(instance_, session, 0, &blocks, &block_bytes, nullptr), POLLUX_OK);
+  EXPECT_EQ(block_bytes, 512u);
+  EXPECT_EQ(blocks, 64 * MiB / 512);
+
+  const std::size_t bytes = 64 * KiB;
+  std::unique_ptr<std::byte, decltype(&std::free)> memory{
+      static_cast<std::byte*>(std::aligned_alloc(4096, bytes)), &std::free};
+  pollux_region* region = nullptr;
+  pollux_error error{};
+  ASSERT_EQ(pollux_memory_register(instance_, memory.get(), bytes, &region, &error), POLLUX_OK) << error.message;
+  std::vector<std::byte> plain(bytes);
+  for (int round = 1; round <= 8; ++round) {
+    const bool registered = round % 2 == 0;
+    std::byte* source = registered ? memory.get() : plain.data();
+    sim::stamp({source, bytes}, 64, round, 7);
+    const iovec iov{source, bytes};
+    ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_WRITE, session, 64, iov,
+                                                             registered ? POLLUX_REGISTERED : 0)}.data(), 1), 1);
+    auto done = wait(queue);
+    ASSERT_EQ(done.result, POLLUX_OK);
+    ASSERT_EQ(done.transferred, bytes);
+
+    std::vector<std::byte> back(bytes);
+    const iovec in{back.data(), bytes};
+    ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, session, 64, in)}.data(), 1), 1);
+    done = wait(queue);
+    ASSERT_EQ(done.result, POLLUX_OK);
+    EXPECT_EQ(sim::wrong_blocks(back, 64, round, 7), 0u);
+
+    auto lent = transfer(POLLUX_READ, session, 64, in, POLLUX_LENT);
+    lent.iov_count = 0;
+    ASSERT_EQ(pollux_queue_submit(queue, &lent, 1), 1);
+    done = wait(queue);
+    ASSERT_EQ(done.result, POLLUX_OK);
+    std::size_t offset = 0;
+    for (std::uint32_t i = 0; i < done.view_count; ++i) {
+      std::memcpy(back.data() + offset, done.views[i].data, done.views[i].length);
+      offset += done.views[i].length;
+    }
+    EXPECT_EQ(offset, bytes);
+    EXPECT_EQ(sim::wrong_blocks(back, 64, round, 7), 0u);
+    // Any thread may give it back.
+    std::thread([&done] { pollux_release(done.lent); }).join();
+  }
+  destroy(queue);
+  int unregistered = POLLUX_EBUSY;
+  for (int i = 0; i < 10'000'000 && unregistered == POLLUX_EBUSY; ++i) {
+    unregistered = pollux_memory_unregister(region);
+    turn();
+  }
+  EXPECT_EQ(unregistered, POLLUX_OK);
+  EXPECT_EQ(pollux_logout(instance_, session, &error), POLLUX_OK) << error.message;
+}
+
+TEST_P(PolluxApi, CallbacksRunOnlyInsideProcessAndMaySubmit) {
+  const auto session = log_in();
+  pollux_queue* queue = make_queue(8);
+  struct State {
+    pollux_queue* queue;
+    pollux_command command;
+    std::vector<std::byte> memory = std::vector<std::byte>(4096);
+    iovec iov{};
+    std::thread::id caller;
+    int left = 100;
+    int done = 0;
+  } state;
+  state.queue = queue;
+  state.iov = {state.memory.data(), state.memory.size()};
+  state.command = transfer(POLLUX_READ, session, 0, state.iov);
+  state.command.context = &state;
+  state.command.callback = [](void* context, const pollux_completion* completion) {
+    auto& self = *static_cast<State*>(context);
+    EXPECT_EQ(completion->result, POLLUX_OK);
+    EXPECT_EQ(std::this_thread::get_id(), self.caller);
+    ++self.done;
+    if (self.left > 0) {
+      --self.left;
+      EXPECT_EQ(pollux_queue_submit(self.queue, &self.command, 1), 1);
+    }
+  };
+  state.caller = std::this_thread::get_id();
+  for (int i = 0; i < 4; ++i) ASSERT_EQ(pollux_queue_submit(queue, &state.command, 1), 1);
+  for (int i = 0; i < 50'000'000 && state.done < 104; ++i) {
+    const int before = state.done;
+    turn();
+    EXPECT_EQ(state.done, before) << "a callback ran outside pollux_queue_process()";
+    pollux_queue_process(queue, 16);
+  }
+  EXPECT_EQ(state.done, 104);
+  destroy(queue);
+}
+
+TEST_P(PolluxApi, SubmitTakesNoMoreThanTheDepthAndRefusesMalformedCommands) {
+  const auto session = log_in();
+  pollux_queue* queue = make_queue(4);
+  std::vector<std::byte> memory(4096);
+  const iovec iov{memory.data(), memory.size()};
+  const pollux_command good = transfer(POLLUX_READ, session, 0, iov);
+  const std::vector<pollux_command> many(10, good);
+  EXPECT_EQ(pollux_queue_submit(queue, many.data(), 10), 4);
+  EXPECT_EQ(pollux_queue_submit(queue, many.data(), 10), 0);
+  EXPECT_EQ(pollux_queue_destroy(queue), POLLUX_EBUSY);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(wait(queue).result, POLLUX_OK);
+
+  const auto refused = [&](auto&& change) {
+    pollux_command bad = good;
+    change(bad);
+    return pollux_queue_submit(queue, &bad, 1);
+  };
+  EXPECT_EQ(refused([](auto& c) { c.opcode = 99; }), POLLUX_EINVAL);
+  EXPECT_EQ(refused([](auto& c) { c.length = 512; }), POLLUX_EINVAL);
+  EXPECT_EQ(refused([](auto& c) { c.iov = nullptr; }), POLLUX_EINVAL);
+  EXPECT_EQ(refused([](auto& c) { c.block_count = 0; }), POLLUX_EINVAL);
+  EXPECT_EQ(refused([](auto& c) { c.flags = POLLUX_LENT; }), POLLUX_EINVAL);
+  EXPECT_EQ(refused([](auto& c) { c.opcode = POLLUX_WRITE; c.flags = POLLUX_REGISTERED; }), POLLUX_EINVAL)
+      << "memory that is not registered";
+  EXPECT_EQ(refused([](auto& c) { c.opcode = POLLUX_SCSI; c.cdb_length = 7; }), POLLUX_EINVAL);
+  // The good ones before a malformed one are taken.
+  std::vector<pollux_command> mixed(3, good);
+  mixed[2].opcode = 99;
+  EXPECT_EQ(pollux_queue_submit(queue, mixed.data(), 3), 2);
+  EXPECT_EQ(wait(queue).result, POLLUX_OK);
+  EXPECT_EQ(wait(queue).result, POLLUX_OK);
+  destroy(queue);
+}
+
+TEST_P(PolluxApi, LoginErrorsNameThePortalAndTheReason) {
+  pollux_session_id session = 0;
+  pollux_error error{};
+  EXPECT_EQ(pollux_login(instance_, "iscsi://10.99.0.1/iqn.2026-01.org.pollux:other/0", nullptr, &session, nullptr, &error),
+            POLLUX_ELOGIN);
+  EXPECT_EQ(error.status, std::uint32_t{ISDSC_NOT_FOUND});
+  EXPECT_NE(std::string(error.message).find("10.99.0.1:3260"), std::string::npos) << error.message;
+  EXPECT_EQ(pollux_login(instance_, "iscsi://10.99.0.1:3999/iqn.2026-01.org.pollux:disk/0", nullptr, &session, nullptr,
+                         &error), POLLUX_ECONNECT);
+  EXPECT_NE(std::string(error.message).find("10.99.0.1:3999"), std::string::npos) << error.message;
+  EXPECT_EQ(pollux_login(instance_, "http://10.99.0.1/", nullptr, &session, nullptr, &error), POLLUX_EINVAL);
+  EXPECT_EQ(pollux_login(instance_, "iscsi://10.99.0.1", nullptr, &session, nullptr, &error), POLLUX_EINVAL);
+  EXPECT_EQ(session, 0u);
+  EXPECT_EQ(pollux_logout(instance_, 0x123, &error), POLLUX_ENOSESSION);
+}
+
+TEST_P(PolluxApi, LoggedOutSessionRefusesCommandsAndIsNeverAnother) {
+  const auto first = log_in();
+  ASSERT_EQ(pollux_logout(instance_, first, nullptr), POLLUX_OK);
+  const auto second = log_in();
+  EXPECT_NE(first, second);
+  pollux_queue* queue = make_queue();
+  std::vector<std::byte> memory(512);
+  const iovec iov{memory.data(), memory.size()};
+  ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, first, 0, iov)}.data(), 1), 1);
+  EXPECT_EQ(wait(queue).result, POLLUX_ENOSESSION);
+  ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, second, 0, iov)}.data(), 1), 1);
+  EXPECT_EQ(wait(queue).result, POLLUX_OK);
+  destroy(queue);
+}
+
+TEST_P(PolluxApi, CountersShowWhatWasCopied) {
+  const auto session = log_in();
+  pollux_queue* queue = make_queue(4, 4096);
+  std::vector<std::byte> memory(4096);
+  const iovec iov{memory.data(), memory.size()};
+  pollux_worker_stats before{};
+  before.size = sizeof(before);
+  pollux_worker_stats after = before;
+  ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &before), POLLUX_OK);
+  ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, session, 0, iov)}.data(), 1), 1);
+  ASSERT_EQ(wait(queue).result, POLLUX_OK);
+  ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &after), POLLUX_OK);
+  EXPECT_EQ(after.copied_bytes - before.copied_bytes, 4096u);
+  auto lent = transfer(POLLUX_READ, session, 0, iov, POLLUX_LENT);
+  lent.iov_count = 0;
+  ASSERT_EQ(pollux_queue_submit(queue, &lent, 1), 1);
+  const auto done = wait(queue);
+  ASSERT_EQ(done.result, POLLUX_OK);
+  pollux_release(done.lent);
+  pollux_worker_stats last = after;
+  ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &last), POLLUX_OK);
+  EXPECT_EQ(last.copied_bytes, after.copied_bytes);
+  destroy(queue);
+}
+
+INSTANTIATE_TEST_SUITE_P(Polling, PolluxApi, testing::Values(POLLUX_POLL_LIBRARY, POLLUX_POLL_EMBEDDER),
+                         [](const auto& mode) {
+                           return std::string(mode.param == POLLUX_POLL_LIBRARY ? "library" : "embedder");
+                         });
+
+TEST(PolluxOpen, SaysWhatIsWrongWithTheConfiguration) {
+  pollux_options options;
+  pollux_options_init(&options);
+  pollux_instance* instance = nullptr;
+  pollux_error error{};
+  options.config_text = "instance = 5\n";
+  EXPECT_EQ(pollux_open(&options, &instance, &error), POLLUX_ECONFIG);
+  EXPECT_NE(std::string(error.message).find("instance"), std::string::npos) << error.message;
+  options.config_text = nullptr;
+  options.config_path = "/nonexistent/pollux.toml";
+  EXPECT_EQ(pollux_open(&options, &instance, &error), POLLUX_ECONFIG);
+  EXPECT_NE(std::string(error.message).find("/nonexistent/pollux.toml"), std::string::npos) << error.message;
+  options.size = 3;
+  EXPECT_EQ(pollux_open(&options, &instance, &error), POLLUX_EINVAL);
+  EXPECT_EQ(instance, nullptr);
+}
+
+}  // namespace
+}  // namespace pollux
