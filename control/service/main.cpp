@@ -12,6 +12,7 @@
 
 #include "control/service/config.hpp"
 #include "control/service/memory_check.hpp"
+#include "dataplane/platform/dpdk_runtime.hpp"
 
 namespace pollux::service {
 namespace {
@@ -146,6 +147,7 @@ int serve(const Config& config) {
   pollux_instance* instance = nullptr;
   pollux_error error{};
   if (const int code = pollux_open(&options, &instance, &error); code != POLLUX_OK) {
+    platform::stop_eal();
     return fail(exit_code(code), error.message);
   }
   fmt::print("polluxd: ready on {}\n", config.ring.socket.empty()
@@ -158,6 +160,8 @@ int serve(const Config& config) {
   // Whoever asks twice does not want to wait for the targets.
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   pollux_close(instance);
+  // The library leaves DPDK running for a next instance; this program has none, and leaves no files.
+  platform::stop_eal();
   return kOk;
 }
 

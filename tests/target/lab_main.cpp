@@ -10,6 +10,7 @@
 #include <string>
 
 #include "control/library/instance.hpp"
+#include "dataplane/platform/dpdk_runtime.hpp"
 #include "tests/target/lab.hpp"
 
 namespace {
@@ -57,6 +58,7 @@ int serve(const Flags& flags) {
   pollux_instance* instance = nullptr;
   std::string error;
   if (pollux::library::open_instance(std::move(setup), instance, error) != POLLUX_OK) {
+    pollux::platform::stop_eal();
     fmt::print(stderr, "pollux-lab: {}\n", error);
     return 1;
   }
@@ -68,6 +70,8 @@ int serve(const Flags& flags) {
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   const std::uint64_t violations = lab.thread() != nullptr ? lab.thread()->violations() : 0;
   pollux_close(instance);
+  // The library leaves DPDK running for a next instance; this program has none, and leaves no files.
+  pollux::platform::stop_eal();
   if (violations != 0) fmt::print(stderr, "pollux-lab: the target noted {} violations of the protocol\n", violations);
   return violations == 0 ? 0 : 1;
 }
