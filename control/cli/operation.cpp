@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
 #include <vector>
 
 #include "control/cli/render.hpp"
@@ -54,11 +55,13 @@ std::string reason_of(const Answer& answer, std::size_t structure_bytes) {
 }
 
 Failure failure_of_status(const std::string& what, std::uint32_t isdsc, std::string_view reason) {
-  std::string sentence = fmt::format("{} failed: ", what);
+  std::string sentence;
   if (reason.empty()) {
-    sentence += fmt::format("{}.", status_text(isdsc));
+    sentence = fmt::format("{} failed: {}.", what, status_text(isdsc));
   } else {
-    sentence += fmt::format("{} ({}, 0x{:08x}).", reason, pollux_isdsc_name(isdsc), isdsc);
+    // The service's sentence names the operation and its object itself.
+    sentence = fmt::format("{} ({}, 0x{:08x}).", reason, pollux_isdsc_name(isdsc), isdsc);
+    sentence.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(sentence.front())));
   }
   if (const std::string_view hint = general_advice(isdsc); !hint.empty())
     sentence += fmt::format(" {}", hint);

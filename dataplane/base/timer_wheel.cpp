@@ -78,6 +78,7 @@ void TimerWheel::advance(Instant now) noexcept {
     tick_ = std::max(tick_, target);
     return;
   }
+  if (target > tick_ && target - tick_ > kJumpTicks) return jump(target);
   while (tick_ < target) {
     ++tick_;
     if (tick_ % kSlots == 0) {
@@ -91,6 +92,30 @@ void TimerWheel::advance(Instant now) noexcept {
       ++armed_;
       link_before(due_, node);
     }
+  }
+}
+
+/// A long sleep, or a machine that was suspended: the work is bounded by slots and nodes, not by time.
+void TimerWheel::jump(std::uint64_t target) noexcept {
+  TimerNode moved;
+  make_empty(moved);
+  for (std::size_t level = 0; level < kLevels; ++level) {
+    for (std::size_t slot = 0; slot < kSlots; ++slot) {
+      TimerNode& head = heads_[level][((tick_ >> (level * kLevelBits)) + slot) % kSlots];
+      while (head.next != &head) {
+        TimerNode& node = *head.next;
+        unlink(node);
+        ++armed_;
+        link_before(moved, node);
+      }
+    }
+  }
+  tick_ = target;
+  while (moved.next != &moved) {
+    TimerNode& node = *moved.next;
+    unlink(node);
+    ++armed_;
+    file(node);
   }
 }
 

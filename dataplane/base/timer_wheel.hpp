@@ -59,12 +59,15 @@ class TimerWheel {
   static constexpr unsigned kLevelBits = 8;
   static constexpr std::size_t kSlots = std::size_t{1} << kLevelBits;
   static constexpr std::size_t kLevels = 3;
+  /// From here on visiting every slot once is less work than visiting every tick.
+  static constexpr std::uint64_t kJumpTicks = kSlots * kLevels;
 
   static void link_before(TimerNode& head, TimerNode& node) noexcept;
   void unlink(TimerNode& node) noexcept;
   void file(TimerNode& node) noexcept;
   void advance(Instant now) noexcept;
   void cascade(std::size_t level) noexcept;
+  void jump(std::uint64_t target) noexcept;
 
   std::array<std::array<TimerNode, kSlots>, kLevels> heads_;
   TimerNode due_;

@@ -24,9 +24,10 @@ void Initiator::check_liveness(Connection& connection, Instant now) noexcept {
   wheel_.arm(connection.timer, now + kLivenessPeriod);
   const Duration silence = now - connection.last_received;
   const Timeouts& timeouts = setup_.timeouts;
-  if (const Task* oldest = connection.session.active.front();
-      oldest != nullptr && now - oldest->started > timeouts.command) {
-    return lose(connection, LossReason::command_timeout, ProtocolError::none, now);
+  // Sent, or held back by a command window that the target never opens.
+  for (const Task* oldest : {connection.session.active.front(), connection.session.pending.front()}) {
+    if (oldest != nullptr && now - oldest->started > timeouts.command)
+      return lose(connection, LossReason::command_timeout, ProtocolError::none, now);
   }
   // With nothing under way only the target can open its command window; one that answers pings and keeps
   // it shut would hold these for ever.

@@ -121,6 +121,8 @@ Initiator::Begin Initiator::begin_data_in(Connection& connection, Instant now) n
   if (status && !final) return fail(connection, ProtocolError::status_without_final, now);
   if (status && !fits_data_in(data_in.status))
     return fail(connection, ProtocolError::status_in_data_in_not_good, now);
+  constexpr std::uint8_t kBoth = wire::DataIn::kOverflow | wire::DataIn::kUnderflow;
+  if (status && (data_in.flags & kBoth) == kBoth) return fail(connection, ProtocolError::bad_residual, now);
   if (data_in.data_sn.get() != task->next_data_sn) return fail(connection, ProtocolError::data_sn_gap, now);
   const std::uint64_t offset = data_in.buffer_offset.get();
   const std::uint64_t length = data_in.data_segment_length.get();
@@ -141,9 +143,13 @@ Initiator::Begin Initiator::begin_scsi_response(Connection& connection, Instant 
   // RFC 7143 11.4.3: 02h to 7fh are reserved.
   if (response.response > 0x01 && response.response < 0x80)
     return fail(connection, ProtocolError::reserved_response_code, now);
-  const bool overflow = (response.flags & wire::ScsiResponse::kOverflow) != 0;
-  const bool underflow = (response.flags & wire::ScsiResponse::kUnderflow) != 0;
-  if (response.response == 0 && overflow && underflow) return fail(connection, ProtocolError::bad_residual, now);
+  // RFC 7143 11.4.1: O and U exclude each other, and so do o and u.
+  const auto both = [&](std::uint8_t bits) { return (response.flags & bits) == bits; };
+  if (response.response == 0 &&
+      (both(wire::ScsiResponse::kOverflow | wire::ScsiResponse::kUnderflow) ||
+       both(wire::ScsiResponse::kBidiReadOverflow | wire::ScsiResponse::kBidiReadUnderflow))) {
+    return fail(connection, ProtocolError::bad_residual, now);
+  }
   if (response.response == 0 && response.status == kCheckCondition &&
       response.data_segment_length.get() < kSenseLengthBytes) {
     return fail(connection, ProtocolError::sense_malformed, now);

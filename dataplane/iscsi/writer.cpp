@@ -242,9 +242,10 @@ std::uint32_t Initiator::send_command(Connection& connection, Task& task) noexce
 std::uint32_t Initiator::send_data_out(Connection& connection, Task& task) noexcept {
   POLLUX_ASSERT(task.range_count != 0);
   OutRange& range = task.ranges[0];
-  const std::uint32_t bytes =
-      std::min({range.end - range.offset, connection.parameters.target_max_recv_data_segment_length,
-                kDataOutBytesMax});
+  std::uint32_t bytes = std::min({range.end - range.offset,
+                                  connection.parameters.target_max_recv_data_segment_length, kDataOutBytesMax});
+  // RFC 7143 11.7.7: segments before the last are whole words (the limit is at least 512, 13.12).
+  if (range.offset + bytes != range.end) bytes &= ~3u;
   const bool unsolicited = range.target_transfer_tag == wire::kReservedTag;
   wire::DataOut data_out;
   // RFC 7143 11.7.4: the LUN goes with a valid Target Transfer Tag only.

@@ -112,7 +112,8 @@ struct Engine::Impl {
   [[nodiscard]] std::uint16_t choose_port(const net::Endpoint& remote) noexcept;
   [[nodiscard]] Connection* lookup(const net::IpAddress& remote, std::uint16_t remote_port,
                                    std::uint16_t local_port) noexcept;
-  void accept_syn(const net::TcpDatagram& datagram, const net::Endpoint& remote,
+  /// False when the listener refuses: the SYN is then answered with RST.
+  [[nodiscard]] bool accept_syn(const net::TcpDatagram& datagram, const net::Endpoint& remote,
                   std::uint16_t local_port, const Segment& segment, Instant now) noexcept;
   void take_syn_options(Connection& c, const Segment& segment, Instant now) noexcept;
   void set_mss(Connection& c) noexcept;

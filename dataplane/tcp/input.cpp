@@ -128,8 +128,8 @@ void Engine::Impl::input_unknown(const net::TcpDatagram& datagram, const wire::T
     return;
   }
   const net::Endpoint remote{datagram.source, header.source_port.get()};
-  if (listener != nullptr && segment.syn() && !segment.has_ack() && remote.port != 0)
-    return accept_syn(datagram, remote, header.destination_port.get(), segment, now);
+  const bool asks = listener != nullptr && segment.syn() && !segment.has_ack() && remote.port != 0;
+  if (asks && accept_syn(datagram, remote, header.destination_port.get(), segment, now)) return;
   counters.dropped_no_connection.add();
   answer_with_reset(datagram, header, segment, now);
 }

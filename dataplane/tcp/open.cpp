@@ -120,18 +120,16 @@ void Engine::Impl::take_syn_options(Connection& c, const Segment& segment, Insta
   c.snd_wl2 = segment.ack;
 }
 
-void Engine::Impl::accept_syn(const net::TcpDatagram& datagram, const net::Endpoint& remote,
+bool Engine::Impl::accept_syn(const net::TcpDatagram& datagram, const net::Endpoint& remote,
                               std::uint16_t local_port, const Segment& segment,
                               Instant now) noexcept {
   OpenRequest request;
-  if (!listener->on_syn({datagram.destination, local_port}, remote, request)) {
-    counters.dropped_no_connection.add();
-    return;
-  }
+  if (!listener->on_syn({datagram.destination, local_port}, remote, request)) return false;
   Connection* c = take_slot();
   if (c == nullptr) {
+    // Not refused: the peer asks again, and there may be room then.
     counters.dropped_no_slot.add();
-    return;
+    return true;
   }
   c->remote = remote;
   c->local_port = local_port;
@@ -140,6 +138,7 @@ void Engine::Impl::accept_syn(const net::TcpDatagram& datagram, const net::Endpo
   c->state = State::syn_received;
   take_syn_options(*c, segment, now);
   counters.accepted.add();
+  return true;
 }
 
 void Engine::Impl::input_syn_sent(Connection& c, Segment& segment, Instant now) noexcept {

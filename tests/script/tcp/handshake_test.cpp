@@ -231,6 +231,18 @@ TEST(TcpHandshake, C20_SegmentsForNoConnection) {
   s.expect_silence();
 }
 
+TEST(TcpHandshake, C20_SynThatTheListenerRefusesIsReset) {
+  TcpScript s;
+  s.establish();
+  sim::PortListener listener(860);
+  s.engine().set_listener(&listener);
+  s.inject_from({net::IpAddress::v4(10, 99, 0, 2), 5555}, 4444, {.flags = "S", .seq = 77}, true);
+  s.turn();
+  const SentSegment reply = s.take();
+  EXPECT_EQ(reply.flags, wire::kTcpRst | wire::kTcpAck);
+  EXPECT_EQ(reply.ack, 78u);
+}
+
 TEST(TcpHandshake, C20_ResetsAreLimited) {
   TcpScript s;
   s.establish();
