@@ -29,12 +29,6 @@ void Initiator::check_liveness(Connection& connection, Instant now) noexcept {
     if (oldest != nullptr && now - oldest->started > timeouts.command)
       return lose(connection, LossReason::command_timeout, ProtocolError::none, now);
   }
-  // With nothing under way only the target can open its command window; one that answers pings and keeps
-  // it shut would hold these for ever.
-  if (const Task* oldest = connection.session.pending.front();
-      oldest != nullptr && connection.session.active.empty() && now - oldest->started > timeouts.command) {
-    return lose(connection, LossReason::command_timeout, ProtocolError::none, now);
-  }
   // RFC 7143 4.3: a discovery session carries nothing but Text and Logout.
   if (connection.discovery || silence < timeouts.ping_interval) return;
   if (silence > timeouts.ping_interval + timeouts.ping_timeout)
