@@ -4,6 +4,7 @@
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <thread>
 
 #include <fmt/format.h>
 #include <pollux/iscsierr.h>
@@ -96,6 +97,8 @@ std::uint32_t pollux_worker_count(const pollux_instance* instance) {
 int pollux_worker_poll(pollux_instance* instance, std::uint32_t worker) {
   if (worker >= instance->units.size() || instance->setup.poll_mode != POLLUX_POLL_EMBEDDER) return POLLUX_EINVAL;
   pollux_worker_unit& unit = *instance->units[worker];
+  if (unit.poller.load(std::memory_order_relaxed) != std::this_thread::get_id())
+    unit.poller.store(std::this_thread::get_id(), std::memory_order_relaxed);
   if (!unit.registered_with_dpdk) {
     // Once, on the thread that polls from now on. Without it the pools work, only without a cache.
     std::string ignored;
@@ -133,7 +136,7 @@ int pollux_login(pollux_instance* instance, const char* url, const pollux_login_
                                           reply = answer;
                                           finished();
                                         });
-  });
+  }, request.worker);
   if (!served) return report(error, POLLUX_ESERVICE, "the instance is closing");
   if (!reply.is_ok()) return report(error, code_of(reply.status), reply.sentence, reply.status);
   *session = reply.session_id;
@@ -179,16 +182,19 @@ int pollux_capacity(pollux_instance* instance, pollux_session_id session, std::u
 int pollux_memory_register(pollux_instance* instance, void* base, std::size_t length, pollux_region** region,
                            pollux_error* error) {
   const std::scoped_lock lock(instance->regions_mutex);
-  const auto free_slot = std::find_if(instance->regions.begin(), instance->regions.end(),
-                                      [](const auto& slot) { return slot.load(std::memory_order_relaxed) == nullptr; });
-  if (free_slot == instance->regions.end())
+  const auto region_slot = std::find_if(instance->regions.begin(), instance->regions.end(),
+                                        [](const pollux_region& slot) { return slot.end == nullptr; });
+  if (region_slot == instance->regions.end())
     return report(error, POLLUX_ENOMEM, fmt::format("{} pieces of memory are registered already, which is the most",
                                                     instance->regions.size()));
   std::string message;
   if (!platform::register_external_memory(base, length, message)) return report(error, POLLUX_EINVAL, message);
-  *region = new pollux_region{instance, static_cast<std::byte*>(base), length};
+  auto* const begin = static_cast<std::byte*>(base);
+  region_slot->instance = instance;
+  region_slot->begin.store(begin, std::memory_order_relaxed);
   // Pairs with the acquire load in lies_in_region().
-  free_slot->store(*region, std::memory_order_release);
+  region_slot->end.store(begin + length, std::memory_order_release);
+  *region = &*region_slot;
   return POLLUX_OK;
 }
 
@@ -196,10 +202,10 @@ int pollux_memory_unregister(pollux_region* region) {
   pollux_instance& instance = *region->instance;
   const std::scoped_lock lock(instance.regions_mutex);
   if (instance.registered_memory_in_use()) return POLLUX_EBUSY;
-  for (auto& slot : instance.regions)
-    if (slot.load(std::memory_order_relaxed) == region) slot.store(nullptr, std::memory_order_relaxed);
-  platform::unregister_external_memory(region->base, region->length);
-  delete region;
+  std::byte* const begin = region->begin;
+  const auto length = static_cast<std::size_t>(region->end - begin);
+  region->end.store(nullptr, std::memory_order_relaxed);
+  platform::unregister_external_memory(begin, length);
   return POLLUX_OK;
 }
 
@@ -208,6 +214,7 @@ int pollux_queue_create(pollux_instance* instance, const pollux_queue_options* o
   constexpr std::uint32_t kDepthDefault = 128;
   constexpr std::uint32_t kDepthMax = 4096;
   constexpr std::uint32_t kViewBytesLeast = 512;  // smaller pieces make the read fail with POLLUX_EAGAIN
+  constexpr std::uint64_t kViewsMax = 1u << 23;   // of one queue: some 200 MiB
   const std::uint32_t depth = options->depth == 0 ? kDepthDefault : options->depth;
   if (options->size != sizeof(*options) || depth > kDepthMax || (depth & (depth - 1)) != 0 ||
       options->worker >= instance->units.size() || options->lent_read_bytes_max > iscsi::kTransferBytesMax) {
@@ -218,6 +225,9 @@ int pollux_queue_create(pollux_instance* instance, const pollux_queue_options* o
   }
   const std::uint32_t views =
       options->lent_read_bytes_max == 0 ? 0 : options->lent_read_bytes_max / kViewBytesLeast + 8;
+  if (std::uint64_t{views} * depth > kViewsMax)
+    return report(error, POLLUX_ENOMEM, fmt::format("lent reads of {} bytes are too large for a queue of depth {}",
+                                                    options->lent_read_bytes_max, depth));
   auto created = std::make_unique<pollux_queue>(depth, views);
   created->instance = instance;
   created->is_registered = &is_registered;
@@ -225,6 +235,12 @@ int pollux_queue_create(pollux_instance* instance, const pollux_queue_options* o
   created->lent_read_bytes_max = options->lent_read_bytes_max;
   {
     const std::scoped_lock lock(instance->queues_mutex);
+    const auto of_worker = std::count_if(instance->queues.begin(), instance->queues.end(), [&](const pollux_queue* other) {
+      return other->worker == options->worker;
+    });
+    if (static_cast<std::size_t>(of_worker) >= iscsi::kQueuesMax)
+      return report(error, POLLUX_ENOMEM, fmt::format("worker {} has its {} queues: destroy one first", options->worker,
+                                                      iscsi::kQueuesMax));
     instance->queues.push_back(created.get());
   }
   // The worker gets to know the queue in a moment; what is submitted meanwhile waits in its ring.
@@ -244,20 +260,26 @@ int pollux_queue_create(pollux_instance* instance, const pollux_queue_options* o
 int pollux_queue_destroy(pollux_queue* queue) {
   if (queue->rings.in_flight != 0 || queue->lent_out.load(std::memory_order_acquire) != 0) return POLLUX_EBUSY;
   pollux_instance& instance = *queue->instance;
-  {
-    const std::scoped_lock lock(instance.queues_mutex);
-    std::erase(instance.queues, queue);
-  }
+  // The queue counts until its worker has let go of it: see the limit in pollux_queue_create().
+  const auto forget = [&instance, queue] {
+    {
+      const std::scoped_lock lock(instance.queues_mutex);
+      std::erase(instance.queues, queue);
+    }
+    delete queue;
+  };
   if (instance.service->on_control_thread()) {
-    instance.service->detach_queue(queue->worker, &queue->rings, [queue] { delete queue; });
+    instance.service->detach_queue(queue->worker, &queue->rings, forget);
     return POLLUX_OK;
   }
-  const bool served = instance.wait_for([&](const std::function<void()>& finished) {
-    instance.service->detach_queue(queue->worker, &queue->rings, finished);
-  });
+  const bool served = instance.wait_for(
+      [&](const std::function<void()>& finished) {
+        instance.service->detach_queue(queue->worker, &queue->rings, finished);
+      },
+      queue->worker);
   // Without a control thread the workers have stopped: nobody else looks at the queue.
   (void)served;
-  delete queue;
+  forget();
   return POLLUX_OK;
 }
 

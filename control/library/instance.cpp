@@ -215,7 +215,20 @@ void pollux_instance::run_worker(pollux_worker_unit& unit) {
   platform::unregister_worker_thread();
 }
 
-bool pollux_instance::wait_for(const std::function<void(std::function<void()>)>& work) {
+void pollux_instance::poll_own_workers(std::optional<std::uint32_t> worker) {
+  bool polled = false;
+  for (std::uint32_t i = 0; i < units.size(); ++i) {
+    const std::thread::id poller = units[i]->poller.load(std::memory_order_relaxed);
+    // A worker of another thread is inside a turn of that thread.
+    if (poller != std::this_thread::get_id() && !(poller == std::thread::id{} && worker == i)) continue;
+    pollux_worker_poll(this, i);
+    polled = true;
+  }
+  if (!polled) std::this_thread::yield();
+}
+
+bool pollux_instance::wait_for(const std::function<void(std::function<void()>)>& work,
+                               std::optional<std::uint32_t> worker) {
   // Shared: the control thread may still be inside `finished` when the waiter has seen it.
   auto done = std::make_shared<std::atomic<bool>>(false);
   const auto finished = [done] {
@@ -225,7 +238,7 @@ bool pollux_instance::wait_for(const std::function<void(std::function<void()>)>&
   if (!service->post([work, finished] { work(finished); })) return false;
   while (!done->load(std::memory_order_acquire)) {
     if (setup.poll_mode == POLLUX_POLL_EMBEDDER) {
-      for (std::uint32_t i = 0; i < units.size(); ++i) pollux_worker_poll(this, i);
+      poll_own_workers(worker);
     } else {
       done->wait(false, std::memory_order_acquire);
     }
@@ -234,11 +247,12 @@ bool pollux_instance::wait_for(const std::function<void(std::function<void()>)>&
 }
 
 bool pollux_instance::lies_in_region(const iovec& piece) const noexcept {
-  const auto* begin = static_cast<const std::byte*>(piece.iov_base);
-  for (const auto& slot : regions) {
-    const pollux_region* region = slot.load(std::memory_order_acquire);
-    if (region != nullptr && begin >= region->base && begin + piece.iov_len <= region->base + region->length)
-      return true;
+  const auto* first = static_cast<const std::byte*>(piece.iov_base);
+  for (const pollux_region& region : regions) {
+    // Pairs with the release store in pollux_memory_register(): `begin` is at least as new as `end`.
+    const std::byte* end = region.end.load(std::memory_order_acquire);
+    if (end == nullptr || first < region.begin.load(std::memory_order_relaxed) || first > end) continue;
+    if (piece.iov_len <= static_cast<std::size_t>(end - first)) return true;
   }
   return false;
 }
@@ -247,8 +261,10 @@ bool pollux_instance::registered_memory_in_use() noexcept {
   const std::scoped_lock lock(queues_mutex);
   for (const pollux_queue* queue : queues)
     if (queue->registered_in_flight != 0) return true;
+  // The trackers of tasks come first; those behind them are of snapshots, which never point into a region.
+  const std::size_t tasks = service::iscsi_limits(setup.config).tasks;
   for (auto& unit : units)
-    for (std::size_t i = 0; i < unit->memory->tracker_count(); ++i)
+    for (std::size_t i = 0; i < tasks; ++i)
       if (unit->memory->in_flight(*unit->memory->tracker(i)) != 0) return true;
   return false;
 }
@@ -271,6 +287,10 @@ void pollux_instance::stop() {
     if (unit->snapshot_registered)
       platform::unregister_external_memory(unit->snapshot_area.get(), unit->snapshot_bytes);
   }
+  // The ports are closed: nothing reads the caller's memory any more, and the EAL must forget it.
+  for (const pollux_region& region : regions)
+    if (std::byte* end = region.end; end != nullptr)
+      platform::unregister_external_memory(region.begin, static_cast<std::size_t>(end - region.begin));
   units.clear();
   // The EAL stays: it cannot be started twice in one process, and the next instance finds it running.
   eal_log_detach(*this);

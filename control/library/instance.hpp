@@ -49,10 +49,12 @@ struct OpenSetup {
 
 }  // namespace pollux::library
 
+/// A place in the instance's table, never freed before the instance: threads that submit look at all places
+/// while another thread unregisters one.
 struct pollux_region {
   pollux_instance* instance = nullptr;
-  std::byte* base = nullptr;
-  std::size_t length = 0;
+  std::atomic<std::byte*> begin{nullptr};
+  std::atomic<std::byte*> end{nullptr};  ///< null: the place is free
 };
 
 /// Everything a worker owns, in order of construction.
@@ -70,6 +72,7 @@ struct pollux_worker_unit {
   std::unique_ptr<pollux::worker::Worker> worker;
   std::thread thread;
   bool registered_with_dpdk = false;  ///< embedder mode: the polling thread has been made known
+  std::atomic<std::thread::id> poller{};  ///< embedder mode: the thread that polled last; none: nobody yet
   std::optional<std::uint32_t> cpu;
 };
 
@@ -81,8 +84,9 @@ struct pollux_instance {
 
   int start(std::string& error);
   /// Runs `work` on the control thread and waits until it has called the function it was given. In
-  /// embedder mode the caller polls the workers meanwhile. False: the service has ended.
-  bool wait_for(const std::function<void(std::function<void()>)>& work);
+  /// embedder mode the caller meanwhile polls the workers that it polls anyway, and `worker` if nobody has
+  /// polled that one yet. False: the service has ended.
+  bool wait_for(const std::function<void(std::function<void()>)>& work, std::optional<std::uint32_t> worker = {});
   [[nodiscard]] bool lies_in_region(const iovec& piece) const noexcept;
   [[nodiscard]] bool registered_memory_in_use() noexcept;
 
@@ -97,7 +101,7 @@ struct pollux_instance {
 
   mutable std::mutex regions_mutex;  ///< registration is rare; submission reads without it
   static constexpr std::size_t kRegionsMax = 64;
-  std::array<std::atomic<pollux_region*>, kRegionsMax> regions{};
+  std::array<pollux_region, kRegionsMax> regions;
   std::mutex queues_mutex;
   std::vector<pollux_queue*> queues;
 
@@ -107,5 +111,6 @@ struct pollux_instance {
   int make_worker(pollux_worker_unit& unit, std::string& error);
   void run_worker(pollux_worker_unit& unit);
   void log(const std::string& line) const;
+  void poll_own_workers(std::optional<std::uint32_t> worker);
   void stop();
 };

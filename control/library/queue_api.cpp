@@ -16,9 +16,12 @@ using pollux::worker::LentRecord;
 using pollux::worker::Submission;
 
 bool iov_adds_up(const pollux_command& command) {
-  std::uint64_t total = 0;
-  for (std::uint32_t i = 0; i < command.iov_count; ++i) total += command.iov[i].iov_len;
-  return total == command.length;
+  std::uint64_t left = command.length;
+  for (std::uint32_t i = 0; i < command.iov_count; ++i) {
+    if (command.iov[i].iov_len > left) return false;  // compared, since a sum could wrap
+    left -= command.iov[i].iov_len;
+  }
+  return left == 0;
 }
 
 /// POLLUX_OK or why the command cannot be taken.
@@ -79,6 +82,9 @@ Submission make_submission(const pollux_command& command) {
   submission.callback = command.callback;
   submission.length = command.length;
   submission.flags = command.flags;
+  // Only POLLUX_SCSI says its direction itself: a write that also reads would let the target fill its memory.
+  if (command.opcode != POLLUX_SCSI)
+    submission.flags &= static_cast<std::uint8_t>(~unsigned{POLLUX_FROM_DEVICE | POLLUX_TO_DEVICE});
   submission.cdb_length = 16;
   const std::uint8_t options = (command.flags & POLLUX_FUA) != 0 ? pollux::wire::kForceUnitAccess : 0;
   const auto set = [&](pollux::wire::ScsiOperation operation) {

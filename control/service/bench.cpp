@@ -65,6 +65,9 @@ std::string validate_bench(pollux_bench_in& in, std::uint64_t unit_blocks,
   if (in.QueueDepth == 0 || in.QueueDepth > kBenchDepthMax) {
     return fmt::format("the queue depth must be from 1 to {}", kBenchDepthMax);
   }
+  if (std::uint64_t{in.IoSize} * in.QueueDepth > kBenchMemoryMax) {
+    return fmt::format("I/O size times queue depth must be at most {} MiB", kBenchMemoryMax >> 20);
+  }
   if (in.Seconds == 0 || in.Seconds > kBenchSecondsMax) {
     return fmt::format("the duration must be from 1 to {} seconds", kBenchSecondsMax);
   }

@@ -20,6 +20,8 @@ namespace pollux::service {
 
 inline constexpr std::uint32_t kBenchIoSizeMax = 4u << 20;
 inline constexpr std::uint32_t kBenchDepthMax = 1024;
+/// Buffers of one run. A client must not be able to fill the service's memory.
+inline constexpr std::uint64_t kBenchMemoryMax = 256u << 20;
 inline constexpr std::uint32_t kBenchSecondsMax = 86400;
 
 struct BenchSetup {

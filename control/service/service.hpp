@@ -115,6 +115,7 @@ class Service final : private ring::Handler {
 
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;  // under posted_mutex_
+  bool is_ending_ = false;                     ///< control thread: end() has begun
   bool is_closed_ = false;                     // under posted_mutex_
   std::atomic<bool> stop_{false};
   std::atomic<std::uint64_t> thread_{0};

@@ -157,7 +157,6 @@ class Initiator {
   void start_liveness(Connection& connection, Instant now) noexcept;
   void check_liveness(Connection& connection, Instant now) noexcept;
 
-  static constexpr std::size_t kQueuesMax = 64;
   static constexpr std::size_t kMessagesPerTurn = 32;
   static constexpr std::size_t kSubmissionsPerTurn = 32;  ///< of one queue
 

@@ -29,6 +29,9 @@ inline constexpr std::size_t kNopRepliesMax = 16;
 /// PDUs of control that wait for send space on one connection.
 inline constexpr std::size_t kControlPdusMax = 4;
 
+/// Queues attached to one worker at once. Whoever attaches them keeps to it: the worker asserts.
+inline constexpr std::size_t kQueuesMax = 64;
+
 /// Largest transfer of one command: offsets and lengths stay far from 32-bit wrap.
 inline constexpr std::uint32_t kTransferBytesMax = 64 * MiB;
 

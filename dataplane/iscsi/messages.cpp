@@ -41,6 +41,12 @@ std::size_t Initiator::take_messages(Instant now) noexcept {
   std::array<ToWorker, kMessagesPerTurn> messages;
   const std::size_t count = link_.to_worker.pop(messages);
   for (std::size_t i = 0; i < count; ++i) handle(messages[i], now);
+  // Slabs come back from control and from connections that were lost: who has waited longest takes one.
+  while (!free_slabs_.empty() && !starved_.empty()) {
+    Connection& starved = *starved_.pop_front();
+    starved.reader.waits_for_credit = false;
+    read(starved, now);
+  }
   return count;
 }
 
@@ -68,11 +74,6 @@ void Initiator::handle(const ToWorker& message, Instant now) noexcept {
         if (connection.starved_link.linked) starved_.remove(connection);
         read(connection, now);
       }
-    }
-    // One more slab is free: the connection that has waited longest for any takes it.
-    if (Connection* starved = starved_.pop_front(); starved != nullptr) {
-      starved->reader.waits_for_credit = false;
-      read(*starved, now);
     }
     return;
   }

@@ -128,9 +128,12 @@ bool Initiator::place(Connection& connection) noexcept {
 bool Initiator::lend(Connection& connection) noexcept {
   Reader& reader = connection.reader;
   worker::LentRecord& record = *reader.task->lent;
-  if (record.view_count == record.view_capacity) {
-    // The target cut the data into more pieces than the record has room for: take the rest off the
-    // stream, and let the command end with an error that says: read it again, placed.
+  // A view may pin a whole buffer. What was reserved is for full segments; smaller ones take more.
+  const std::size_t buffer = memory_.true_size();
+  const bool fits = (record.view_count + std::size_t{1}) * buffer <= record.reserved_bytes;
+  if (record.view_count == record.view_capacity || (!fits && lent_budget_ < buffer)) {
+    // The target cut the data into more pieces than the record or the budget has room for: take the rest
+    // off the stream, and let the command end with an error that says: read it again, placed.
     reader.task->memory_exhausted = true;
     reader.sink = DataSink::none;
     return true;
@@ -138,6 +141,10 @@ bool Initiator::lend(Connection& connection) noexcept {
   tcp::RxView view;
   const std::uint32_t bytes = connection.engine->take_front(connection.tcp, reader.data_left, view);
   if (bytes == 0) return false;
+  if (!fits) {
+    lent_budget_ -= buffer;
+    record.reserved_bytes += buffer;
+  }
   if (has_data_digest(connection)) reader.crc = platform::crc32c_extend(reader.crc, {view.data, view.length});
   record.views[record.view_count] = {.data = view.data, .length = view.length, .reserved = 0};
   record.handles[record.view_count] = view.handle;

@@ -231,6 +231,56 @@ TEST(IscsiSim, CorruptDataDigestEndsTheSession) {
   expect_at_rest(world);
 }
 
+TEST(IscsiSim, CommandWindowThatNeverOpensIsBounded) {
+  WorldOptions options;
+  options.target.faults.close_window = true;
+  SimWorld world(options);
+  ASSERT_TRUE(world.log_in(0));
+  {
+    SimQueue queue(world);
+    std::vector<std::byte> memory(4096);
+    const iovec iov{memory.data(), memory.size()};
+    ASSERT_EQ(queue.submit(SimQueue::transfer(POLLUX_READ, world.session_id(0), 0, &iov, 1)), 1);
+    // The target answers every ping meanwhile: only the age of the command says that something is wrong.
+    EXPECT_EQ(queue.wait(options.timeouts.command + 10s).result, POLLUX_ESESSION_LOST);
+    EXPECT_GT(world.worker->initiator().counters().pings_sent.get(), 5u);
+  }
+  expect_at_rest(world);
+}
+
+TEST(IscsiSim, LentReadsInSmallPiecesStayWithinTheBudget) {
+  WorldOptions options;
+  options.initiator_port.mtu = options.target_port.mtu = 9000;
+  options.initiator_port.scatter = true;
+  options.lent_budget_bytes = 512 * KiB;
+  SimWorld world(options);
+  session::Offer offer;
+  offer.max_recv_data_segment_length = 512;  // what was reserved counts on full segments
+  ASSERT_TRUE(world.log_in(0, offer));
+  {
+    const std::size_t buffer = world.initiator_memory.true_size();
+    SimQueue queue(world, 16, 64 * KiB);
+    std::vector<pollux_lent*> held;
+    std::size_t views = 0;
+    for (int i = 0; i < 16; ++i) {
+      pollux_command read = SimQueue::transfer(POLLUX_READ, world.session_id(0), 0, nullptr, 0, POLLUX_LENT);
+      read.length = 16 * KiB;
+      read.block_count = read.length / 512;
+      const auto done = queue.run(read);
+      ASSERT_TRUE(done.result == 0 || done.result == POLLUX_EAGAIN) << done.result;
+      if (done.lent == nullptr) continue;
+      held.push_back(done.lent);
+      views += done.view_count;
+    }
+    EXPECT_FALSE(held.empty());
+    EXPECT_LE(views * buffer, options.lent_budget_bytes) << "each view may pin a buffer";
+    EXPECT_LE(world.worker->initiator().lent_bytes_reserved(), options.lent_budget_bytes);
+    for (pollux_lent* lent : held) pollux_release(lent);
+  }
+  EXPECT_TRUE(world.log_out(0));
+  expect_at_rest(world);
+}
+
 /// Several commands at once over a wire that loses, doubles, reorders and damages frames.
 void run_seed(std::uint64_t seed) {
   SCOPED_TRACE("seed " + std::to_string(seed));

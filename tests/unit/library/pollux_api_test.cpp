@@ -4,6 +4,9 @@
 #include <pollux/iscsierr.h>
 #include <pollux/pollux.h>
 
+#include <array>
+#include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -294,6 +297,87 @@ TEST_P(PolluxApi, CountersShowWhatWasCopied) {
   ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &last), POLLUX_OK);
   EXPECT_EQ(last.copied_bytes, after.copied_bytes);
   destroy(queue);
+}
+
+TEST_P(PolluxApi, RefusesMoreQueuesThanAWorkerHas) {
+  std::vector<pollux_queue*> queues;
+  pollux_queue_options options;
+  pollux_queue_options_init(&options);
+  options.depth = 2;
+  pollux_queue* queue = nullptr;
+  pollux_error error{};
+  // The control thread may have some of its own.
+  int result = POLLUX_OK;
+  for (int i = 0; i < 100 && (result = pollux_queue_create(instance_, &options, &queue, &error)) == POLLUX_OK; ++i)
+    queues.push_back(queue);
+  EXPECT_EQ(result, POLLUX_ENOMEM);
+  EXPECT_NE(std::string(error.message).find("64 queues"), std::string::npos) << error.message;
+  const auto session = log_in();  // the worker is alive
+  EXPECT_EQ(pollux_logout(instance_, session, nullptr), POLLUX_OK);
+  for (pollux_queue* each : queues) destroy(each);
+  destroy(make_queue());
+}
+
+TEST_P(PolluxApi, RefusesListsWhoseLengthsWrapAndQueuesLargerThanMemory) {
+  const auto session = log_in();
+  pollux_queue* queue = make_queue(4);
+  std::vector<std::byte> memory(4096);
+  const std::array<iovec, 2> wrapping{iovec{memory.data(), SIZE_MAX - 511}, iovec{memory.data(), 4096 + 512}};
+  pollux_command command = transfer(POLLUX_READ, session, 0, iovec{memory.data(), memory.size()});
+  command.iov = wrapping.data();
+  command.iov_count = 2;
+  EXPECT_EQ(pollux_queue_submit(queue, &command, 1), POLLUX_EINVAL);
+  destroy(queue);
+  pollux_queue_options options;
+  pollux_queue_options_init(&options);
+  options.depth = 4096;
+  options.lent_read_bytes_max = 64 * MiB;
+  EXPECT_EQ(pollux_queue_create(instance_, &options, &queue, nullptr), POLLUX_ENOMEM);
+}
+
+TEST_P(PolluxApi, OtherThreadsMayWaitWhileOneThreadPolls) {
+  // As when a ring client's benchmark gives its queue back: only the poller may turn the worker.
+  log_in();
+  std::atomic<bool> done{false};
+  pollux_queue* queue = make_queue();
+  std::thread other([&] {
+    while (pollux_queue_destroy(queue) == POLLUX_EBUSY) std::this_thread::yield();
+    done = true;
+  });
+  const std::thread::id self = std::this_thread::get_id();
+  while (!done) {
+    turn();
+    if (GetParam() == POLLUX_POLL_EMBEDDER) {
+      EXPECT_EQ(instance_->units[0]->poller.load(), self);
+    }
+  }
+  other.join();
+}
+
+TEST_P(PolluxApi, RegionsAreRegisteredAndUnregisteredWhileOthersSubmit) {
+  constexpr std::size_t kBytes = 4096;
+  const auto make = [] {
+    return std::unique_ptr<std::byte, decltype(&std::free)>{static_cast<std::byte*>(std::aligned_alloc(kBytes, kBytes)),
+                                                            &std::free};
+  };
+  const auto stays = make();
+  const auto comes_and_goes = make();
+  pollux_region* first = nullptr;
+  pollux_region* second = nullptr;
+  ASSERT_EQ(pollux_memory_register(instance_, comes_and_goes.get(), kBytes, &second, nullptr), POLLUX_OK);
+  ASSERT_EQ(pollux_memory_register(instance_, stays.get(), kBytes, &first, nullptr), POLLUX_OK);
+  std::atomic<bool> stop{false};
+  std::thread looks([&] {
+    while (!stop) EXPECT_TRUE(instance_->lies_in_region({stays.get(), kBytes}));
+  });
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_EQ(pollux_memory_unregister(second), POLLUX_OK);
+    EXPECT_FALSE(instance_->lies_in_region({comes_and_goes.get(), kBytes}));
+    EXPECT_EQ(pollux_memory_register(instance_, comes_and_goes.get(), kBytes, &second, nullptr), POLLUX_OK);
+  }
+  stop = true;
+  looks.join();
+  // Both are still registered when the instance closes: it lets go of them.
 }
 
 INSTANTIATE_TEST_SUITE_P(Polling, PolluxApi, testing::Values(POLLUX_POLL_LIBRARY, POLLUX_POLL_EMBEDDER),

@@ -424,6 +424,16 @@ TEST_F(OperationsTest, BenchRunsReportsProgressAndStops) {
   EXPECT_EQ(status_of(POLLUX_OP_BENCH, in, output), ISDSC_INVALID_PARAMETER);
 }
 
+TEST(BenchRequest, BuffersAreBounded) {
+  pollux_bench_in in{};
+  in.IoSize = kBenchIoSizeMax;
+  in.QueueDepth = 64;
+  in.Seconds = 1;
+  EXPECT_EQ(validate_bench(in, 1u << 20, 512), "");
+  in.QueueDepth = 128;
+  EXPECT_NE(validate_bench(in, 1u << 20, 512).find("256 MiB"), std::string::npos);
+}
+
 TEST_F(OperationsTest, ClientThatDiesStopsItsBenchmark) {
   const std::uint64_t id = login();
   pollux_client* other = connect();
