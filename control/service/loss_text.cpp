@@ -34,6 +34,8 @@ std::string loss_sentence(iscsi::LossReason reason, iscsi::ProtocolError error) 
       return fmt::format("the target broke the protocol: {}", iscsi::to_text(error));
     case command_timeout:
       return "a command was not answered in time";
+    case rejected:
+      return "the target rejected a command and waits for its number";
     case ping_timeout:
       return "the target did not answer a ping";
   }

@@ -139,9 +139,14 @@ void Initiator::lose(Connection& connection, LossReason reason, ProtocolError de
   connection.session.accepts_commands = false;
   connection.session.reports_drained = false;
   if (connection.tcp.valid()) {
-    // An ended TCP connection is released now; one that we abort says kEnded first (on_event).
+    // An ended TCP connection is released now; one that we end says kEnded first (on_event).
+    const bool idle = connection.session.active.empty() && connection.session.pending.empty() &&
+                      connection.snapshots.head == nullptr;
     if (connection.engine->end_reason(connection.tcp) != tcp::EndReason::none) {
       connection.engine->release(connection.tcp);
+    } else if (connection.peer_closed && idle) {
+      // The target has said goodbye, as after a logout: answer in kind. TCP bounds the wait for its ACK.
+      connection.engine->close(connection.tcp, now);
     } else {
       connection.engine->abort(connection.tcp, now);
     }

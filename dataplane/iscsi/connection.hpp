@@ -74,6 +74,7 @@ struct Connection {
   ConnectionState state = ConnectionState::free;
   Phase phase = Phase::login;
   bool discovery = false;
+  bool peer_closed = false;  ///< FIN received
   ConnectionRef ref;
   tcp::Engine* engine = nullptr;
   tcp::ConnectionId tcp;

@@ -120,6 +120,8 @@ class Initiator {
   void finish_r2t(Connection& connection, Instant now) noexcept;
   void finish_nop_in(Connection& connection, Instant now) noexcept;
   void finish_for_control(Connection& connection, Instant now) noexcept;
+  /// What a Reject does to the task of the rejected PDU. False: the connection cannot go on.
+  bool apply_reject(Connection& connection, const Slab& slab, Instant now) noexcept;
   bool take_stat_sn(Connection& connection, StatSn stat_sn, Instant now) noexcept;
   Task* find_task(Connection& connection, std::uint32_t tag, TaskKind kind) noexcept;
 
@@ -131,7 +133,7 @@ class Initiator {
   bool send_ping(Connection& connection) noexcept;
   bool stamp_control_pdu(Connection& connection, ControlPdu& pdu) noexcept;
   /// These two return the bytes they queued, 0 when there was no room.
-  std::uint32_t send_command(Connection& connection, Task& task) noexcept;
+  std::uint32_t send_command(Connection& connection, Task& task, Instant now) noexcept;
   std::uint32_t send_data_out(Connection& connection, Task& task) noexcept;
   bool send_with_data(Connection& connection, Task& task, const std::byte* bhs, std::uint32_t offset,
                       std::uint32_t bytes) noexcept;

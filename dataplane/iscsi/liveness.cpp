@@ -22,13 +22,16 @@ void Initiator::start_liveness(Connection& connection, Instant now) noexcept {
 void Initiator::check_liveness(Connection& connection, Instant now) noexcept {
   if (connection.state == ConnectionState::ended || connection.state == ConnectionState::free) return;
   wheel_.arm(connection.timer, now + kLivenessPeriod);
+  // What our own side holds up is not the target's silence: a reader that waits for control.
+  if (connection.reader.waits_for_credit || connection.reader.waits_for_gate) connection.last_received = now;
   const Duration silence = now - connection.last_received;
   const Timeouts& timeouts = setup_.timeouts;
-  // Sent, or held back by a command window that the target never opens.
-  for (const Task* oldest : {connection.session.active.front(), connection.session.pending.front()}) {
-    if (oldest != nullptr && now - oldest->started > timeouts.command)
-      return lose(connection, LossReason::command_timeout, ProtocolError::none, now);
-  }
+  // The oldest that was sent; or, when none is, one that a command window holds back for ever. While
+  // commands are answered those behind them only wait their turn.
+  const Session& session = connection.session;
+  const Task* oldest = session.active.empty() ? session.pending.front() : session.active.front();
+  if (oldest != nullptr && now - oldest->started > timeouts.command)
+    return lose(connection, LossReason::command_timeout, ProtocolError::none, now);
   // RFC 7143 4.3: a discovery session carries nothing but Text and Logout.
   if (connection.discovery || silence < timeouts.ping_interval) return;
   if (silence > timeouts.ping_interval + timeouts.ping_timeout)

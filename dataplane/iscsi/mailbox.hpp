@@ -66,6 +66,7 @@ enum class LossReason : std::uint8_t {
   header_digest_error,
   data_digest_error,
   protocol_error,       ///< see detail
+  rejected,             ///< the target rejected a command and still waits for its CmdSN
   ping_timeout,         ///< the target fell silent with commands open and did not answer a NOP-Out
   command_timeout,      ///< the oldest command was open for too long
 };

@@ -142,6 +142,7 @@ void Initiator::open(Connection& connection, const ToWorker& message, Instant no
   connection.state = ConnectionState::connecting;
   connection.phase = Phase::login;
   connection.discovery = false;
+  connection.peer_closed = false;
   connection.parameters = Parameters{};
   connection.credits = kCreditsPerConnection;
   connection.loss = LossReason::none;
@@ -245,6 +246,7 @@ void Initiator::on_event(const tcp::Event& event, tcp::Engine& engine, Instant n
     return lose(connection, reason, ProtocolError::none, now);
   }
   if ((event.bits & tcp::kPeerClosed) != 0) {
+    connection.peer_closed = true;
     lose(connection,
          connection.state == ConnectionState::closing ? LossReason::requested : LossReason::tcp_closed_by_peer,
          ProtocolError::none, now);

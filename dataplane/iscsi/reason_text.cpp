@@ -16,6 +16,7 @@ const char* to_text(LossReason reason) noexcept {
     case LossReason::header_digest_error: return "header digest does not match";
     case LossReason::data_digest_error: return "data digest does not match";
     case LossReason::protocol_error: return "the target broke the protocol";
+    case LossReason::rejected: return "the target rejected a command and waits for its number";
     case LossReason::ping_timeout: return "the target fell silent and did not answer a ping";
     case LossReason::command_timeout: return "a command was not answered in time";
   }

@@ -363,6 +363,22 @@ void Initiator::finish_nop_in(Connection& connection, Instant now) noexcept {
   want_send(connection);
 }
 
+bool Initiator::apply_reject(Connection& connection, const Slab& slab, Instant now) noexcept {
+  // RFC 7143 11.17.4: the data segment is the header of the rejected PDU.
+  if (slab.length < wire::kBhsBytes) return true;
+  const auto rejected = load<wire::Bhs>(slab.data.data());
+  // A command that loses a Data-Out to a Reject still gets its SCSI Response (11.17.1, reason 2).
+  if (rejected.op() != wire::Opcode::scsi_command) return true;
+  Task* task = find_task(connection, rejected.initiator_task_tag.get(), TaskKind::scsi);
+  if (task == nullptr) return true;
+  const CmdSn number{as<wire::ScsiCommand>(rejected).cmd_sn.get()};
+  const CmdSn expected{as<wire::Reject>(slab.bhs).exp_cmd_sn.get()};
+  complete_with(*task, POLLUX_ETARGET, now);
+  // RFC 7143 7.3: a target that has not counted the command waits for its CmdSN, and with it every
+  // command behind. At level 0 that is not repaired: a new session is.
+  return number.precedes(expected);
+}
+
 void Initiator::finish_for_control(Connection& connection, Instant now) noexcept {
   Reader& reader = connection.reader;
   Slab* slab = std::exchange(reader.slab, nullptr);
@@ -372,6 +388,8 @@ void Initiator::finish_for_control(Connection& connection, Instant now) noexcept
     return;
   }
   counters_.copied_bytes.add(slab->length);
+  const bool goes_on =
+      reader.bhs.op() != wire::Opcode::reject || apply_reject(connection, *slab, now);
   switch (reader.bhs.op()) {
     case wire::Opcode::login_response:
       reader.waits_for_gate = true;
@@ -391,6 +409,7 @@ void Initiator::finish_for_control(Connection& connection, Instant now) noexcept
   }
   if (reader.waits_for_gate) counters_.reader_waits_for_gate.add();
   tell({.kind = ToControlKind::pdu, .connection = connection.ref, .pointer = slab});
+  if (!goes_on) lose(connection, LossReason::rejected, ProtocolError::none, now);
 }
 
 }  // namespace pollux::iscsi

@@ -75,7 +75,7 @@ std::size_t Initiator::send_connection(Connection& connection, Instant now) noex
   std::size_t queued = 0;
   Session& session = connection.session;
   while (!session.pending.empty() && session.window.open() && queued < kBytesPerTurn) {
-    const std::uint32_t bytes = send_command(connection, *session.pending.front());
+    const std::uint32_t bytes = send_command(connection, *session.pending.front(), now);
     if (bytes == 0) break;
     ++pdus;
     queued += bytes;
@@ -125,7 +125,10 @@ bool Initiator::stamp_control_pdu(Connection& connection, ControlPdu& pdu) noexc
   if (!immediate && !session.window.open()) return false;
   if (*owner == nullptr) {
     Task* task = tasks_.take();
-    if (task == nullptr) return false;
+    if (task == nullptr) {
+      want_send(connection);  // tasks come back without telling us
+      return false;
+    }
     task->state = TaskState::active;
     task->kind = TaskKind::control;
     task->connection = &connection;
@@ -198,7 +201,7 @@ bool Initiator::send_ping(Connection& connection) noexcept {
   return true;
 }
 
-std::uint32_t Initiator::send_command(Connection& connection, Task& task) noexcept {
+std::uint32_t Initiator::send_command(Connection& connection, Task& task, Instant now) noexcept {
   const Parameters& agreed = connection.parameters;
   Session& session = connection.session;
   wire::ScsiCommand command;
@@ -236,6 +239,7 @@ std::uint32_t Initiator::send_command(Connection& connection, Task& task) noexce
   session.pending.remove(task);
   session.active.push_back(task);
   task.state = TaskState::active;
+  task.started = now;
   return static_cast<std::uint32_t>(wire::kBhsBytes) + immediate;
 }
 

@@ -392,6 +392,60 @@ TEST(End, RequestedByControl) {
   }
 }
 
+TEST(Reject, Rej_CommandThatTheTargetCountedEndsAndTheSessionGoesOn) {
+  Script s;
+  const auto command = s.submit(test_unit_ready());
+  const Pdu sent = s.next();
+  s.receive(reject(0x09, sent));
+  s.expect_completion(command, POLLUX_ETARGET);
+  EXPECT_EQ(s.pdus_for_control().size(), 1u);
+  s.expect_alive();
+}
+
+TEST(Reject, Cmd18_CommandThatTheTargetDidNotCountEndsTheConnection) {
+  // Its CmdSN would stay missing, and every later command would wait behind it.
+  Script s;
+  const auto command = s.submit(test_unit_ready());
+  const auto behind = s.submit(test_unit_ready());
+  const std::uint32_t number = s.next_cmd_sn() - 2;
+  const Pdu sent = s.next();
+  s.next();
+  s.receive(reject(0x09, sent).window(number, number + 64));
+  s.expect_completion(command, POLLUX_ETARGET);
+  s.expect_lost(LossReason::rejected);
+  s.expect_completion(behind, POLLUX_ESESSION_LOST);
+}
+
+TEST(Reject, Rej_WithoutAWholeHeaderTouchesNoTask) {
+  Script s;
+  const auto command = s.submit(test_unit_ready());
+  const Pdu sent = s.next();
+  Pdu shorter = reject(0x09, sent);
+  shorter.data.resize(47);
+  s.receive(shorter);
+  s.expect_pending(command);
+  s.receive(scsi_response(sent.itt()));
+  s.expect_completion(command, POLLUX_OK);
+}
+
+TEST(End, FinOfAnIdleTargetIsAnsweredWithFin) {
+  Script s;
+  bool reset = false;
+  bool finished = false;
+  s.wire().watch([&](std::size_t from, Instant, std::span<const std::byte> frame) {
+    constexpr std::size_t kTcpFlagsAt = 14 + 20 + 13;
+    if (from != 0 || frame.size() <= kTcpFlagsAt || frame[23] != std::byte{6}) return;
+    const auto flags = std::to_integer<unsigned>(frame[kTcpFlagsAt]);
+    finished |= (flags & 0x01) != 0;
+    reset |= (flags & 0x04) != 0;
+  });
+  s.close_from_target(false);
+  s.expect_lost(LossReason::tcp_closed_by_peer);
+  s.run_for(1s);
+  EXPECT_TRUE(finished);
+  EXPECT_FALSE(reset);
+}
+
 TEST(End, AbortedCommandsMayStillBeAnswered) {
   Script s(small_window());
   const auto commands = many_commands(s);

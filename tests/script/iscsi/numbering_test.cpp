@@ -90,7 +90,8 @@ TEST(CommandWindow, Cmd06_EveryPduFromTheTargetOpensIt) {
   s.expect_silence();
   s.receive(data_in(opened.itt(), 0, 0, pattern(256, 1)).final(false).window(s.next_cmd_sn(), s.next_cmd_sn()));
   EXPECT_EQ(s.next().opcode(), 0x01);
-  for (const auto command : {second, third, fourth, fifth, sixth, seventh}) s.expect_pending(command);
+  s.expect_completion(fourth, POLLUX_ETARGET);  // rejected
+  for (const auto command : {second, third, fifth, sixth, seventh}) s.expect_pending(command);
 }
 
 TEST(CommandWindow, Cmd07_Cmd08_Cmd10_Cmd11_H073_H076_ValuesThatCannotBeAreIgnored) {
