@@ -165,6 +165,8 @@ struct Engine::Impl {
   void take_new_ack(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
                     Instant now) noexcept;
   void take_window(Connection& c, const Segment& segment, Instant now) noexcept;
+  void change_window(Connection& c, std::uint32_t window) noexcept;
+  void end_persist(Connection& c) noexcept;
   void sample_rtt(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
                   Instant now) noexcept;
   void drop_acknowledged(Connection& c) noexcept;
@@ -205,6 +207,7 @@ struct Engine::Impl {
   // --- frame.cpp
   // ----------------------------------------------------------------------------------------
   enum class RouteVerdict : std::uint8_t { ready, wait, unreachable };
+  void on_unreachable(Connection& c, Instant now) noexcept;
   RouteVerdict refresh_route(Connection& c, Instant now) noexcept;
   bool begin_frame(Frame& frame, std::size_t option_bytes) noexcept;
   std::uint32_t gather(Connection& c, Frame& frame, TcpSeq seq, std::uint32_t want,
