@@ -314,8 +314,7 @@ void Engine::Impl::take_text(Connection& c, Segment& segment, Instant now) noexc
   if (segment.seq != c.rcv_nxt) counters.out_of_order_segments.add();
   // RFC 5681 4.2: a segment that leaves or fills a hole is acknowledged at once.
   request_ack(c);
-  file_out_of_order(c, segment);
-  segment.payload_taken = true;
+  segment.payload_taken = file_out_of_order(c, segment);
 }
 
 /// Eighth step.
