@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <string>
 
+#include "control/service/memory_check.hpp"
 #include "dataplane/iscsi/initiator.hpp"
 
 namespace pollux::service {
@@ -24,10 +26,19 @@ iscsi::Limits iscsi_limits(const Config& config) noexcept {
   return limits;
 }
 
-tcp::EngineLimits tcp_limits(const Config& config) noexcept {
+tcp::EngineLimits tcp_limits(const Config& config) {
   tcp::EngineLimits limits;
   // Twice the sessions: an old connection may be in TIME-WAIT while the new one logs in.
   limits.connections = std::bit_ceil(2 * config.worker.sessions_max);
+  platform::MemoryPlan plan;
+  std::string error;
+  const platform::MemoryPlanInput input = memory_plan_input(config);
+  // A plan that cannot be had is refused by check_memory() before a worker exists.
+  if (platform::plan_memory(input, plan, error)) {
+    limits.receive_views_total = plan.receive_views_total;
+    limits.receive_views_least = plan.receive_views_least;
+    limits.receive_window_least = input.window_bytes_min;
+  }
   return limits;
 }
 

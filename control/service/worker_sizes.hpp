@@ -13,7 +13,7 @@ namespace pollux::service {
 /// One for each CPU named, and one that is not pinned when none is.
 [[nodiscard]] std::size_t worker_count(const Config& config) noexcept;
 [[nodiscard]] iscsi::Limits iscsi_limits(const Config& config) noexcept;
-[[nodiscard]] tcp::EngineLimits tcp_limits(const Config& config) noexcept;
+[[nodiscard]] tcp::EngineLimits tcp_limits(const Config& config);
 /// Trackers of external memory that a worker's packet memory must have.
 [[nodiscard]] std::size_t trackers_needed(const Config& config) noexcept;
 

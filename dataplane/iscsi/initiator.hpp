@@ -181,6 +181,9 @@ class Initiator {
   IntrusiveList<Task, &Task::write_link> draining_frames_;  ///< wait for frames of a dead connection
   std::array<worker::CommandQueue*, kQueuesMax> queues_{};
   std::size_t queue_count_ = 0;
+  // Filled anew in every turn; as locals they would be cleared each time.
+  std::array<ToWorker, kMessagesPerTurn> messages_;
+  std::array<worker::Submission, kSubmissionsPerTurn> submissions_;
   bool pushed_to_control_ = false;
   bool stop_requested_ = false;
   Counters counters_;

@@ -38,9 +38,8 @@ void Initiator::tell(const ToControl& message) noexcept {
 }
 
 std::size_t Initiator::take_messages(Instant now) noexcept {
-  std::array<ToWorker, kMessagesPerTurn> messages;
-  const std::size_t count = link_.to_worker.pop(messages);
-  for (std::size_t i = 0; i < count; ++i) handle(messages[i], now);
+  const std::size_t count = link_.to_worker.pop(messages_);
+  for (std::size_t i = 0; i < count; ++i) handle(messages_[i], now);
   // Slabs come back from control and from connections that were lost: who has waited longest takes one.
   while (!free_slabs_.empty() && !starved_.empty()) {
     Connection& starved = *starved_.pop_front();

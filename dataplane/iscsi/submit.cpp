@@ -42,10 +42,9 @@ std::size_t Initiator::take_submissions(Instant now) noexcept {
   for (std::size_t q = 0; q < queue_count_; ++q) {
     worker::CommandQueue& queue = *queues_[q];
     take_returned(queue);
-    std::array<worker::Submission, kSubmissionsPerTurn> submissions;
-    const std::size_t room = std::min(submissions.size(), setup_.limits.tasks - tasks_.in_use());
-    const std::size_t count = queue.submissions.pop({submissions.data(), room});
-    for (std::size_t i = 0; i < count; ++i) start_command(queue, submissions[i], now);
+    const std::size_t room = std::min(submissions_.size(), setup_.limits.tasks - tasks_.in_use());
+    const std::size_t count = queue.submissions.pop({submissions_.data(), room});
+    for (std::size_t i = 0; i < count; ++i) start_command(queue, submissions_[i], now);
     taken += count;
   }
   return taken;

@@ -103,6 +103,18 @@ void add_transmit(const MemoryPlanInput& in, std::uint64_t connections, std::uin
   plan.lines.push_back({PlanPool::reserve, "acknowledgements and resets", kReserveFrames});
 }
 
+/// What TCP may keep, so that the lines of windows hold: each connection has two queues.
+void set_receive_views(const MemoryPlanInput& in, std::uint64_t chain, std::uint64_t segment_bytes,
+                       MemoryPlan& plan) {
+  const std::uint64_t least = buffers_for(in.window_bytes_min, segment_bytes, chain) / 2;
+  // Over the in-process wire two pieces of the peer's external memory make a segment.
+  const std::uint64_t growth = in.in_process_wire
+                                   ? divide_up(in.window_bytes_budget, segment_bytes) * 2
+                                   : buffers_for(in.window_bytes_budget, segment_bytes, chain);
+  plan.receive_views_least = static_cast<std::uint32_t>(least);
+  plan.receive_views_total = static_cast<std::uint32_t>(growth / in.ports);
+}
+
 bool input_ok(const MemoryPlanInput& in, std::string& error) {
   if (in.workers == 0 || in.workers > 64) {
     error = "workers must be 1 to 64, not " + std::to_string(in.workers);
@@ -168,6 +180,7 @@ bool plan_memory(const MemoryPlanInput& input, MemoryPlan& plan, std::string& er
   options.frame_bytes = std::max(kBufferBytes, (input.mtu + kFrameSlack + 63) / 64 * 64);
   options.reserve_buffers = static_cast<std::uint32_t>(sum(plan, PlanPool::reserve));
   options.external_buffers = static_cast<std::uint32_t>(external);
+  set_receive_views(input, chain, segment_bytes, plan);
   options.trackers = input.trackers;
   options.cache_buffers = kCache;
   add_bytes(input, plan);

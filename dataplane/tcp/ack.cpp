@@ -37,6 +37,7 @@ void Engine::Impl::take_new_ack(Connection& c, TcpSeq ack, std::uint32_t tsecr, 
     // The peer took the byte of a window probe.
     c.snd_nxt = ack;
     c.probe_sent = false;
+    end_persist(c);
     advance_cursor(c);
   }
   c.snd_una = ack;
@@ -45,6 +46,8 @@ void Engine::Impl::take_new_ack(Connection& c, TcpSeq ack, std::uint32_t tsecr, 
   c.scoreboard.advance(ack);
   if (c.phase == Phase::open) {
     c.dupacks = 0;
+    // The last recovery point must not fall so far behind that it seems to lie ahead (2 GiB).
+    if (c.recover.precedes(ack)) c.recover = ack - 1;
     // RFC 7661: a window that was not the limit proves nothing and does not grow.
     const bool slow_start = c.congestion.cwnd < c.congestion.ssthresh;
     if (c.cwnd_limited || (slow_start && 2 * flight_before >= c.congestion.cwnd))
@@ -71,14 +74,21 @@ void Engine::Impl::take_window(Connection& c, const Segment& segment, Instant no
   const std::uint32_t window = std::uint32_t{segment.window} << c.snd_wnd_shift;
   // RFC 9293 3.8.6.1 MUST-37: as long as the peer answers probes, the connection stays.
   if (window == 0) c.progress_at = now;
-  if (window == c.snd_wnd) return;
+  if (window != c.snd_wnd) change_window(c, window);
+}
+
+void Engine::Impl::change_window(Connection& c, std::uint32_t window) noexcept {
   c.snd_wnd = window;
   c.max_snd_wnd = std::max(c.max_snd_wnd, window);
-  if (c.timer_kind == TimerKind::persist && window != 0) {
-    stop_timer(c);
-    c.rtt.backoff = 0;
-  }
+  if (window != 0) end_persist(c);
   mark_dirty(c);
+}
+
+/// The back-off of probes says nothing about the path: what follows them starts without it.
+void Engine::Impl::end_persist(Connection& c) noexcept {
+  if (c.timer_kind != TimerKind::persist) return;
+  stop_timer(c);
+  c.rtt.backoff = 0;
 }
 
 void Engine::Impl::sample_rtt(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,

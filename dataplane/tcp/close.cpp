@@ -42,6 +42,7 @@ void Engine::Impl::release(Connection& c) noexcept {
   if (c.state != State::time_wait) abort(c, EndReason::aborted);
   c.released = true;
   ++c.generation;
+  views_held -= c.received.size();
   for (; !c.received.empty(); c.received.pop()) give_back(c.received.front().handle);
   c.readable = 0;
   flush_releases();
@@ -76,6 +77,7 @@ void Engine::Impl::end(Connection& c, EndReason reason) noexcept {
   wheel.cancel(c.timer);
   leave_flow_table(c);
   drop_send_queue(c);
+  views_held -= c.reassembly.count();
   for (std::uint32_t i = 0; i < c.reassembly.count(); ++i) give_back(c.reassembly[i].handle);
   c.reassembly.clear();
   if (!was_told) {

@@ -46,6 +46,7 @@ struct Counters {
   Counter dropped_unexpected_in_syn_sent;
   Counter dropped_after_end;
   Counter dropped_receive_queue_full;
+  Counter dropped_receive_budget;
   Counter dropped_out_of_order_full;
   Counter suppressed_challenge_acks;
   Counter suppressed_resets;
@@ -111,6 +112,9 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
      &Counters::dropped_after_end},
     {"tcp_dropped_receive_queue_full_total", "no view left in the receive queue",
      &Counters::dropped_receive_queue_full},
+    {"tcp_dropped_receive_budget_total",
+     "payload that would have taken more packet buffers than all connections may keep",
+     &Counters::dropped_receive_budget},
     {"tcp_dropped_out_of_order_full_total", "no piece left in the reassembly queue",
      &Counters::dropped_out_of_order_full},
     {"tcp_suppressed_challenge_acks_total", "challenge ACKs over the limit",

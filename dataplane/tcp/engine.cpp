@@ -249,6 +249,7 @@ void Engine::consume(ConnectionId id, std::uint32_t bytes) noexcept {
     if (view.length != 0) break;
     impl_->give_back(view.handle);
     c->received.pop();
+    --impl_->views_held;
   }
   impl_->after_read(*c);
 }
@@ -262,10 +263,12 @@ std::uint32_t Engine::take_front(ConnectionId id, std::uint32_t bytes, RxView& o
   c->readable -= n;
   view.data += n;
   view.length -= n;
-  if (view.length == 0)
+  if (view.length == 0) {
     c->received.pop();
-  else
+    --impl_->views_held;
+  } else {
     impl_->memory.retain(view.handle);  // what is left in the queue keeps the reference it had
+  }
   impl_->after_read(*c);
   return n;
 }

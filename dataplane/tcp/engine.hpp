@@ -104,6 +104,12 @@ struct EngineLimits {
   std::uint32_t connections = 64;                ///< power of two
   std::uint32_t receive_window_bytes = 1 << 20;  ///< most that one connection advertises
   std::uint32_t receive_views = 512;  ///< pieces waiting to be read, per connection; power of two
+  /// Pieces (so packet buffers) that all connections together may keep. When they are used up,
+  /// either queue of a connection (in order, out of order) may still grow to receive_views_least,
+  /// windows shrink to receive_window_least, and what was offered before is dropped and counted.
+  std::uint32_t receive_views_total = 0xffff'ffff;
+  std::uint32_t receive_views_least = 16;
+  std::uint32_t receive_window_least = 16 * 1024;  ///< bytes offered when the total is used up
   std::uint32_t out_of_order_views = 256;  ///< pieces waiting for a hole to fill, per connection
   std::uint32_t send_descriptors = 1024;   ///< per connection; power of two
   std::uint32_t send_inline_bytes = 64 * 1024;  ///< per connection; power of two

@@ -2,6 +2,7 @@
 // file named in its banner.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -148,12 +149,20 @@ struct Engine::Impl {
   // --------------------------------------------
   void append(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
   bool append_payload(Connection& c, const Segment& segment) noexcept;
-  void file_out_of_order(Connection& c, const Segment& segment) noexcept;
+  bool file_out_of_order(Connection& c, const Segment& segment) noexcept;
   void drain_reassembly(Connection& c) noexcept;
   void after_read(Connection& c) noexcept;
+  /// Whether a queue of `held` pieces may take more: no peer empties the pool for all.
+  [[nodiscard]] bool may_keep(std::uint32_t held, std::size_t pieces) const noexcept {
+    return views_held + pieces <= limits.receive_views_total ||
+           held + pieces <= limits.receive_views_least;
+  }
   [[nodiscard]] std::uint32_t free_window(const Connection& c) const noexcept {
-    const std::uint32_t held = c.readable;
-    return held < limits.receive_window_bytes ? limits.receive_window_bytes - held : 0;
+    const std::uint32_t most =
+        views_held < limits.receive_views_total
+            ? limits.receive_window_bytes
+            : std::min(limits.receive_window_bytes, limits.receive_window_least);
+    return c.readable < most ? most - c.readable : 0;
   }
   /// Moves rcv_edge as far as silly-window avoidance lets it.
   void advance_edge(Connection& c) noexcept;
@@ -165,6 +174,8 @@ struct Engine::Impl {
   void take_new_ack(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
                     Instant now) noexcept;
   void take_window(Connection& c, const Segment& segment, Instant now) noexcept;
+  void change_window(Connection& c, std::uint32_t window) noexcept;
+  void end_persist(Connection& c) noexcept;
   void sample_rtt(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
                   Instant now) noexcept;
   void drop_acknowledged(Connection& c) noexcept;
@@ -205,6 +216,7 @@ struct Engine::Impl {
   // --- frame.cpp
   // ----------------------------------------------------------------------------------------
   enum class RouteVerdict : std::uint8_t { ready, wait, unreachable };
+  void on_unreachable(Connection& c, Instant now) noexcept;
   RouteVerdict refresh_route(Connection& c, Instant now) noexcept;
   bool begin_frame(Frame& frame, std::size_t option_bytes) noexcept;
   std::uint32_t gather(Connection& c, Frame& frame, TcpSeq seq, std::uint32_t want,
@@ -270,6 +282,7 @@ struct Engine::Impl {
   ConnectionList<&Connection::next_event> with_events;
   std::array<void*, 64> release_batch{};
   std::size_t release_count = 0;
+  std::size_t views_held = 0;  ///< pieces in all receive and reassembly queues
   std::uint32_t reset_tokens = 100;  ///< RST that may still answer unknown tuples this second
   Instant reset_tokens_at;
 };

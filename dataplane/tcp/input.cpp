@@ -108,11 +108,7 @@ bool Engine::Impl::input_predicted(Connection& c, const wire::TcpHeader& header,
     raise(c, kReadable);
   }
   counters.segments_predicted.add();
-  if (window != c.snd_wnd) {
-    c.snd_wnd = window;
-    c.max_snd_wnd = std::max(c.max_snd_wnd, window);
-    mark_dirty(c);
-  }
+  if (window != c.snd_wnd) change_window(c, window);
   c.snd_wl1 = seq;
   c.snd_wl2 = ack;
   if (ack != c.snd_una) take_new_ack(c, ack, tsecr, c.ts_ok, now);
@@ -307,7 +303,6 @@ void Engine::Impl::take_text(Connection& c, Segment& segment, Instant now) noexc
   }
   if (segment.seq == c.rcv_nxt && c.reassembly.empty()) {
     if (!append_payload(c, segment)) {
-      counters.dropped_receive_queue_full.add();
       request_ack(c);
       return;
     }
@@ -319,8 +314,7 @@ void Engine::Impl::take_text(Connection& c, Segment& segment, Instant now) noexc
   if (segment.seq != c.rcv_nxt) counters.out_of_order_segments.add();
   // RFC 5681 4.2: a segment that leaves or fills a hole is acknowledged at once.
   request_ack(c);
-  file_out_of_order(c, segment);
-  segment.payload_taken = true;
+  segment.payload_taken = file_out_of_order(c, segment);
 }
 
 /// Eighth step.

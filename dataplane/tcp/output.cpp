@@ -42,11 +42,7 @@ std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
       mark_dirty(c);
       return 0;
     case RouteVerdict::unreachable:
-      // RFC 1122 4.2.3.9: soft for a connection that has stood; its own timers decide.
-      c.rst_pending = false;
-      if (c.state == State::closed) free_if_done(c);
-      if (c.state == State::syn_sent || c.state == State::syn_received)
-        end(c, EndReason::host_unreachable);
+      on_unreachable(c, now);
       return 0;
   }
   if (c.rst_pending) {
@@ -72,6 +68,18 @@ std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
       mark_dirty(c);
   }
   return sent;
+}
+
+void Engine::Impl::on_unreachable(Connection& c, Instant now) noexcept {
+  c.rst_pending = false;
+  if (c.state == State::closed) return free_if_done(c);
+  if (!is_synchronized(c.state)) return end(c, EndReason::host_unreachable);
+  // RFC 1122 4.2.3.9: soft for a connection that has stood; its own timers decide. With nothing in
+  // flight none runs: that of the closed window tries again, up to the user timeout.
+  const bool is_waiting = may_send(c.state) && (c.unsent() != 0 || (c.fin_queued && !c.fin_sent));
+  if (!is_waiting || c.timer_kind != TimerKind::none) return;
+  c.progress_at = now;
+  start_timer(c, TimerKind::persist, now + c.rtt.current(timers.rto_max));
 }
 
 std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {

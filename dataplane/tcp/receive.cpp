@@ -9,6 +9,7 @@ namespace pollux::tcp {
 void Engine::Impl::append(Connection& c, std::byte* data, std::uint32_t length,
                           void* handle) noexcept {
   c.received.push({data, handle, length});
+  ++views_held;
   c.readable += length;
   c.rcv_nxt += length;
   counters.bytes_received.add(length);
@@ -19,6 +20,10 @@ void Engine::Impl::append(Connection& c, std::byte* data, std::uint32_t length,
 bool Engine::Impl::append_payload(Connection& c, const Segment& segment) noexcept {
   if (c.received.space() < segment.payload.size()) {
     counters.dropped_receive_queue_full.add();
+    return false;
+  }
+  if (!may_keep(c.received.size(), segment.payload.size())) [[unlikely]] {
+    counters.dropped_receive_budget.add();
     return false;
   }
   std::uint32_t skip = segment.skip;
@@ -36,7 +41,16 @@ bool Engine::Impl::append_payload(Connection& c, const Segment& segment) noexcep
   return true;
 }
 
-void Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noexcept {
+/// Files a segment that left a hole or meets one. False: it was dropped, its handles are untouched.
+bool Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noexcept {
+  // Every piece may end up in two parts, around one that was there before.
+  // What fills a hole does not compete with what waits behind it, or neither would ever be read.
+  const std::uint32_t held =
+      segment.seq == c.rcv_nxt ? c.received.size() : c.reassembly.count();
+  if (!may_keep(held, 2 * segment.payload.size())) [[unlikely]] {
+    counters.dropped_receive_budget.add();
+    return false;
+  }
   std::uint32_t skip = segment.skip;
   std::uint32_t left = segment.length;
   TcpSeq seq = segment.seq;
@@ -68,7 +82,9 @@ void Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
     }
     if (part.length != 0) {
       if (handle_kept) memory.retain(part.handle);
+      const std::uint32_t count_before = c.reassembly.count();
       const Reassembly::Filed filed = c.reassembly.insert(c.rcv_nxt, part, memory);
+      views_held += c.reassembly.count() - count_before;
       is_full |= filed.full;
       if (!filed.handle_kept) give_back(part.handle);
     } else if (!handle_kept) {
@@ -77,6 +93,7 @@ void Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
   }
   if (is_full) counters.dropped_out_of_order_full.add();
   if (c.rcv_nxt != before) raise(c, kReadable);
+  return true;
 }
 
 void Engine::Impl::drain_reassembly(Connection& c) noexcept {
@@ -87,6 +104,7 @@ void Engine::Impl::drain_reassembly(Connection& c) noexcept {
     append(c, piece.data, piece.length, piece.handle);
   }
   if (moved != 0) c.reassembly.drop_front(moved);
+  views_held -= moved;
 }
 
 void Engine::Impl::after_read(Connection& c) noexcept {

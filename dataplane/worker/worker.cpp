@@ -32,10 +32,9 @@ Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& l
 Worker::~Worker() = default;
 
 std::size_t Worker::receive(iscsi::Path& path, Instant now) noexcept {
-  std::array<net::TcpDatagram, kBurst> datagrams;
   std::size_t frames = 0;
-  const std::size_t count = path.interface->receive(now, datagrams, frames);
-  for (std::size_t i = 0; i < count; ++i) path.engine->input(datagrams[i], now);
+  const std::size_t count = path.interface->receive(now, datagrams_, frames);
+  for (std::size_t i = 0; i < count; ++i) path.engine->input(datagrams_[i], now);
   return frames;
 }
 
@@ -48,9 +47,8 @@ std::size_t Worker::poll_once(Instant now) noexcept {
     work += frames;
     path.interface->run_timers(now);
     work += path.engine->run_timers(now, kTimersPerTurn);
-    std::array<tcp::Event, kBurst> events;
-    const std::size_t count = path.engine->take_events(events);
-    for (std::size_t i = 0; i < count; ++i) initiator_.on_event(events[i], *path.engine, now);
+    const std::size_t count = path.engine->take_events(events_);
+    for (std::size_t i = 0; i < count; ++i) initiator_.on_event(events_[i], *path.engine, now);
     work += count;
   }
   work += initiator_.run_timers(now);

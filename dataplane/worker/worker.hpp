@@ -88,6 +88,9 @@ class Worker {
   platform::PacketMemory& memory_;
   Link& link_;
   iscsi::Initiator initiator_;
+  // Filled anew in every turn; here because clearing them as locals costs more than an idle turn.
+  std::array<net::TcpDatagram, kBurst> datagrams_;
+  std::array<tcp::Event, kBurst> events_;
   WorkerCounters counters_;
 };
 

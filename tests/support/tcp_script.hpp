@@ -135,6 +135,7 @@ class TcpScript {
   std::uint16_t local_port = 0;
   std::uint32_t tsval_seen = 0;
   bool timestamps_on = false;
+  bool peer_answers_arp = true;
   std::uint32_t owner_events = 0;
 
  private:

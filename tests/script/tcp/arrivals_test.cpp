@@ -310,6 +310,51 @@ TEST(TcpArrivals, ViewsThatDoNotFitAreDroppedAndComeAgain) {
   EXPECT_EQ(s.read(), pattern(1, 4));
 }
 
+TEST(TcpArrivals, WhatAllConnectionsKeepIsBounded) {
+  sim::TcpHostOptions options = TcpScript::default_options();
+  options.limits.receive_views_total = 8;
+  options.limits.receive_views_least = 4;
+  TcpScript s(options);
+  s.establish();
+  const std::size_t before = s.host.memory.buffers_in_use();
+  // In order and behind holes, until the budget of all is spent.
+  for (std::uint32_t i = 0; i < 6; ++i) s.receive({.seq = 1 + i, .payload = pattern(1, i)});
+  for (std::uint32_t i = 0; i < 20; ++i) s.receive({.seq = 9 + 2 * i, .payload = "x"});
+  EXPECT_LE(s.host.memory.buffers_in_use(), before + 8 + 4);
+  EXPECT_NE(s.counters().dropped_receive_budget.get(), 0u);
+  EXPECT_EQ(s.read(), pattern(6));
+  // What was dropped comes again, and everything is given back.
+  s.receive({.seq = 7, .payload = pattern(60, 6)});
+  EXPECT_EQ(s.read().size(), 60u);
+  s.discard();
+  s.receive({.seq = 67, .payload = "on"});
+  EXPECT_EQ(s.read(), "on");
+  s.engine().release(s.id);
+  s.turn();
+  EXPECT_LE(s.host.memory.buffers_in_use(), before);
+}
+
+TEST(TcpArrivals, TheBudgetOfAllShrinksTheWindowButNeverMovesItsEdgeLeft) {
+  sim::TcpHostOptions options = TcpScript::default_options();
+  options.limits.receive_views_total = 4;
+  options.limits.receive_window_least = 4096;
+  TcpScript s(options);
+  s.establish({.window_scale = {}, .timestamps = false});
+  std::uint32_t edge = 1 + 65'535;
+  for (std::uint32_t i = 0; i < 12; ++i) {
+    s.receive({.seq = 1 + i * 1000, .payload = pattern(1000, i * 1000)});
+    while (s.waiting() > 0) {
+      const SentSegment ack = s.take();
+      const std::uint32_t now = ack.ack - s.irs + ack.window;
+      EXPECT_GE(now, edge);
+      edge = now;
+    }
+  }
+  EXPECT_LE(edge, 1u + 65'535u + 3000u);
+  EXPECT_EQ(s.engine().readable(s.id), 12'000u);  // a connection alone may keep these few
+  EXPECT_EQ(s.read(), pattern(12'000));
+}
+
 TEST(TcpArrivals, TakeFrontHandsOverAReferenceOfItsOwn) {
   TcpScript s;
   s.establish();

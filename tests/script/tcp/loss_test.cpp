@@ -282,5 +282,31 @@ TEST(TcpLoss, C52_OurNumbersWrapInTheMiddleOfARecovery) {
   s.expect_silence();
 }
 
+TEST(TcpLoss, ALossAfterTwoGibibytesWithoutOneIsRepairedBeforeTheTimeout) {
+  sim::TcpHostOptions options = TcpScript::default_options();
+  options.port.mtu = 9000;
+  TcpScript s(options);
+  s.establish({.mss = 8960, .timestamps = false});
+  const std::vector<std::byte> bytes(8960 * 7);
+  // Half of the number space and a little more: a recovery point that stayed behind would now seem
+  // to lie ahead.
+  std::uint32_t acked = 1;
+  for (int turns = 0; acked < 0x8010'0000u && turns < 100'000; ++turns) {
+    if (s.engine().send_space(s.id).descriptors > 1) s.send_external(bytes, nullptr);
+    while (s.waiting() > 0) acked += static_cast<std::uint32_t>(s.take().payload.size());
+    s.receive({.ack = acked});
+    s.advance(1ms);
+  }
+  ASSERT_GE(acked, 0x8010'0000u);
+  s.advance(1ms);
+  while (s.waiting() > 0) acked += static_cast<std::uint32_t>(s.take().payload.size());
+  s.receive({.ack = acked});
+  s.discard();
+  s.send_external(bytes, nullptr);
+  for (std::uint32_t i = 1; i <= 3; ++i)
+    s.receive({.ack = acked, .sack = {{TcpSeq{acked + 8960}, TcpSeq{acked + 8960 * (i + 1)}}}});
+  EXPECT_EQ(s.counters().fast_recoveries.get(), 1u);
+}
+
 }  // namespace
 }  // namespace pollux

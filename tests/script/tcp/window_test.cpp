@@ -108,6 +108,31 @@ TEST(TcpWindow, C57_AProbeThatIsTakenCounts) {
   EXPECT_TRUE(s.expect({.seq = 2, .length = 1460}).payload == pattern(1460, 1));
 }
 
+TEST(TcpWindow, BackOffOfProbesEndsWithTheClosedWindow) {
+  // However the window opens: by an ACK of the probe's byte, or by a segment with data.
+  for (const bool takes_probe : {true, false}) {
+    TcpScript s;
+    s.establish({.window_scale = {}, .timestamps = false});
+    s.receive({.window = 0});
+    s.send(pattern(1000));
+    for (int i = 0; i < 700; ++i) {
+      s.advance(10ms);
+      if (s.waiting() == 0) continue;
+      s.discard();
+      s.receive({.ack = 1, .window = 0});
+    }
+    const std::uint32_t next = takes_probe ? 2 : 1;
+    if (takes_probe)
+      s.receive({.ack = 2, .window = 8000});
+    else
+      s.receive({.ack = 1, .window = 8000, .payload = "data"});
+    s.expect({.seq = next, .length = 1001 - next});
+    s.expect_silence();
+    s.advance(250ms);  // the timeout is 200 ms
+    s.expect({.seq = next, .length = 1001 - next});
+  }
+}
+
 TEST(TcpWindow, C57_UnansweredProbesEndWithTheUserTimeout) {
   TcpScript s;
   s.open({.remote = s.request().remote, .user_timeout = 10s});
@@ -142,6 +167,33 @@ TEST(TcpWindow, C59_AWindowBelowOneSegmentIsUsedInTheEnd) {
   s.expect({.seq = 1, .length = 100});
   s.receive({.ack = 101, .window = 100});
   s.expect_silence();
+}
+
+TEST(TcpWindow, DataQueuedWhileTheNeighbourIsAwayLeavesWhenItIsBack) {
+  TcpScript s;
+  s.establish();
+  s.peer_answers_arp = false;
+  s.advance(67s);  // the entry has aged and nobody answers its refresh
+  s.discard();
+  s.send(pattern(100));
+  s.advance(100ms);
+  s.expect_silence();
+  s.peer_answers_arp = true;
+  s.advance(15s);
+  s.expect({.seq = 1, .length = 100});
+}
+
+TEST(TcpWindow, DataQueuedWhileTheNeighbourStaysAwayEndsWithTheUserTimeout) {
+  TcpScript s;
+  s.open({.remote = s.request().remote, .user_timeout = 10s});
+  s.receive_syn_ack();
+  s.peer_answers_arp = false;
+  s.advance(67s);
+  s.send(pattern(100));
+  s.events();
+  s.advance(20s);
+  EXPECT_EQ(s.events(), tcp::kEnded);
+  EXPECT_EQ(s.engine().end_reason(s.id), tcp::EndReason::user_timeout);
 }
 
 TEST(TcpWindow, C60_SmallDataLeavesAtOnceAndPiecesCoalesce) {

@@ -57,5 +57,17 @@ TEST(MemoryPlan, RefusalsNameTheNumber) {
   EXPECT_NE(error.find("lower tx_descriptors"), std::string::npos);
 }
 
+TEST(MemoryPlan, WhatTcpMayKeepFitsTheLinesOfWindows) {
+  for (const std::uint32_t mtu : {1500U, 9000U}) {
+    const MemoryPlan plan = planned({.sessions = 100, .mtu = mtu});
+    std::uint64_t windows = 0;
+    for (const MemoryPlanLine& line : plan.lines)
+      if (std::string(line.place).find("window") != std::string::npos) windows += line.buffers;
+    EXPECT_GT(plan.receive_views_least, 0U);
+    EXPECT_LE(plan.receive_views_total + 100U * 2 * plan.receive_views_least, windows);
+    EXPECT_GE(plan.receive_views_total + 100U * 2 * plan.receive_views_least, windows / 2);
+  }
+}
+
 }  // namespace
 }  // namespace pollux::platform
