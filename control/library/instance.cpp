@@ -215,20 +215,23 @@ void pollux_instance::run_worker(pollux_worker_unit& unit) {
   platform::unregister_worker_thread();
 }
 
-void pollux_instance::poll_own_workers(std::optional<std::uint32_t> worker) {
+void pollux_instance::poll_idle_workers(std::vector<std::uint64_t>& turns) {
+  turns.resize(units.size());
   bool polled = false;
   for (std::uint32_t i = 0; i < units.size(); ++i) {
-    const std::thread::id poller = units[i]->poller.load(std::memory_order_relaxed);
-    // A worker of another thread is inside a turn of that thread.
-    if (poller != std::this_thread::get_id() && !(poller == std::thread::id{} && worker == i)) continue;
-    pollux_worker_poll(this, i);
-    polled = true;
+    // A worker that another thread turns is left to it; one that nobody turns any more is not.
+    const bool is_ours = units[i]->poller.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    const std::uint64_t now = units[i]->worker->counters().turns.get();
+    if (is_ours || now == std::exchange(turns[i], now)) {
+      pollux_worker_poll(this, i);
+      turns[i] = units[i]->worker->counters().turns.get();
+      polled = true;
+    }
   }
   if (!polled) std::this_thread::yield();
 }
 
-bool pollux_instance::wait_for(const std::function<void(std::function<void()>)>& work,
-                               std::optional<std::uint32_t> worker) {
+bool pollux_instance::wait_for(const std::function<void(std::function<void()>)>& work) {
   // Shared: the control thread may still be inside `finished` when the waiter has seen it.
   auto done = std::make_shared<std::atomic<bool>>(false);
   const auto finished = [done] {
@@ -236,9 +239,10 @@ bool pollux_instance::wait_for(const std::function<void(std::function<void()>)>&
     done->notify_all();
   };
   if (!service->post([work, finished] { work(finished); })) return false;
+  std::vector<std::uint64_t> turns;
   while (!done->load(std::memory_order_acquire)) {
     if (setup.poll_mode == POLLUX_POLL_EMBEDDER) {
-      poll_own_workers(worker);
+      poll_idle_workers(turns);
     } else {
       done->wait(false, std::memory_order_acquire);
     }

@@ -72,6 +72,7 @@ struct pollux_worker_unit {
   std::unique_ptr<pollux::worker::Worker> worker;
   std::thread thread;
   bool registered_with_dpdk = false;  ///< embedder mode: the polling thread has been made known
+  std::atomic<bool> in_turn{false};       ///< embedder mode: a thread is inside a turn
   std::atomic<std::thread::id> poller{};  ///< embedder mode: the thread that polled last; none: nobody yet
   std::optional<std::uint32_t> cpu;
 };
@@ -86,7 +87,7 @@ struct pollux_instance {
   /// Runs `work` on the control thread and waits until it has called the function it was given. In
   /// embedder mode the caller meanwhile polls the workers that it polls anyway, and `worker` if nobody has
   /// polled that one yet. False: the service has ended.
-  bool wait_for(const std::function<void(std::function<void()>)>& work, std::optional<std::uint32_t> worker = {});
+  bool wait_for(const std::function<void(std::function<void()>)>& work);
   [[nodiscard]] bool lies_in_region(const iovec& piece) const noexcept;
   [[nodiscard]] bool registered_memory_in_use() noexcept;
 
@@ -111,6 +112,6 @@ struct pollux_instance {
   int make_worker(pollux_worker_unit& unit, std::string& error);
   void run_worker(pollux_worker_unit& unit);
   void log(const std::string& line) const;
-  void poll_own_workers(std::optional<std::uint32_t> worker);
+  void poll_idle_workers(std::vector<std::uint64_t>& turns);
   void stop();
 };

@@ -75,8 +75,9 @@ POLLUX_EXPORT void pollux_close(pollux_instance *instance);
 
 POLLUX_EXPORT uint32_t pollux_worker_count(const pollux_instance *instance);
 
-/* Embedder mode: one turn of a worker; returns the units of work done, 0 when idle. A worker is always
- * polled by the same thread: the one that first did. */
+/* Embedder mode: one turn of a worker; returns the units of work done, 0 when idle. A worker is best polled
+ * by one thread. Blocking calls below turn a worker themselves while nobody else does; a turn that another
+ * thread is inside returns 0 at once. Polling ends before pollux_close(). */
 POLLUX_EXPORT int pollux_worker_poll(pollux_instance *instance, uint32_t worker);
 
 /* --- Sessions --------------------------------------------------------------------------------------- */
@@ -94,8 +95,7 @@ POLLUX_EXPORT void pollux_login_options_init(pollux_login_options *options);
 
 /* A parsed iscsi:// URL tells portal, target, LUN and options:
  * iscsi://host[:port]/iqn/lun?header_digest=crc32c|none&data_digest=crc32c|none */
-/* Logs in and returns when the session is in full feature phase or has failed. In embedder mode the call
- * polls the worker meanwhile, so it is made by the thread that polls it. */
+/* Logs in and returns when the session is in full feature phase or has failed, within the time-out. */
 POLLUX_EXPORT int pollux_login(pollux_instance *instance, const char *url, const pollux_login_options *options,
                                pollux_session_id *session, uint64_t *lun, pollux_error *error);
 /* Commands in flight may finish within the configured drain time; the rest complete as aborted. */

@@ -336,7 +336,7 @@ TEST_P(PolluxApi, RefusesListsWhoseLengthsWrapAndQueuesLargerThanMemory) {
 }
 
 TEST_P(PolluxApi, OtherThreadsMayWaitWhileOneThreadPolls) {
-  // As when a ring client's benchmark gives its queue back: only the poller may turn the worker.
+  // As when a ring client's benchmark gives its queue back.
   log_in();
   std::atomic<bool> done{false};
   pollux_queue* queue = make_queue();
@@ -344,14 +344,27 @@ TEST_P(PolluxApi, OtherThreadsMayWaitWhileOneThreadPolls) {
     while (pollux_queue_destroy(queue) == POLLUX_EBUSY) std::this_thread::yield();
     done = true;
   });
-  const std::thread::id self = std::this_thread::get_id();
-  while (!done) {
-    turn();
-    if (GetParam() == POLLUX_POLL_EMBEDDER) {
-      EXPECT_EQ(instance_->units[0]->poller.load(), self);
-    }
-  }
+  while (!done) turn();
   other.join();
+}
+
+TEST_P(PolluxApi, BlockingCallsTakeOverFromAThreadThatNoLongerPolls) {
+  pollux_session_id session = 0;
+  std::thread([&] { session = log_in(); }).join();
+  ASSERT_NE(session, 0u);
+  pollux_error error{};
+  EXPECT_EQ(pollux_logout(instance_, session, &error), POLLUX_OK) << error.message;
+}
+
+TEST_P(PolluxApi, OneTurnAtATimeWhoeverPolls) {
+  if (GetParam() != POLLUX_POLL_EMBEDDER) GTEST_SKIP() << "the library polls";
+  instance_->units[0]->in_turn = true;  // as while another thread is inside a turn
+  const std::uint64_t turns = instance_->units[0]->worker->counters().turns.get();
+  EXPECT_EQ(pollux_worker_poll(instance_, 0), 0);
+  EXPECT_EQ(instance_->units[0]->worker->counters().turns.get(), turns);
+  instance_->units[0]->in_turn = false;
+  pollux_worker_poll(instance_, 0);
+  EXPECT_EQ(instance_->units[0]->worker->counters().turns.get(), turns + 1);
 }
 
 TEST_P(PolluxApi, RegionsAreRegisteredAndUnregisteredWhileOthersSubmit) {
