@@ -80,8 +80,9 @@ void add_session_verbs(CLI::App& app, Options& options) {
   login->add_option("url", options.subject, "iscsi://HOST[:PORT]/TARGET")->type_name("URL");
   login->add_option("-p,--portal", options.portal, "host, host:port or [IPv6]:port");
   login->add_option("-T,--target", options.target, "target name");
-  login->add_flag("--discovery", options.discovery,
-                  "a discovery session, for send-targets, which stays until logout; names no target");
+  login->add_flag(
+      "--discovery", options.discovery,
+      "a discovery session, for send-targets, which stays until logout; names no target");
   add_digests(*login, options);
 
   CLI::App* logout = add_verb(app, options, "logout", "Log out and end a session",

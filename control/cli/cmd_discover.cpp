@@ -101,11 +101,12 @@ ExitCode run_send_targets(const Options& options) {
   } catch (const Failure& failure) {
     if (failure.isdsc() != ISDSC_TRANSPORT_ERROR || session.type == ISCSI_SESSION_DISCOVERY) throw;
     // Seen with tgt, which ends a normal session for any Text Request (RFC 7143 11.10 allows them).
-    throw Failure(failure.code(),
-                  fmt::format("{} Some targets end a normal session that asks; 'pollux discover' and "
-                              "'pollux login --discovery' ask over a discovery session.",
-                              failure.what()),
-                  failure.isdsc());
+    throw Failure(
+        failure.code(),
+        fmt::format("{} Some targets end a normal session that asks; 'pollux discover' and "
+                    "'pollux login --discovery' ask over a discovery session.",
+                    failure.what()),
+        failure.isdsc());
   }
   const url::Portal asked =
       session.connections.empty() ? url::Portal{} : session.connections.front().remote;

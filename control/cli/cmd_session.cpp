@@ -14,9 +14,10 @@ namespace {
 
 LoginRequest discovery_request_of(const Options& options) {
   if (options.subject.empty() == options.portal.empty() || !options.target.empty())
-    throw Failure(ExitCode::invalid_argument,
-                  "A discovery session names a portal and no target: give either iscsi://HOST[:PORT] "
-                  "or --portal.");
+    throw Failure(
+        ExitCode::invalid_argument,
+        "A discovery session names a portal and no target: give either iscsi://HOST[:PORT] "
+        "or --portal.");
   if (!options.portal.empty()) {
     const Result<url::Portal> portal = url::parse_portal(options.portal);
     if (!portal)
@@ -26,9 +27,9 @@ LoginRequest discovery_request_of(const Options& options) {
   const Result<url::IscsiUrl> url = url::parse_url(options.subject);
   if (!url) throw Failure(ExitCode::invalid_argument, fmt::format("{}.", url.error().message));
   if (!url->target.empty())
-    throw Failure(ExitCode::invalid_argument,
-                  fmt::format("A discovery session names no target, and '{}' does.",
-                              options.subject));
+    throw Failure(
+        ExitCode::invalid_argument,
+        fmt::format("A discovery session names no target, and '{}' does.", options.subject));
   return login_request_of(*url, options);
 }
 

@@ -61,7 +61,8 @@ Failure failure_of_status(const std::string& what, std::uint32_t isdsc, std::str
   } else {
     // The service's sentence names the operation and its object itself.
     sentence = fmt::format("{} ({}, 0x{:08x}).", reason, pollux_isdsc_name(isdsc), isdsc);
-    sentence.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(sentence.front())));
+    sentence.front() =
+        static_cast<char>(std::toupper(static_cast<unsigned char>(sentence.front())));
   }
   if (const std::string_view hint = general_advice(isdsc); !hint.empty())
     sentence += fmt::format(" {}", hint);

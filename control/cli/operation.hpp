@@ -19,14 +19,15 @@ namespace pollux::cli {
 /// Room to ask for behind an output structure, so that the service can say why in a sentence.
 inline constexpr std::size_t kReasonBytesMax = 512;
 
-/// The sentence behind a structure of `structure_bytes`; empty when the service sent none. Fit for a
-/// terminal.
+/// The sentence behind a structure of `structure_bytes`; empty when the service sent none. Fit for
+/// a terminal.
 [[nodiscard]] std::string reason_of(const Answer& answer, std::size_t structure_bytes);
 
 /// "there is no session with that id (ISDSC_INVALID_SESSION_ID)"
 [[nodiscard]] std::string status_text(std::uint32_t isdsc);
 
-/// The failure of `what` with the status' exit code. `reason` is the service's own sentence, or empty.
+/// The failure of `what` with the status' exit code. `reason` is the service's own sentence, or
+/// empty.
 [[nodiscard]] Failure failure_of_status(const std::string& what, std::uint32_t isdsc,
                                         std::string_view reason = {});
 

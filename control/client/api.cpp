@@ -1,5 +1,5 @@
-// The C functions of client.h. Nothing throws past here: what may run out of memory is caught at the
-// edge and becomes POLLUX_ENOMEM.
+// The C functions of client.h. Nothing throws past here: what may run out of memory is caught at
+// the edge and becomes POLLUX_ENOMEM.
 #include <algorithm>
 #include <cstring>
 #include <exception>
@@ -42,8 +42,8 @@ pollux::Result<std::unique_ptr<pollux_client>> open_client(const pollux_client_o
       .connect_ms = options.connect_ms};
   auto connection = pollux::client::connect(connect_options);
   if (!connection) return connection.error();
-  return std::unique_ptr<pollux_client>(new pollux_client{
-      pollux::client::Client(std::move(*connection), options.spin_us)});
+  return std::unique_ptr<pollux_client>(
+      new pollux_client{pollux::client::Client(std::move(*connection), options.spin_us)});
 }
 
 // An older program's structure is shorter: what it does not have keeps its default.
@@ -139,8 +139,8 @@ int pollux_client_cancel(pollux_client* client, uint64_t tag) noexcept {
   return client == nullptr ? POLLUX_EINVAL : client->channel.cancel(tag);
 }
 
-int pollux_client_call(pollux_client* client, uint32_t opcode, const void* in, size_t in_len, void* out,
-                       size_t out_cap, size_t* out_len, uint32_t deadline_ms) noexcept {
+int pollux_client_call(pollux_client* client, uint32_t opcode, const void* in, size_t in_len,
+                       void* out, size_t out_cap, size_t* out_len, uint32_t deadline_ms) noexcept {
   if (out_len != nullptr) *out_len = 0;
   if (client == nullptr) return POLLUX_EINVAL;
   if (in_len > UINT32_MAX || out_cap > UINT32_MAX) return POLLUX_ETOOLARGE;
@@ -173,7 +173,8 @@ int pollux_text_encode(uint16_t* field, size_t elements, const char* utf8) noexc
   return units ? static_cast<int>(*units) : POLLUX_EINVAL;
 }
 
-int pollux_text_decode(const uint16_t* field, size_t elements, char* utf8, size_t capacity) noexcept {
+int pollux_text_decode(const uint16_t* field, size_t elements, char* utf8,
+                       size_t capacity) noexcept {
   if (field == nullptr || utf8 == nullptr || elements == 0 || capacity == 0) return POLLUX_EINVAL;
   utf8[0] = '\0';
   const auto decoded = pollux::ring::decode_text_into({field, elements}, {utf8, capacity - 1});

@@ -1,5 +1,5 @@
-// The client's book-keeping of the arena: which extents its commands in flight use. First fit over a
-// sorted list of free extents; reserves all it will ever need at the start.
+// The client's book-keeping of the arena: which extents its commands in flight use. First fit over
+// a sorted list of free extents; reserves all it will ever need at the start.
 #pragma once
 
 #include <algorithm>

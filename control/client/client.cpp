@@ -73,8 +73,8 @@ int Client::submit_as(Owner owner, const pollux_client_command& command, std::ui
   const std::size_t kept_slots = owner == Owner::nobody ? 0 : 1;
   if (vacant_.size() <= kept_slots) drain();
   if (vacant_.size() <= kept_slots) return POLLUX_EAGAIN;
-  // Every command in the queue or in flight has a slot here and slots are as many as the queue's, so a
-  // vacant one means that the queue has room.
+  // Every command in the queue or in flight has a slot here and slots are as many as the queue's,
+  // so a vacant one means that the queue has room.
   const std::optional<std::uint64_t> offset = arena_.take(extent_bytes);
   if (!offset) return POLLUX_EAGAIN;
 
@@ -111,8 +111,8 @@ int Client::submit_as(Owner owner, const pollux_client_command& command, std::ui
 void Client::publish(const pollux_ring_command& command) noexcept {
   const pollux_ring_geometry& geometry = connection_.reply.geometry;
   const std::uint64_t slot_index = submit_tail_ & (geometry.command_slots - 1);
-  std::memcpy(connection_.region.get() + geometry.commands_offset + slot_index * sizeof command, &command,
-              sizeof command);
+  std::memcpy(connection_.region.get() + geometry.commands_offset + slot_index * sizeof command,
+              &command, sizeof command);
   ++submit_tail_;
   // Pairs with the service's load of submit_tail, which precedes its copying of the slot.
   ring::atomic(header().submit_tail).store(submit_tail_, std::memory_order_seq_cst);
@@ -138,7 +138,8 @@ void Client::drain() noexcept {
   }
   for (; complete_head_ != tail; ++complete_head_) {
     const std::uint64_t slot_index = complete_head_ & (geometry.completion_slots - 1);
-    finish(ring::copy_out<pollux_ring_completion>(connection_.region.get() + geometry.completions_offset +
+    finish(ring::copy_out<pollux_ring_completion>(connection_.region.get() +
+                                                  geometry.completions_offset +
                                                   slot_index * sizeof(pollux_ring_completion)));
   }
   // Pairs with the service's load of complete_head: these slots were read.
@@ -167,9 +168,10 @@ void Client::finish(const pollux_ring_completion& completion) noexcept {
 void Client::vacate(std::uint32_t slot_index) noexcept {
   Slot& slot = slots_[slot_index];
   if (slot.owner != Owner::nobody && slot.completion.output_bytes > 0) {
-    std::memcpy(slot.output,
-                connection_.region.get() + connection_.reply.geometry.arena_offset + slot.output_offset,
-                slot.completion.output_bytes);
+    std::memcpy(
+        slot.output,
+        connection_.region.get() + connection_.reply.geometry.arena_offset + slot.output_offset,
+        slot.completion.output_bytes);
   }
   arena_.give(slot.extent_offset, slot.extent_bytes);
   slot.state = State::vacant;
@@ -306,7 +308,8 @@ void Client::sleep(Clock::time_point deadline) noexcept {
   if (::poll(&readable, 1, wait_ms) > 0) look_at_socket();
 }
 
-// Reads away what rang, and notices the hang-up. Completions published before the end are still taken.
+// Reads away what rang, and notices the hang-up. Completions published before the end are still
+// taken.
 void Client::look_at_socket() noexcept {
   char message[16];
   for (int reads = 0; reads < 64; ++reads) {

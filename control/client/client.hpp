@@ -1,5 +1,5 @@
-// A client's channel: submits commands, reaps completions, sleeps and wakes. The C functions of client.h
-// are a thin layer over it. Allocates in the constructor only.
+// A client's channel: submits commands, reaps completions, sleeps and wakes. The C functions of
+// client.h are a thin layer over it. Allocates in the constructor only.
 #pragma once
 
 #include <chrono>

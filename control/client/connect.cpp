@@ -34,7 +34,8 @@ Result<ring::Descriptor> open_socket(const std::string& path, Clock::time_point 
   std::memcpy(address.sun_path, path.data(), path.size());
   ring::Descriptor socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.is_open()) return Error{POLLUX_ENOMEM, "no descriptor is left for a socket"};
-  while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
+         0) {
     if (errno == EAGAIN && left_ms(deadline) > 0) {
       ::poll(nullptr, 0, 1);  // the backlog is full; a Unix socket has no event for its end
       continue;
@@ -43,7 +44,8 @@ Result<ring::Descriptor> open_socket(const std::string& path, Clock::time_point 
     if (errno == EACCES || errno == EPERM) {
       return Error{POLLUX_EACCES, "this user may not open " + path};
     }
-    if (errno == EAGAIN) return Error{POLLUX_ETIMEDOUT, "the service at " + path + " does not accept"};
+    if (errno == EAGAIN)
+      return Error{POLLUX_ETIMEDOUT, "the service at " + path + " does not accept"};
     return Error{POLLUX_ESERVICE, "no pollux service listens on " + path};
   }
   return socket;
@@ -88,7 +90,8 @@ Result<Reply> receive_reply(int socket_fd, Clock::time_point deadline) {
       ++resets;
     } else if (errno == EAGAIN) {
       const int wait_ms = left_ms(deadline);
-      if (wait_ms == 0) return Error{POLLUX_ETIMEDOUT, "the service did not answer the hello in time"};
+      if (wait_ms == 0)
+        return Error{POLLUX_ETIMEDOUT, "the service did not answer the hello in time"};
       pollfd readable{.fd = socket_fd, .events = POLLIN, .revents = 0};
       ::poll(&readable, 1, wait_ms);
     } else if (errno != EINTR) {

@@ -1,14 +1,15 @@
-// The calls of pollux.h that open, log in, register and ask: each may block, allocate and format text.
+// The calls of pollux.h that open, log in, register and ask: each may block, allocate and format
+// text.
+#include <fmt/format.h>
+#include <pollux/iscsierr.h>
+#include <pollux/pollux.h>
+
 #include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <thread>
-
-#include <fmt/format.h>
-#include <pollux/iscsierr.h>
-#include <pollux/pollux.h>
 
 #include "control/library/instance.hpp"
 #include "control/url/iscsi_url.hpp"
@@ -30,13 +31,18 @@ int report(pollux_error* error, int code, std::string_view message, std::uint32_
   return code;
 }
 
-/// The error code that fits an ISDSC status; callers who want to know more read pollux_error::status.
+/// The error code that fits an ISDSC status; callers who want to know more read
+/// pollux_error::status.
 int code_of(std::uint32_t status) {
   switch (status) {
-    case 0: return POLLUX_OK;
-    case ISDSC_INVALID_SESSION_ID: return POLLUX_ENOSESSION;
-    case ISDSC_CONNECTION_FAILED: return POLLUX_ECONNECT;
-    default: return POLLUX_ELOGIN;
+    case 0:
+      return POLLUX_OK;
+    case ISDSC_INVALID_SESSION_ID:
+      return POLLUX_ENOSESSION;
+    case ISDSC_CONNECTION_FAILED:
+      return POLLUX_ECONNECT;
+    default:
+      return POLLUX_ELOGIN;
   }
 }
 
@@ -45,11 +51,14 @@ std::optional<session::Digest> digest_of(const std::optional<url::Digest>& diges
   return *digest == url::Digest::crc32c ? session::Digest::crc32c : session::Digest::none;
 }
 
-bool is_registered(const pollux_instance& instance, const iovec& piece) { return instance.lies_in_region(piece); }
+bool is_registered(const pollux_instance& instance, const iovec& piece) {
+  return instance.lies_in_region(piece);
+}
 
 std::optional<service::Config> read_config(const pollux_options& options, std::string& error) {
   if (options.config_path != nullptr) return service::load_config(options.config_path, error);
-  return service::parse_config(options.config_text != nullptr ? options.config_text : "", "configuration", error);
+  return service::parse_config(options.config_text != nullptr ? options.config_text : "",
+                               "configuration", error);
 }
 
 }  // namespace
@@ -73,14 +82,16 @@ void pollux_queue_options_init(pollux_queue_options* options) {
 
 int pollux_open(const pollux_options* options, pollux_instance** instance, pollux_error* error) {
   if (options == nullptr || instance == nullptr || options->size != sizeof(pollux_options))
-    return report(error, POLLUX_EINVAL, "pollux_open: call pollux_options_init() before setting options");
+    return report(error, POLLUX_EINVAL,
+                  "pollux_open: call pollux_options_init() before setting options");
   std::string message;
   std::optional<service::Config> config = read_config(*options, message);
   if (!config || !service::validate_config(*config, "configuration", message))
     return report(error, POLLUX_ECONFIG, message);
   library::OpenSetup setup;
   setup.config = std::move(*config);
-  setup.poll_mode = options->poll_mode == POLLUX_POLL_EMBEDDER ? POLLUX_POLL_EMBEDDER : POLLUX_POLL_LIBRARY;
+  setup.poll_mode =
+      options->poll_mode == POLLUX_POLL_EMBEDDER ? POLLUX_POLL_EMBEDDER : POLLUX_POLL_LIBRARY;
   setup.open_ring = options->open_ring != 0;
   setup.log = options->log;
   setup.log_context = options->log_context;
@@ -95,7 +106,8 @@ std::uint32_t pollux_worker_count(const pollux_instance* instance) {
 }
 
 int pollux_worker_poll(pollux_instance* instance, std::uint32_t worker) {
-  if (worker >= instance->units.size() || instance->setup.poll_mode != POLLUX_POLL_EMBEDDER) return POLLUX_EINVAL;
+  if (worker >= instance->units.size() || instance->setup.poll_mode != POLLUX_POLL_EMBEDDER)
+    return POLLUX_EINVAL;
   pollux_worker_unit& unit = *instance->units[worker];
   // One turn at a time, whoever asks: a blocking call takes over when nobody else turns the worker
   // (pollux_instance::wait_for). Uncontended this costs some 20 cycles a turn.
@@ -109,7 +121,8 @@ int pollux_worker_poll(pollux_instance* instance, std::uint32_t worker) {
     unit.registered_with_dpdk = true;
   }
   const std::uint64_t cycles = platform::TscClock::cycles();
-  const std::size_t work = unit.worker->poll_counted(instance->clock->at(cycles), cycles, &platform::TscClock::cycles);
+  const std::size_t work =
+      unit.worker->poll_counted(instance->clock->at(cycles), cycles, &platform::TscClock::cycles);
   unit.in_turn.store(false, std::memory_order_release);
   return static_cast<int>(work);
 }
@@ -119,20 +132,24 @@ int pollux_login(pollux_instance* instance, const char* url, const pollux_login_
   const auto parsed = url::parse_url(url);
   if (!parsed) return report(error, POLLUX_EINVAL, parsed.error().message);
   if (parsed->target.empty())
-    return report(error, POLLUX_EINVAL, fmt::format("{} names no target: iscsi://host[:port]/target[/lun]", url));
+    return report(error, POLLUX_EINVAL,
+                  fmt::format("{} names no target: iscsi://host[:port]/target[/lun]", url));
 
   service::LoginRequest request;
   request.worker = options != nullptr ? options->worker : 0;
   if (request.worker >= instance->units.size())
-    return report(error, POLLUX_EINVAL, fmt::format("there is no worker {}: the instance has {}", request.worker,
-                                                    instance->units.size()));
-  request.portal = {.host = parsed->portal.host, .port = parsed->portal.port, .portal_group_tag = std::nullopt};
+    return report(error, POLLUX_EINVAL,
+                  fmt::format("there is no worker {}: the instance has {}", request.worker,
+                              instance->units.size()));
+  request.portal = {
+      .host = parsed->portal.host, .port = parsed->portal.port, .portal_group_tag = std::nullopt};
   request.target_name = parsed->target;
   request.allows_several = true;
   request.offer = service::make_offer(instance->setup.config.login);
   if (const auto digest = digest_of(parsed->header_digest)) request.offer.header_digest = {*digest};
   if (const auto digest = digest_of(parsed->data_digest)) request.offer.data_digest = {*digest};
-  if (options != nullptr && options->timeout_ms != 0) request.timeout = std::chrono::milliseconds(options->timeout_ms);
+  if (options != nullptr && options->timeout_ms != 0)
+    request.timeout = std::chrono::milliseconds(options->timeout_ms);
 
   service::LoginReply reply;
   const bool served = instance->wait_for([&](const std::function<void()>& finished) {
@@ -159,7 +176,8 @@ int pollux_logout(pollux_instance* instance, pollux_session_id session, pollux_e
                                          });
   });
   if (!served) return report(error, POLLUX_ESERVICE, "the instance is closing");
-  return outcome.is_ok() ? POLLUX_OK : report(error, code_of(outcome.status), outcome.sentence, outcome.status);
+  return outcome.is_ok() ? POLLUX_OK
+                         : report(error, code_of(outcome.status), outcome.sentence, outcome.status);
 }
 
 int pollux_capacity(pollux_instance* instance, pollux_session_id session, std::uint64_t lun,
@@ -168,7 +186,9 @@ int pollux_capacity(pollux_instance* instance, pollux_session_id session, std::u
   std::optional<service::Operations::Capacity> capacity;
   const bool served = instance->wait_for([&](const std::function<void()>& finished) {
     instance->service->operations().read_capacity(
-        session, lun, [&, finished](const service::Outcome& answer, std::optional<service::Operations::Capacity> found) {
+        session, lun,
+        [&, finished](const service::Outcome& answer,
+                      std::optional<service::Operations::Capacity> found) {
           outcome = answer;
           capacity = found;
           finished();
@@ -176,7 +196,8 @@ int pollux_capacity(pollux_instance* instance, pollux_session_id session, std::u
   });
   if (!served) return report(error, POLLUX_ESERVICE, "the instance is closing");
   if (!outcome.is_ok() || !capacity) {
-    const int code = outcome.status == ISDSC_INVALID_SESSION_ID ? POLLUX_ENOSESSION : POLLUX_ETARGET;
+    const int code =
+        outcome.status == ISDSC_INVALID_SESSION_ID ? POLLUX_ENOSESSION : POLLUX_ETARGET;
     return report(error, code, outcome.sentence, outcome.status);
   }
   *block_count = capacity->blocks;
@@ -184,16 +205,19 @@ int pollux_capacity(pollux_instance* instance, pollux_session_id session, std::u
   return POLLUX_OK;
 }
 
-int pollux_memory_register(pollux_instance* instance, void* base, std::size_t length, pollux_region** region,
-                           pollux_error* error) {
+int pollux_memory_register(pollux_instance* instance, void* base, std::size_t length,
+                           pollux_region** region, pollux_error* error) {
   const std::scoped_lock lock(instance->regions_mutex);
-  const auto region_slot = std::find_if(instance->regions.begin(), instance->regions.end(),
-                                        [](const pollux_region& slot) { return slot.end == nullptr; });
+  const auto region_slot =
+      std::find_if(instance->regions.begin(), instance->regions.end(),
+                   [](const pollux_region& slot) { return slot.end == nullptr; });
   if (region_slot == instance->regions.end())
-    return report(error, POLLUX_ENOMEM, fmt::format("{} pieces of memory are registered already, which is the most",
-                                                    instance->regions.size()));
+    return report(error, POLLUX_ENOMEM,
+                  fmt::format("{} pieces of memory are registered already, which is the most",
+                              instance->regions.size()));
   std::string message;
-  if (!platform::register_external_memory(base, length, message)) return report(error, POLLUX_EINVAL, message);
+  if (!platform::register_external_memory(base, length, message))
+    return report(error, POLLUX_EINVAL, message);
   auto* const begin = static_cast<std::byte*>(base);
   region_slot->instance = instance;
   region_slot->begin.store(begin, std::memory_order_relaxed);
@@ -214,25 +238,30 @@ int pollux_memory_unregister(pollux_region* region) {
   return POLLUX_OK;
 }
 
-int pollux_queue_create(pollux_instance* instance, const pollux_queue_options* options, pollux_queue** queue,
-                        pollux_error* error) {
+int pollux_queue_create(pollux_instance* instance, const pollux_queue_options* options,
+                        pollux_queue** queue, pollux_error* error) {
   constexpr std::uint32_t kDepthDefault = 128;
   constexpr std::uint32_t kDepthMax = 4096;
-  constexpr std::uint32_t kViewBytesLeast = 512;  // smaller pieces make the read fail with POLLUX_EAGAIN
-  constexpr std::uint64_t kViewsMax = 1u << 23;   // of one queue: some 200 MiB
+  constexpr std::uint32_t kViewBytesLeast =
+      512;  // smaller pieces make the read fail with POLLUX_EAGAIN
+  constexpr std::uint64_t kViewsMax = 1u << 23;  // of one queue: some 200 MiB
   const std::uint32_t depth = options->depth == 0 ? kDepthDefault : options->depth;
   if (options->size != sizeof(*options) || depth > kDepthMax || (depth & (depth - 1)) != 0 ||
-      options->worker >= instance->units.size() || options->lent_read_bytes_max > iscsi::kTransferBytesMax) {
-    return report(error, POLLUX_EINVAL,
-                  fmt::format("pollux_queue_create: depth is a power of two up to {}, worker below {}, lent reads up "
-                              "to {} bytes; call pollux_queue_options_init() first",
-                              kDepthMax, instance->units.size(), iscsi::kTransferBytesMax));
+      options->worker >= instance->units.size() ||
+      options->lent_read_bytes_max > iscsi::kTransferBytesMax) {
+    return report(
+        error, POLLUX_EINVAL,
+        fmt::format(
+            "pollux_queue_create: depth is a power of two up to {}, worker below {}, lent reads up "
+            "to {} bytes; call pollux_queue_options_init() first",
+            kDepthMax, instance->units.size(), iscsi::kTransferBytesMax));
   }
   const std::uint32_t views =
       options->lent_read_bytes_max == 0 ? 0 : options->lent_read_bytes_max / kViewBytesLeast + 8;
   if (std::uint64_t{views} * depth > kViewsMax)
-    return report(error, POLLUX_ENOMEM, fmt::format("lent reads of {} bytes are too large for a queue of depth {}",
-                                                    options->lent_read_bytes_max, depth));
+    return report(error, POLLUX_ENOMEM,
+                  fmt::format("lent reads of {} bytes are too large for a queue of depth {}",
+                              options->lent_read_bytes_max, depth));
   auto created = std::make_unique<pollux_queue>(depth, views);
   created->instance = instance;
   created->is_registered = &is_registered;
@@ -240,12 +269,13 @@ int pollux_queue_create(pollux_instance* instance, const pollux_queue_options* o
   created->lent_read_bytes_max = options->lent_read_bytes_max;
   {
     const std::scoped_lock lock(instance->queues_mutex);
-    const auto of_worker = std::count_if(instance->queues.begin(), instance->queues.end(), [&](const pollux_queue* other) {
-      return other->worker == options->worker;
-    });
+    const auto of_worker =
+        std::count_if(instance->queues.begin(), instance->queues.end(),
+                      [&](const pollux_queue* other) { return other->worker == options->worker; });
     if (static_cast<std::size_t>(of_worker) >= iscsi::kQueuesMax)
-      return report(error, POLLUX_ENOMEM, fmt::format("worker {} has its {} queues: destroy one first", options->worker,
-                                                      iscsi::kQueuesMax));
+      return report(error, POLLUX_ENOMEM,
+                    fmt::format("worker {} has its {} queues: destroy one first", options->worker,
+                                iscsi::kQueuesMax));
     instance->queues.push_back(created.get());
   }
   // The worker gets to know the queue in a moment; what is submitted meanwhile waits in its ring.
@@ -253,7 +283,8 @@ int pollux_queue_create(pollux_instance* instance, const pollux_queue_options* o
   const std::uint32_t worker = options->worker;
   if (instance->service->on_control_thread()) {
     instance->service->attach_queue(worker, rings);
-  } else if (!instance->service->post([instance, worker, rings] { instance->service->attach_queue(worker, rings); })) {
+  } else if (!instance->service->post(
+                 [instance, worker, rings] { instance->service->attach_queue(worker, rings); })) {
     const std::scoped_lock lock(instance->queues_mutex);
     std::erase(instance->queues, created.get());
     return report(error, POLLUX_ESERVICE, "the instance is closing");
@@ -263,7 +294,8 @@ int pollux_queue_create(pollux_instance* instance, const pollux_queue_options* o
 }
 
 int pollux_queue_destroy(pollux_queue* queue) {
-  if (queue->rings.in_flight != 0 || queue->lent_out.load(std::memory_order_acquire) != 0) return POLLUX_EBUSY;
+  if (queue->rings.in_flight != 0 || queue->lent_out.load(std::memory_order_acquire) != 0)
+    return POLLUX_EBUSY;
   pollux_instance& instance = *queue->instance;
   // The queue counts until its worker has let go of it: see the limit in pollux_queue_create().
   const auto forget = [&instance, queue] {
@@ -286,7 +318,8 @@ int pollux_queue_destroy(pollux_queue* queue) {
   return POLLUX_OK;
 }
 
-int pollux_worker_stats_get(const pollux_instance* instance, std::uint32_t worker, pollux_worker_stats* stats) {
+int pollux_worker_stats_get(const pollux_instance* instance, std::uint32_t worker,
+                            pollux_worker_stats* stats) {
   if (worker >= instance->units.size() || stats->size != sizeof(*stats)) return POLLUX_EINVAL;
   const worker::Worker& source = *instance->units[worker]->worker;
   const worker::WorkerCounters& counters = source.counters();

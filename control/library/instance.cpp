@@ -1,12 +1,11 @@
 #include "control/library/instance.hpp"
 
+#include <fmt/format.h>
 #include <pthread.h>
 #include <sys/random.h>
 
 #include <algorithm>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 #include "control/service/memory_check.hpp"
 #include "control/service/worker_sizes.hpp"
@@ -27,8 +26,8 @@ std::uint64_t kernel_random() {
   return value;
 }
 
-/// DPDK's log belongs to the process and outlives an instance: its lines go to the instance that is open,
-/// the latest if there are several, and nowhere between two.
+/// DPDK's log belongs to the process and outlives an instance: its lines go to the instance that is
+/// open, the latest if there are several, and nowhere between two.
 std::mutex eal_log_mutex;
 const pollux_instance* eal_log_instance = nullptr;  // under eal_log_mutex
 
@@ -38,7 +37,8 @@ void eal_log(void*, unsigned level, std::string_view line) {
   const std::scoped_lock lock(eal_log_mutex);
   if (eal_log_instance == nullptr || level > kEalLogLevelMost) return;
   const library::OpenSetup& setup = eal_log_instance->setup;
-  if (setup.log != nullptr) setup.log(setup.log_context, static_cast<int>(level), fmt::format("dpdk: {}", line).c_str());
+  if (setup.log != nullptr)
+    setup.log(setup.log_context, static_cast<int>(level), fmt::format("dpdk: {}", line).c_str());
 }
 
 void eal_log_attach(const pollux_instance& instance) {
@@ -81,15 +81,18 @@ void pollux_instance::log(const std::string& line) const {
 
 int pollux_instance::start(std::string& error) {
   platform::MemoryPlan plan;
-  if (!service::check_memory(setup.config, service::free_hugepages(), plan, error)) return POLLUX_ENOMEM;
+  if (!service::check_memory(setup.config, service::free_hugepages(), plan, error))
+    return POLLUX_ENOMEM;
   if (setup.config.ports.empty()) {
     error = "no port is configured: add a [[port]] with device and address, or use --port";
     return POLLUX_ECONFIG;
   }
   const std::size_t workers = service::worker_count(setup.config);
   if (setup.config.ports.size() < workers) {
-    error = fmt::format("{} workers share {} port(s); each worker needs a port of its own: remove CPUs from "
-                        "worker.cpus or add ports", workers, setup.config.ports.size());
+    error = fmt::format(
+        "{} workers share {} port(s); each worker needs a port of its own: remove CPUs from "
+        "worker.cpus or add ports",
+        workers, setup.config.ports.size());
     return POLLUX_ECONFIG;
   }
   if (const int result = start_eal(plan, error); result != POLLUX_OK) return result;
@@ -122,7 +125,8 @@ int pollux_instance::start(std::string& error) {
                               .log = [this](const std::string& line) { log(line); }});
 
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
-    for (auto& unit : units) unit->thread = std::thread([this, &unit = *unit] { run_worker(unit); });
+    for (auto& unit : units)
+      unit->thread = std::thread([this, &unit = *unit] { run_worker(unit); });
   control_thread = std::thread([this] {
     pthread_setname_np(pthread_self(), "pollux-control");
     service->run();
@@ -135,10 +139,11 @@ int pollux_instance::start_eal(const platform::MemoryPlan& plan, std::string& er
   platform::EalOptions options;
   options.instance = setup.config.instance;
   options.hugepages = setup.config.memory.hugepages;
-  options.memory_mib = std::max(setup.config.memory.memory_mib, plan.memory_mib) + setup.ring_memory_mib;
+  options.memory_mib =
+      std::max(setup.config.memory.memory_mib, plan.memory_mib) + setup.ring_memory_mib;
   for (const service::PortConfig& port : setup.config.ports) {
-    const bool is_pci = port.device.find(':') != std::string::npos && !port.device.starts_with(kRingDevice) &&
-                        !port.device.starts_with("net_");
+    const bool is_pci = port.device.find(':') != std::string::npos &&
+                        !port.device.starts_with(kRingDevice) && !port.device.starts_with("net_");
     if (is_pci) options.pci_devices.push_back(port.device);
   }
   options.log = &eal_log;
@@ -146,9 +151,10 @@ int pollux_instance::start_eal(const platform::MemoryPlan& plan, std::string& er
   return platform::start_eal(options, error) ? POLLUX_OK : POLLUX_ECONFIG;
 }
 
-int pollux_instance::make_unit(std::size_t index, std::size_t count, const platform::MemoryPlan& plan,
-                               std::string& error) {
-  auto& unit = *units.emplace_back(std::make_unique<pollux_worker_unit>(setup.config.worker.sessions_max));
+int pollux_instance::make_unit(std::size_t index, std::size_t count,
+                               const platform::MemoryPlan& plan, std::string& error) {
+  auto& unit =
+      *units.emplace_back(std::make_unique<pollux_worker_unit>(setup.config.worker.sessions_max));
   if (index < setup.config.worker.cpus.size()) unit.cpu = setup.config.worker.cpus[index];
   unit.memory = platform::DpdkPacketMemory::create(plan.options, error);
   if (unit.memory == nullptr) return POLLUX_ENOMEM;
@@ -157,11 +163,13 @@ int pollux_instance::make_unit(std::size_t index, std::size_t count, const platf
     platform::Port* opened = nullptr;
     if (port.device.starts_with(kRingDevice)) {
       if (!setup.ring_ports) {
-        error = fmt::format("port {}: device {} is a wire inside the process, which only pollux-lab has", port.name,
-                            port.device);
+        error = fmt::format(
+            "port {}: device {} is a wire inside the process, which only pollux-lab has", port.name,
+            port.device);
         return POLLUX_ECONFIG;
       }
-      auto shared = setup.ring_ports(port.device.substr(kRingDevice.size()), port, *unit.memory, error);
+      auto shared =
+          setup.ring_ports(port.device.substr(kRingDevice.size()), port, *unit.memory, error);
       opened = shared.get();
       if (shared != nullptr) unit.ring_ports.push_back(std::move(shared));
     } else {
@@ -190,21 +198,25 @@ int pollux_instance::make_worker(pollux_worker_unit& unit, std::string& error) {
 
   const std::size_t wanted = iscsi::SnapshotPool::bytes_needed(worker_setup.iscsi.limits);
   unit.snapshot_bytes = (wanted + kPageBytes - 1) / kPageBytes * kPageBytes;
-  unit.snapshot_area.reset(static_cast<std::byte*>(std::aligned_alloc(kPageBytes, unit.snapshot_bytes)));
+  unit.snapshot_area.reset(
+      static_cast<std::byte*>(std::aligned_alloc(kPageBytes, unit.snapshot_bytes)));
   if (unit.snapshot_area == nullptr) {
     error = fmt::format("no memory for {} MiB of write snapshots", unit.snapshot_bytes >> 20);
     return POLLUX_ENOMEM;
   }
-  if (!platform::register_external_memory(unit.snapshot_area.get(), unit.snapshot_bytes, error)) return POLLUX_ENOMEM;
+  if (!platform::register_external_memory(unit.snapshot_area.get(), unit.snapshot_bytes, error))
+    return POLLUX_ENOMEM;
   unit.snapshot_registered = true;
   worker_setup.iscsi.snapshot_area = {unit.snapshot_area.get(), unit.snapshot_bytes};
-  unit.worker = std::make_unique<worker::Worker>(worker_setup, *unit.memory, unit.link, clock->now());
+  unit.worker =
+      std::make_unique<worker::Worker>(worker_setup, *unit.memory, unit.link, clock->now());
   return POLLUX_OK;
 }
 
 void pollux_instance::run_worker(pollux_worker_unit& unit) {
   pthread_setname_np(pthread_self(), "pollux-worker");
-  if (unit.cpu && !pin_to(*unit.cpu)) log(fmt::format("a worker cannot be pinned to CPU {}: it runs unpinned", *unit.cpu));
+  if (unit.cpu && !pin_to(*unit.cpu))
+    log(fmt::format("a worker cannot be pinned to CPU {}: it runs unpinned", *unit.cpu));
   std::string error;
   if (!platform::register_worker_thread(error)) log("a worker runs without a pool cache: " + error);
   std::uint64_t cycles = platform::TscClock::cycles();
@@ -220,7 +232,8 @@ void pollux_instance::poll_idle_workers(std::vector<std::uint64_t>& turns) {
   bool polled = false;
   for (std::uint32_t i = 0; i < units.size(); ++i) {
     // A worker that another thread turns is left to it; one that nobody turns any more is not.
-    const bool is_ours = units[i]->poller.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    const bool is_ours =
+        units[i]->poller.load(std::memory_order_relaxed) == std::this_thread::get_id();
     const std::uint64_t now = units[i]->worker->counters().turns.get();
     if (is_ours || now == std::exchange(turns[i], now)) {
       pollux_worker_poll(this, i);
@@ -253,9 +266,11 @@ bool pollux_instance::wait_for(const std::function<void(std::function<void()>)>&
 bool pollux_instance::lies_in_region(const iovec& piece) const noexcept {
   const auto* first = static_cast<const std::byte*>(piece.iov_base);
   for (const pollux_region& region : regions) {
-    // Pairs with the release store in pollux_memory_register(): `begin` is at least as new as `end`.
+    // Pairs with the release store in pollux_memory_register(): `begin` is at least as new as
+    // `end`.
     const std::byte* end = region.end.load(std::memory_order_acquire);
-    if (end == nullptr || first < region.begin.load(std::memory_order_relaxed) || first > end) continue;
+    if (end == nullptr || first < region.begin.load(std::memory_order_relaxed) || first > end)
+      continue;
     if (piece.iov_len <= static_cast<std::size_t>(end - first)) return true;
   }
   return false;
@@ -265,7 +280,8 @@ bool pollux_instance::registered_memory_in_use() noexcept {
   const std::scoped_lock lock(queues_mutex);
   for (const pollux_queue* queue : queues)
     if (queue->registered_in_flight != 0) return true;
-  // The trackers of tasks come first; those behind them are of snapshots, which never point into a region.
+  // The trackers of tasks come first; those behind them are of snapshots, which never point into a
+  // region.
   const std::size_t tasks = service::iscsi_limits(setup.config).tasks;
   for (auto& unit : units)
     for (std::size_t i = 0; i < tasks; ++i)
@@ -277,7 +293,8 @@ void pollux_instance::stop() {
   if (control_thread.joinable()) {
     service->request_stop();
     // In embedder mode the log-outs need the workers to turn, and nobody else turns them any more.
-    while (setup.poll_mode == POLLUX_POLL_EMBEDDER && !control_ended.load(std::memory_order_acquire))
+    while (setup.poll_mode == POLLUX_POLL_EMBEDDER &&
+           !control_ended.load(std::memory_order_acquire))
       for (std::uint32_t i = 0; i < units.size(); ++i) pollux_worker_poll(this, i);
     control_thread.join();
   }
@@ -294,8 +311,10 @@ void pollux_instance::stop() {
   // The ports are closed: nothing reads the caller's memory any more, and the EAL must forget it.
   for (const pollux_region& region : regions)
     if (std::byte* end = region.end; end != nullptr)
-      platform::unregister_external_memory(region.begin, static_cast<std::size_t>(end - region.begin));
+      platform::unregister_external_memory(region.begin,
+                                           static_cast<std::size_t>(end - region.begin));
   units.clear();
-  // The EAL stays: it cannot be started twice in one process, and the next instance finds it running.
+  // The EAL stays: it cannot be started twice in one process, and the next instance finds it
+  // running.
   eal_log_detach(*this);
 }

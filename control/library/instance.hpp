@@ -1,7 +1,9 @@
-// The object behind pollux_instance: the process around the data path and the control thread. It brings
-// up the EAL, the ports and the workers, runs their threads (or lets the embedder poll), and turns the
-// blocking calls of pollux.h into work for the control thread.
+// The object behind pollux_instance: the process around the data path and the control thread. It
+// brings up the EAL, the ports and the workers, runs their threads (or lets the embedder poll), and
+// turns the blocking calls of pollux.h into work for the control thread.
 #pragma once
+
+#include <pollux/pollux.h>
 
 #include <array>
 #include <atomic>
@@ -13,8 +15,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <pollux/pollux.h>
 
 #include "control/library/queue.hpp"
 #include "control/service/config.hpp"
@@ -28,11 +28,12 @@
 
 namespace pollux::library {
 
-/// Gives the port for a device named "ring:NAME", an end of a wire inside the process. Production has
-/// none; pollux-lab and the benchmarks bring theirs. The instance drops the port after its worker has
-/// stopped and before `memory` goes.
+/// Gives the port for a device named "ring:NAME", an end of a wire inside the process. Production
+/// has none; pollux-lab and the benchmarks bring theirs. The instance drops the port after its
+/// worker has stopped and before `memory` goes.
 using RingPortSource = std::function<std::shared_ptr<platform::Port>(
-    const std::string& name, const service::PortConfig& port, platform::DpdkPacketMemory& memory, std::string& error)>;
+    const std::string& name, const service::PortConfig& port, platform::DpdkPacketMemory& memory,
+    std::string& error)>;
 
 struct OpenSetup {
   service::Config config;
@@ -41,7 +42,8 @@ struct OpenSetup {
   pollux_log_fn log = nullptr;
   void* log_context = nullptr;
   RingPortSource ring_ports;
-  std::uint32_t ring_memory_mib = 0;  ///< EAL memory that the far ends of those take, on top of the plan
+  std::uint32_t ring_memory_mib =
+      0;  ///< EAL memory that the far ends of those take, on top of the plan
 };
 
 /// POLLUX_OK or the code and the sentence of what failed; everything taken so far is given back.
@@ -49,8 +51,8 @@ struct OpenSetup {
 
 }  // namespace pollux::library
 
-/// A place in the instance's table, never freed before the instance: threads that submit look at all places
-/// while another thread unregisters one.
+/// A place in the instance's table, never freed before the instance: threads that submit look at
+/// all places while another thread unregisters one.
 struct pollux_region {
   pollux_instance* instance = nullptr;
   std::atomic<std::byte*> begin{nullptr};
@@ -64,7 +66,8 @@ struct pollux_worker_unit {
   std::unique_ptr<pollux::platform::DpdkPacketMemory> memory;
   std::vector<std::unique_ptr<pollux::platform::DpdkPort>> ports;
   std::vector<std::shared_ptr<pollux::platform::Port>> ring_ports;
-  std::vector<pollux::worker::PortSetup> worker_ports;  ///< those, and ends of wires inside the process
+  std::vector<pollux::worker::PortSetup>
+      worker_ports;  ///< those, and ends of wires inside the process
   std::unique_ptr<std::byte, decltype(&std::free)> snapshot_area{nullptr, &std::free};
   std::size_t snapshot_bytes = 0;
   bool snapshot_registered = false;
@@ -72,8 +75,9 @@ struct pollux_worker_unit {
   std::unique_ptr<pollux::worker::Worker> worker;
   std::thread thread;
   bool registered_with_dpdk = false;  ///< embedder mode: the polling thread has been made known
-  std::atomic<bool> in_turn{false};       ///< embedder mode: a thread is inside a turn
-  std::atomic<std::thread::id> poller{};  ///< embedder mode: the thread that polled last; none: nobody yet
+  std::atomic<bool> in_turn{false};   ///< embedder mode: a thread is inside a turn
+  std::atomic<std::thread::id>
+      poller{};  ///< embedder mode: the thread that polled last; none: nobody yet
   std::optional<std::uint32_t> cpu;
 };
 
@@ -85,8 +89,8 @@ struct pollux_instance {
 
   int start(std::string& error);
   /// Runs `work` on the control thread and waits until it has called the function it was given. In
-  /// embedder mode the caller meanwhile polls the workers that it polls anyway, and `worker` if nobody has
-  /// polled that one yet. False: the service has ended.
+  /// embedder mode the caller meanwhile polls the workers that it polls anyway, and `worker` if
+  /// nobody has polled that one yet. False: the service has ended.
   bool wait_for(const std::function<void(std::function<void()>)>& work);
   [[nodiscard]] bool lies_in_region(const iovec& piece) const noexcept;
   [[nodiscard]] bool registered_memory_in_use() noexcept;
@@ -108,7 +112,8 @@ struct pollux_instance {
 
  private:
   int start_eal(const pollux::platform::MemoryPlan& plan, std::string& error);
-  int make_unit(std::size_t index, std::size_t count, const pollux::platform::MemoryPlan& plan, std::string& error);
+  int make_unit(std::size_t index, std::size_t count, const pollux::platform::MemoryPlan& plan,
+                std::string& error);
   int make_worker(pollux_worker_unit& unit, std::string& error);
   void run_worker(pollux_worker_unit& unit);
   void log(const std::string& line) const;

@@ -1,14 +1,16 @@
 // The object behind pollux_queue.
 #pragma once
 
-#include <atomic>
-
 #include <pollux/pollux.h>
+
+#include <atomic>
 
 #include "dataplane/worker/command_queue.hpp"
 
 struct pollux_queue {
-  pollux_queue(std::uint32_t depth, std::uint32_t lent_views) : rings(depth, lent_views) { rings.owner = this; }
+  pollux_queue(std::uint32_t depth, std::uint32_t lent_views) : rings(depth, lent_views) {
+    rings.owner = this;
+  }
 
   pollux::worker::CommandQueue rings;
   pollux_instance* instance = nullptr;

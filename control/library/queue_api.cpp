@@ -1,5 +1,6 @@
-// Submission and completion: the calls an application makes for every command. No lock, no allocation, no
-// system call; the checks here are of form only, since what a session allows is known to its worker.
+// Submission and completion: the calls an application makes for every command. No lock, no
+// allocation, no system call; the checks here are of form only, since what a session allows is
+// known to its worker.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -40,7 +41,8 @@ int check(const pollux_queue& queue, const pollux_command& command) {
       const std::uint8_t n = command.cdb_length;
       if ((n != 6 && n != 10 && n != 12 && n != 16) || command.cdb == nullptr) return POLLUX_EINVAL;
       const unsigned directions = command.flags & (POLLUX_FROM_DEVICE | POLLUX_TO_DEVICE);
-      if (directions == (POLLUX_FROM_DEVICE | POLLUX_TO_DEVICE) || (directions == 0) != (command.length == 0))
+      if (directions == (POLLUX_FROM_DEVICE | POLLUX_TO_DEVICE) ||
+          (directions == 0) != (command.length == 0))
         return POLLUX_EINVAL;
       break;
     }
@@ -82,13 +84,16 @@ Submission make_submission(const pollux_command& command) {
   submission.callback = command.callback;
   submission.length = command.length;
   submission.flags = command.flags;
-  // Only POLLUX_SCSI says its direction itself: a write that also reads would let the target fill its memory.
+  // Only POLLUX_SCSI says its direction itself: a write that also reads would let the target fill
+  // its memory.
   if (command.opcode != POLLUX_SCSI)
     submission.flags &= static_cast<std::uint8_t>(~unsigned{POLLUX_FROM_DEVICE | POLLUX_TO_DEVICE});
   submission.cdb_length = 16;
-  const std::uint8_t options = (command.flags & POLLUX_FUA) != 0 ? pollux::wire::kForceUnitAccess : 0;
+  const std::uint8_t options =
+      (command.flags & POLLUX_FUA) != 0 ? pollux::wire::kForceUnitAccess : 0;
   const auto set = [&](pollux::wire::ScsiOperation operation) {
-    const pollux::wire::Cdb cdb = pollux::wire::cdb_16(operation, command.lba, command.block_count, options);
+    const pollux::wire::Cdb cdb =
+        pollux::wire::cdb_16(operation, command.lba, command.block_count, options);
     std::memcpy(submission.cdb, cdb.data(), sizeof(submission.cdb));
   };
   switch (command.opcode) {
@@ -160,7 +165,8 @@ void pollux_release(pollux_lent* lent) {
   do {
     record->next = head;
     // Pairs with the acquire exchange in Initiator::take_returned().
-  } while (!returned.compare_exchange_weak(head, record, std::memory_order_release, std::memory_order_relaxed));
+  } while (!returned.compare_exchange_weak(head, record, std::memory_order_release,
+                                           std::memory_order_relaxed));
   // Last: pollux_queue_destroy() takes zero to mean that nobody touches the queue any more.
   queue->lent_out.fetch_sub(1, std::memory_order_release);
 }

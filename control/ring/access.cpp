@@ -61,8 +61,9 @@ Result<std::optional<gid_t>> group_id(const std::string& group) {
   struct group* found = nullptr;
   if (::getgrnam_r(group.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 ||
       found == nullptr) {
-    return Error{POLLUX_EINVAL,
-                 fmt::format("the group '{}' does not exist; create it with: groupadd {}", group, group)};
+    return Error{
+        POLLUX_EINVAL,
+        fmt::format("the group '{}' does not exist; create it with: groupadd {}", group, group)};
   }
   return std::optional<gid_t>{found->gr_gid};
 }

@@ -1,4 +1,5 @@
-// Who may use the ring: the peer's credentials, as the kernel vouches for them, against the two groups.
+// Who may use the ring: the peer's credentials, as the kernel vouches for them, against the two
+// groups.
 #pragma once
 
 #include <sys/types.h>

@@ -28,12 +28,13 @@ constexpr int kBacklog = 64;
 constexpr long kTimerNs = 100'000'000;  // how late a silent connection may be noticed
 constexpr std::uint32_t kClientLimitMax = 1u << 16;
 
-// What an epoll event is about: kind in the upper bits, the client's index and generation below. A stale
-// event of a client that was closed in the same batch does not match the generation.
+// What an epoll event is about: kind in the upper bits, the client's index and generation below. A
+// stale event of a client that was closed in the same batch does not match the generation.
 enum class Source : std::uint64_t { listener = 0, timer = 1, socket = 2, doorbell = 3 };
 
 std::uint64_t event_key(Source source, std::uint32_t index, std::uint32_t generation) {
-  return static_cast<std::uint64_t>(source) << 56 | static_cast<std::uint64_t>(index) << 32 | generation;
+  return static_cast<std::uint64_t>(source) << 56 | static_cast<std::uint64_t>(index) << 32 |
+         generation;
 }
 
 bool watch(int epoll_fd, int fd, std::uint32_t events, std::uint64_t key) noexcept {
@@ -65,8 +66,8 @@ bool send_reply(int socket_fd, const pollux_ring_reply& reply, std::span<const i
   return ::sendmsg(socket_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == ssize_t{sizeof reply};
 }
 
-// Tells why, then ends the connection. Unread bytes would turn the close into a reset, which overtakes
-// the sentence: no more are let in, and what is there is read away.
+// Tells why, then ends the connection. Unread bytes would turn the close into a reset, which
+// overtakes the sentence: no more are let in, and what is there is read away.
 void refuse_and_close(Descriptor socket, std::uint32_t result, const std::string& sentence) {
   send_reply(socket.get(), refusal(result, sentence), {});
   ::shutdown(socket.get(), SHUT_RDWR);
@@ -86,15 +87,17 @@ Descriptor make_region(std::uint64_t bytes) {
   return region;
 }
 
-// Takes the lock that tells a living service's socket from a dead one's. The file may have been removed
-// by its last owner between our open and our lock: then it is somebody else's name now, try again.
+// Takes the lock that tells a living service's socket from a dead one's. The file may have been
+// removed by its last owner between our open and our lock: then it is somebody else's name now, try
+// again.
 Result<Descriptor> take_lock(const std::string& path) {
   for (int attempt = 0; attempt < 8; ++attempt) {
     Descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!lock.is_open()) return system_error(fmt::format("cannot open {}", path));
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-      return Error{POLLUX_EINVAL,
-                   fmt::format("another service holds {}; stop it or choose another instance", path)};
+      return Error{
+          POLLUX_EINVAL,
+          fmt::format("another service holds {}; stop it or choose another instance", path)};
     }
     struct stat held {};
     struct stat named {};
@@ -137,7 +140,7 @@ Result<void> Server::open_socket() {
   const std::string& path = options_.socket_path;
   if (path.empty() || path.size() >= sizeof address.sun_path) {
     return Error{POLLUX_EINVAL, fmt::format("the socket path '{}' must have 1 to {} bytes", path,
-                                               sizeof address.sun_path - 1)};
+                                            sizeof address.sun_path - 1)};
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   const bool has_groups = policy_.manage_group || policy_.monitor_group;
@@ -150,8 +153,8 @@ Result<void> Server::open_socket() {
 
   listener_ = Descriptor(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener_.is_open()) return system_error("cannot make a socket");
-  // With groups, the kernel's word on who connects decides and not the file's mode, which knows only one
-  // group. The mode is set before the name exists: no moment is more open than meant.
+  // With groups, the kernel's word on who connects decides and not the file's mode, which knows
+  // only one group. The mode is set before the name exists: no moment is more open than meant.
   const mode_t mode = has_groups ? 0666 : 0600;
   ::fchmod(listener_.get(), mode);
   struct stat existing {};
@@ -238,10 +241,11 @@ void Server::admit(Descriptor socket) {
   const Access access = peer ? policy_.access_of(*peer) : Access::none;
   if (access == Access::none) {
     ++counters_.clients_refused;
-    refuse_and_close(std::move(socket), POLLUX_RING_REFUSED_PEER,
-                     fmt::format("user {} is neither in the manage group nor in the monitor group of "
-                                 "this service; ask its administrator",
-                                 peer ? fmt::to_string(peer->uid) : "unknown"));
+    refuse_and_close(
+        std::move(socket), POLLUX_RING_REFUSED_PEER,
+        fmt::format("user {} is neither in the manage group nor in the monitor group of "
+                    "this service; ask its administrator",
+                    peer ? fmt::to_string(peer->uid) : "unknown"));
     return;
   }
   // A quarter of the places is kept for managers: monitors cannot lock them out.
@@ -252,8 +256,9 @@ void Server::admit(Descriptor socket) {
   const auto vacant = std::find_if_not(clients_.begin(), clients_.end(), is_taken);
   if (taken >= usable || vacant == clients_.end()) {
     ++counters_.clients_refused;
-    refuse_and_close(std::move(socket), POLLUX_RING_REFUSED_FULL,
-                     fmt::format("the service has {} clients and takes no more of this kind", taken));
+    refuse_and_close(
+        std::move(socket), POLLUX_RING_REFUSED_FULL,
+        fmt::format("the service has {} clients and takes no more of this kind", taken));
     return;
   }
   Client& client = *vacant;
@@ -261,7 +266,8 @@ void Server::admit(Descriptor socket) {
   ++client.generation;
   if (!watch(epoll_.get(), socket.get(), EPOLLIN | EPOLLRDHUP,
              event_key(Source::socket, index, client.generation))) {
-    refuse_and_close(std::move(socket), POLLUX_RING_REFUSED_RESOURCES, "the service is out of resources");
+    refuse_and_close(std::move(socket), POLLUX_RING_REFUSED_RESOURCES,
+                     "the service is out of resources");
     return;
   }
   client.socket = std::move(socket);
@@ -282,8 +288,8 @@ void Server::read_hello(std::uint32_t index) {
     client.state = State::vacant;
     return;
   }
-  pollux_ring_reply reply = answer_hello(std::span(message).first(static_cast<std::size_t>(length)),
-                                         options_.geometry);
+  pollux_ring_reply reply =
+      answer_hello(std::span(message).first(static_cast<std::size_t>(length)), options_.geometry);
   if (reply.result != POLLUX_RING_WELCOME) return refuse(client, reply.result, reply.sentence);
   reply.access = static_cast<std::uint32_t>(client.access);
   reply.input_bytes_max = options_.input_bytes_max;
@@ -303,8 +309,9 @@ void Server::open_channel(std::uint32_t index, const pollux_ring_reply& granted)
     return refuse(client, POLLUX_RING_REFUSED_RESOURCES,
                   "the service has no memory or descriptors left for another client");
   }
-  client.channel = std::make_unique<Channel>(client.region.get(), granted.geometry, granted.features,
-                                             options_.input_bytes_max, granted.service_pid);
+  client.channel =
+      std::make_unique<Channel>(client.region.get(), granted.geometry, granted.features,
+                                options_.input_bytes_max, granted.service_pid);
   const std::array<int, 2> descriptors{region.get(), doorbell.get()};
   if (!send_reply(client.socket.get(), granted, descriptors)) {
     client.channel.reset();
@@ -337,10 +344,10 @@ void Server::expire_greetings() {
       refuse(client, POLLUX_RING_REFUSED_TIMEOUT, "no hello came in time");
     }
   }
-  const bool is_needed =
-      is_listener_paused_ || std::any_of(clients_.begin(), clients_.end(), [](const Client& client) {
-        return client.state == State::greeting;
-      });
+  const bool is_needed = is_listener_paused_ ||
+                         std::any_of(clients_.begin(), clients_.end(), [](const Client& client) {
+                           return client.state == State::greeting;
+                         });
   if (is_needed) arm_timer();
 }
 

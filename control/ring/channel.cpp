@@ -9,8 +9,8 @@
 namespace pollux::ring {
 namespace {
 
-// A slot keeps an input buffer this large for its next command; more is given back, so that a client
-// which once filled every slot with large writes does not pin that memory.
+// A slot keeps an input buffer this large for its next command; more is given back, so that a
+// client which once filled every slot with large writes does not pin that memory.
 constexpr std::size_t kInputBytesKept = 8192;
 
 }  // namespace
@@ -23,7 +23,8 @@ Channel::Channel(std::byte* region, const pollux_ring_geometry& geometry, std::u
       input_bytes_max_(input_bytes_max),
       pending_(geometry.completion_slots) {
   free_slots_.reserve(geometry.completion_slots);
-  for (std::uint32_t slot = geometry.completion_slots; slot > 0; --slot) free_slots_.push_back(slot - 1);
+  for (std::uint32_t slot = geometry.completion_slots; slot > 0; --slot)
+    free_slots_.push_back(slot - 1);
   pollux_ring_header& shared = header();
   shared.magic = POLLUX_RING_MAGIC;
   shared.version = POLLUX_RING_VERSION;
@@ -37,7 +38,8 @@ pollux_ring_header& Channel::header() const noexcept {
 }
 
 Take Channel::take(TakenCommand& taken) {
-  // Pairs with the client's store of complete_head: its slots up to there were read and may be reused.
+  // Pairs with the client's store of complete_head: its slots up to there were read and may be
+  // reused.
   const std::uint64_t head = atomic(header().complete_head).load(std::memory_order_seq_cst);
   const std::uint64_t unreaped = complete_tail_ - head;
   // Also catches a head that went back or ran ahead of the tail: the difference is then larger.
@@ -82,13 +84,14 @@ Take Channel::take(TakenCommand& taken) {
 }
 
 std::uint32_t Channel::verdict_on(const pollux_ring_command& entry) const noexcept {
-  if (entry.flags != 0 || entry.reserved0 != 0 || entry.reserved1 != 0) return POLLUX_RING_BAD_COMMAND;
+  if (entry.flags != 0 || entry.reserved0 != 0 || entry.reserved1 != 0)
+    return POLLUX_RING_BAD_COMMAND;
   if (entry.argument != 0 && entry.opcode != POLLUX_RING_OP_CANCEL) return POLLUX_RING_BAD_COMMAND;
   if (!is_extent(entry.input_offset, entry.input_bytes)) return POLLUX_RING_BAD_EXTENT;
   if (!is_extent(entry.output_offset, entry.output_bytes)) return POLLUX_RING_BAD_EXTENT;
   if (entry.input_bytes > input_bytes_max_) return POLLUX_RING_INPUT_TOO_LARGE;
-  // Inputs that do not overlap cannot add up to more than the arena; those that do would let a small
-  // arena fill the service's memory.
+  // Inputs that do not overlap cannot add up to more than the arena; those that do would let a
+  // small arena fill the service's memory.
   if (input_bytes_ + entry.input_bytes > geometry_.arena_bytes) return POLLUX_RING_BUSY;
   return POLLUX_RING_OK;
 }
@@ -152,8 +155,8 @@ void Channel::release(Ticket ticket, Pending& pending) noexcept {
 }
 
 void Channel::publish(const pollux_ring_completion& completion) noexcept {
-  // take() admitted the command only because this slot was certain, so nothing is overwritten that an
-  // honest client has yet to read.
+  // take() admitted the command only because this slot was certain, so nothing is overwritten that
+  // an honest client has yet to read.
   const std::uint64_t slot_index = complete_tail_ & (geometry_.completion_slots - 1);
   std::memcpy(region_ + geometry_.completions_offset + slot_index * sizeof completion, &completion,
               sizeof completion);
@@ -163,8 +166,8 @@ void Channel::publish(const pollux_ring_completion& completion) noexcept {
 }
 
 bool Channel::take_ring_request() noexcept {
-  // Pairs with the client's setting of the flag before its last look at complete_tail: both sides are
-  // sequentially consistent, so the client sees the new tail or the service sees the flag.
+  // Pairs with the client's setting of the flag before its last look at complete_tail: both sides
+  // are sequentially consistent, so the client sees the new tail or the service sees the flag.
   const auto flag = atomic(header().client_needs_wakeup);
   if (flag.load(std::memory_order_seq_cst) == 0) return false;
   return flag.exchange(0, std::memory_order_seq_cst) != 0;
@@ -179,7 +182,8 @@ bool Channel::has_work() const noexcept {
   const std::uint64_t head = atomic(header().complete_head).load(std::memory_order_seq_cst);
   const std::uint64_t tail = atomic(header().submit_tail).load(std::memory_order_seq_cst);
   const std::uint64_t unreaped = complete_tail_ - head;
-  if (unreaped > complete_tail_ - complete_head_seen_ || tail - submit_head_ > geometry_.command_slots) {
+  if (unreaped > complete_tail_ - complete_head_seen_ ||
+      tail - submit_head_ > geometry_.command_slots) {
     return true;
   }
   return tail != submit_head_ && in_flight_ + unreaped < geometry_.completion_slots;

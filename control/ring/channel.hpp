@@ -1,5 +1,6 @@
-// One client's shared memory as the service sees it: takes commands out, puts completions in, and trusts
-// nothing it reads there. Knows no sockets and no operations, so a fuzzer can drive it over plain memory.
+// One client's shared memory as the service sees it: takes commands out, puts completions in, and
+// trusts nothing it reads there. Knows no sockets and no operations, so a fuzzer can drive it over
+// plain memory.
 #pragma once
 
 #include <cstddef>
@@ -44,8 +45,8 @@ class Channel {
 
   [[nodiscard]] Take take(TakenCommand& taken);
 
-  /// Ends a command: copies output into its area and publishes the completion. An output that does not
-  /// fit becomes OUTPUT_TOO_SMALL. False when the ticket is not in flight (any more).
+  /// Ends a command: copies output into its area and publishes the completion. An output that does
+  /// not fit becomes OUTPUT_TOO_SMALL. False when the ticket is not in flight (any more).
   bool complete(Ticket ticket, std::uint32_t status, std::span<const std::byte> output,
                 std::uint64_t needed) noexcept;
 
@@ -92,7 +93,8 @@ class Channel {
   [[nodiscard]] pollux_ring_header& header() const noexcept;
 
   std::byte* region_;
-  const pollux_ring_geometry geometry_;  // private: the copy in the region is the client's to overwrite
+  const pollux_ring_geometry
+      geometry_;  // private: the copy in the region is the client's to overwrite
   const std::uint64_t features_;
   const std::uint32_t input_bytes_max_;
 

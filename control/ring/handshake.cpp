@@ -17,7 +17,8 @@ constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
 }
 
 std::uint32_t granted_slots(std::uint32_t wanted, const GeometryLimits& limits) noexcept {
-  const std::uint32_t most = std::bit_floor(std::clamp(limits.slots_max, kSlotsMin, POLLUX_RING_SLOTS_MAX));
+  const std::uint32_t most =
+      std::bit_floor(std::clamp(limits.slots_max, kSlotsMin, POLLUX_RING_SLOTS_MAX));
   const std::uint32_t count = wanted == 0 ? limits.slots_default : wanted;
   return count >= most ? most : std::bit_ceil(std::max(count, kSlotsMin));
 }
@@ -47,18 +48,19 @@ pollux_ring_geometry geometry_of(std::uint32_t command_slots, std::uint32_t comp
   geometry.completion_slots = completion_slots;
   geometry.arena_bytes = arena_bytes;
   geometry.commands_offset = sizeof(pollux_ring_header);
-  geometry.completions_offset =
-      round_up(geometry.commands_offset + std::uint64_t{command_slots} * sizeof(pollux_ring_command),
-               POLLUX_RING_LINE_BYTES);
-  geometry.arena_offset = round_up(geometry.completions_offset +
-                                       std::uint64_t{completion_slots} * sizeof(pollux_ring_completion),
+  geometry.completions_offset = round_up(
+      geometry.commands_offset + std::uint64_t{command_slots} * sizeof(pollux_ring_command),
+      POLLUX_RING_LINE_BYTES);
+  geometry.arena_offset = round_up(geometry.completions_offset + std::uint64_t{completion_slots} *
+                                                                     sizeof(pollux_ring_completion),
                                    kPageBytes);
   geometry.region_bytes = round_up(geometry.arena_offset + arena_bytes, kPageBytes);
   return geometry;
 }
 
 bool is_sound(const pollux_ring_geometry& geometry) noexcept {
-  if (!is_slot_count(geometry.command_slots) || !is_slot_count(geometry.completion_slots)) return false;
+  if (!is_slot_count(geometry.command_slots) || !is_slot_count(geometry.completion_slots))
+    return false;
   const std::uint64_t command_bytes =
       std::uint64_t{geometry.command_slots} * sizeof(pollux_ring_command);
   const std::uint64_t completion_bytes =
@@ -75,7 +77,8 @@ pollux_ring_reply refusal(std::uint32_t result, std::string_view sentence) noexc
   reply.magic = POLLUX_RING_MAGIC;
   reply.version = POLLUX_RING_VERSION;
   reply.result = result;
-  std::memcpy(reply.sentence, sentence.data(), std::min(sentence.size(), sizeof reply.sentence - 1));
+  std::memcpy(reply.sentence, sentence.data(),
+              std::min(sentence.size(), sizeof reply.sentence - 1));
   return reply;
 }
 

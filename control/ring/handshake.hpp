@@ -1,5 +1,5 @@
-// The verdict on a client's hello and the geometry it gets. Pure: no descriptors, no memory of its own,
-// so that every byte a stranger may send first can be tried against it.
+// The verdict on a client's hello and the geometry it gets. Pure: no descriptors, no memory of its
+// own, so that every byte a stranger may send first can be tried against it.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ struct GeometryLimits {
   std::uint64_t arena_bytes_max = std::uint64_t{64} << 20;
 };
 
-/// What to answer. `reply` is complete but for access, input_bytes_max and service_pid; its result says
-/// whether the channel is to be made.
+/// What to answer. `reply` is complete but for access, input_bytes_max and service_pid; its result
+/// says whether the channel is to be made.
 [[nodiscard]] pollux_ring_reply answer_hello(std::span<const std::byte> message,
                                              const GeometryLimits& limits) noexcept;
 

@@ -5,7 +5,8 @@
 
 namespace pollux::ring {
 
-/// The documented name ("ISDSC_INVALID_SESSION_ID"), "ISDSC_UNKNOWN" for a number without one. Static text.
+/// The documented name ("ISDSC_INVALID_SESSION_ID"), "ISDSC_UNKNOWN" for a number without one.
+/// Static text.
 [[nodiscard]] const char* isdsc_name(std::uint32_t status) noexcept;
 
 /// What the status means, a sentence without capital or full stop. Static text, never null.

@@ -1,5 +1,5 @@
-// The table of operations. Monitors get what the service answers out of its own memory; whatever sends
-// something to a target, reads a disk or changes a setting is for managers.
+// The table of operations. Monitors get what the service answers out of its own memory; whatever
+// sends something to a target, reads a disk or changes a setting is for managers.
 #include "control/ring/opcodes.hpp"
 
 #include <algorithm>
@@ -58,9 +58,9 @@ std::span<const Operation> standard_operations() noexcept { return kOperations; 
 
 const Operation* find_operation(std::span<const Operation> operations,
                                 std::uint32_t opcode) noexcept {
-  const auto found =
-      std::lower_bound(operations.begin(), operations.end(), opcode,
-                       [](const Operation& left, std::uint32_t right) { return left.opcode < right; });
+  const auto found = std::lower_bound(
+      operations.begin(), operations.end(), opcode,
+      [](const Operation& left, std::uint32_t right) { return left.opcode < right; });
   return found == operations.end() || found->opcode != opcode ? nullptr : &*found;
 }
 

@@ -1,4 +1,5 @@
-// The serving half of the ring: turns, commands, completions, sleeping. Admission is in admission.cpp.
+// The serving half of the ring: turns, commands, completions, sleeping. Admission is in
+// admission.cpp.
 #include "control/ring/server.hpp"
 
 #include <sys/epoll.h>
@@ -131,7 +132,8 @@ void Server::ring_if_asked(Client& client) noexcept {
   ++counters_.doorbells_rung;
   // A full socket means that messages the client has not read wait already: it is awake or will be.
   const char message = 1;
-  static_cast<void>(::send(client.socket.get(), &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL));
+  static_cast<void>(
+      ::send(client.socket.get(), &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 Server::Client* Server::find(ClientId id) noexcept {

@@ -1,6 +1,7 @@
-// The service's side of the command ring: admits clients on a Unix socket, takes their commands out of
-// shared memory and hands them to the service, and carries the answers back. The single control thread
-// owns a Server; no member may be called from another. Nothing a client does can block or break it.
+// The service's side of the command ring: admits clients on a Unix socket, takes their commands out
+// of shared memory and hands them to the service, and carries the answers back. The single control
+// thread owns a Server; no member may be called from another. Nothing a client does can block or
+// break it.
 #pragma once
 
 #include <chrono>
@@ -34,8 +35,8 @@ struct RequestId {
   Ticket ticket;
 };
 
-/// A well-formed command whose client may ask it. `input` is the service's private copy and stays valid
-/// until the request is completed.
+/// A well-formed command whose client may ask it. `input` is the service's private copy and stays
+/// valid until the request is completed.
 struct Request {
   RequestId id;
   std::uint64_t tag = 0;
@@ -50,12 +51,13 @@ struct Request {
 class Handler {
  public:
   virtual ~Handler() = default;
-  /// Must lead to exactly one complete(request.id, ...), now or later, also when the client is gone.
+  /// Must lead to exactly one complete(request.id, ...), now or later, also when the client is
+  /// gone.
   virtual void on_command(const Request& request) = 0;
   /// The client wants `request` to end early. It still has to be completed, with any outcome.
   virtual void on_cancel(RequestId request) = 0;
-  /// No answer to this client can arrive any more. Its requests in flight still have to be completed;
-  /// its memory stays until they are.
+  /// No answer to this client can arrive any more. Its requests in flight still have to be
+  /// completed; its memory stays until they are.
   virtual void on_client_gone(ClientId client) = 0;
 };
 
@@ -75,7 +77,8 @@ struct ServerCounters {
   std::uint64_t clients_admitted = 0;
   std::uint64_t clients_refused = 0;
   std::uint64_t clients_gone = 0;
-  std::uint64_t channels_broken = 0;  ///< closed because their memory or messages could not be right
+  std::uint64_t channels_broken =
+      0;  ///< closed because their memory or messages could not be right
   std::uint64_t commands_taken = 0;
   std::uint64_t commands_refused = 0;  ///< answered by the ring with something else than OK
   std::uint64_t completions = 0;
@@ -85,7 +88,8 @@ struct ServerCounters {
 
 class Server {
  public:
-  /// Binds and listens. A socket left by a service that died is replaced; one that lives is an error.
+  /// Binds and listens. A socket left by a service that died is replaced; one that lives is an
+  /// error.
   [[nodiscard]] static Result<std::unique_ptr<Server>> listen(const ServerOptions& options);
   ~Server();
   Server(const Server&) = delete;
@@ -94,18 +98,19 @@ class Server {
   /// Readable when poll() may have something to do, if prepare_sleep() said yes. Only poll it.
   [[nodiscard]] int wait_fd() const noexcept { return epoll_.get(); }
 
-  /// A bounded turn: some connections, some commands of each client. Returns whether anything was done.
-  /// A thread that spins on it should sched_yield() after an idle turn: a client on the same CPU otherwise
-  /// waits for the spin to end (53 against 3 microseconds).
+  /// A bounded turn: some connections, some commands of each client. Returns whether anything was
+  /// done. A thread that spins on it should sched_yield() after an idle turn: a client on the same
+  /// CPU otherwise waits for the spin to end (53 against 3 microseconds).
   bool poll(Handler& handler);
 
-  /// Asks every client to ring from now on. False: there is work already, do not sleep (nothing is asked).
+  /// Asks every client to ring from now on. False: there is work already, do not sleep (nothing is
+  /// asked).
   [[nodiscard]] bool prepare_sleep() noexcept;
   /// After sleeping: clients need not ring any more.
   void finish_sleep() noexcept;
 
-  /// Ends a request. `needed` matters with OUTPUT_TOO_SMALL; an output larger than the client's area
-  /// becomes that by itself. A no-op returning false when the request ended already.
+  /// Ends a request. `needed` matters with OUTPUT_TOO_SMALL; an output larger than the client's
+  /// area becomes that by itself. A no-op returning false when the request ended already.
   bool complete(RequestId request, std::uint32_t status, std::span<const std::byte> output = {},
                 std::uint64_t needed = 0) noexcept;
 

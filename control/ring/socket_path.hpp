@@ -1,4 +1,5 @@
-// Where an instance's socket lives: the same rule for the service that makes it and the client that looks.
+// Where an instance's socket lives: the same rule for the service that makes it and the client that
+// looks.
 #pragma once
 
 #include <string>
@@ -9,7 +10,8 @@ namespace pollux::ring {
 
 inline constexpr std::string_view kDefaultInstance = "default";
 
-/// Letters, digits, '.', '_' and '-', 1 to 64 of them, not starting with a dot: safe as a file name.
+/// Letters, digits, '.', '_' and '-', 1 to 64 of them, not starting with a dot: safe as a file
+/// name.
 [[nodiscard]] bool is_instance_name(std::string_view instance) noexcept;
 
 /// Where a client looks, in this order: /run/pollux, then $XDG_RUNTIME_DIR/pollux when that is set.

@@ -1,5 +1,5 @@
-// UTF-8 and UTF-16, strictly: overlong forms, lone surrogates and code points past U+10FFFF are refused
-// in both directions, because a name that two decoders read differently names two things.
+// UTF-8 and UTF-16, strictly: overlong forms, lone surrogates and code points past U+10FFFF are
+// refused in both directions, because a name that two decoders read differently names two things.
 #include "control/ring/text.hpp"
 
 #include <algorithm>
@@ -60,7 +60,9 @@ struct Utf8 {
 };
 
 Utf8 to_utf8(std::uint32_t code) noexcept {
-  const auto tail = [&](unsigned shift) { return static_cast<char>(0x80 | (code >> shift & 0x3f)); };
+  const auto tail = [&](unsigned shift) {
+    return static_cast<char>(0x80 | (code >> shift & 0x3f));
+  };
   if (code < 0x80) return {{static_cast<char>(code)}, 1};
   if (code < 0x800) return {{static_cast<char>(0xc0 | code >> 6), tail(0)}, 2};
   if (code < 0x10000) return {{static_cast<char>(0xe0 | code >> 12), tail(6), tail(0)}, 3};
@@ -68,7 +70,8 @@ Utf8 to_utf8(std::uint32_t code) noexcept {
 }
 
 // The text part of a field without padding; nothing when the length cannot be right.
-std::optional<std::span<const std::uint16_t>> body_of(std::span<const std::uint16_t> field) noexcept {
+std::optional<std::span<const std::uint16_t>> body_of(
+    std::span<const std::uint16_t> field) noexcept {
   if (field.empty()) return std::nullopt;
   const std::size_t bytes = field[0];
   if (bytes % 2 != 0 || bytes / 2 > field.size() - 1) return std::nullopt;

@@ -23,8 +23,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kPageBytes = 4096;
 constexpr auto kPublishInterval = std::chrono::milliseconds(100);
 constexpr unsigned kIdlePollsBeforeSleep = 256;
-// A worker never gives its CPU away. A thread that yields beside it waits for the rest of its slice,
-// milliseconds; one that wakes from a sleep is let in at once.
+// A worker never gives its CPU away. A thread that yields beside it waits for the rest of its
+// slice, milliseconds; one that wakes from a sleep is let in at once.
 constexpr auto kIdleSleep = std::chrono::microseconds(10);
 /// So many failures one after the other, and the run says why instead of counting on.
 constexpr std::uint32_t kErrorsInARowMax = 64;

@@ -160,7 +160,8 @@ int serve(const Config& config) {
   // Whoever asks twice does not want to wait for the targets.
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   pollux_close(instance);
-  // The library leaves DPDK running for a next instance; this program has none, and leaves no files.
+  // The library leaves DPDK running for a next instance; this program has none, and leaves no
+  // files.
   platform::stop_eal();
   return kOk;
 }

@@ -239,7 +239,8 @@ bool Service::prepare_sleep() {
     channel->link().control_sleeps.store(true, std::memory_order_relaxed);
   // Pairs with the fence of the worker between its push and its look at the flag.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  bool has_work = (!is_ending_ && stop_.load(std::memory_order_relaxed)) || (server_ && !server_->prepare_sleep());
+  bool has_work = (!is_ending_ && stop_.load(std::memory_order_relaxed)) ||
+                  (server_ && !server_->prepare_sleep());
   for (const auto& channel : channels_) has_work |= channel->link().to_control.size() > 0;
   return !has_work;
 }

@@ -10,8 +10,9 @@
 namespace pollux::service {
 namespace {
 
-constexpr std::size_t kTasksLeast = 256;   // control's own queues need some even with one session
-constexpr std::size_t kTasksMost = 8192;   // a worker saturates long before; each takes about half a KiB
+constexpr std::size_t kTasksLeast = 256;  // control's own queues need some even with one session
+constexpr std::size_t kTasksMost =
+    8192;  // a worker saturates long before; each takes about half a KiB
 
 }  // namespace
 
@@ -22,7 +23,8 @@ std::size_t worker_count(const Config& config) noexcept {
 iscsi::Limits iscsi_limits(const Config& config) noexcept {
   iscsi::Limits limits;
   limits.connections = config.worker.sessions_max;
-  limits.tasks = std::clamp(std::size_t{config.worker.queue_depth} * config.worker.sessions_max, kTasksLeast, kTasksMost);
+  limits.tasks = std::clamp(std::size_t{config.worker.queue_depth} * config.worker.sessions_max,
+                            kTasksLeast, kTasksMost);
   return limits;
 }
 

@@ -1,5 +1,5 @@
-// What a configuration means in numbers for one worker. One place: the memory plan, --check-config and
-// the workers that are built agree because they ask here.
+// What a configuration means in numbers for one worker. One place: the memory plan, --check-config
+// and the workers that are built agree because they ask here.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Assertions for our own mistakes. They are always on: a worker whose state is wrong must stop before
-// it corrupts a disk. Nothing a peer or a client sends may ever reach one.
+// Assertions for our own mistakes. They are always on: a worker whose state is wrong must stop
+// before it corrupts a disk. Nothing a peer or a client sends may ever reach one.
 #pragma once
 
 namespace pollux {
@@ -9,6 +9,6 @@ namespace pollux {
 
 }  // namespace pollux
 
-#define POLLUX_ASSERT(expression)                                             \
-  (static_cast<bool>(expression) ? static_cast<void>(0)                       \
+#define POLLUX_ASSERT(expression)                       \
+  (static_cast<bool>(expression) ? static_cast<void>(0) \
                                  : ::pollux::assertion_failed(#expression, __FILE__, __LINE__))

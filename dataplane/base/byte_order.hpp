@@ -45,7 +45,8 @@ class Be24 {
  public:
   [[nodiscard]] constexpr std::uint32_t get() const noexcept {
     return std::to_integer<std::uint32_t>(bytes_[0]) << 16 |
-           std::to_integer<std::uint32_t>(bytes_[1]) << 8 | std::to_integer<std::uint32_t>(bytes_[2]);
+           std::to_integer<std::uint32_t>(bytes_[1]) << 8 |
+           std::to_integer<std::uint32_t>(bytes_[2]);
   }
   constexpr void set(std::uint32_t host) noexcept {
     bytes_[0] = static_cast<std::byte>(host >> 16);

@@ -15,7 +15,7 @@ struct ListLink {
 };
 
 /// First-in first-out. An item is in at most one list for each link member.
-template <class T, ListLink<T> T::* Link>
+template <class T, ListLink<T> T::*Link>
 class IntrusiveList {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }

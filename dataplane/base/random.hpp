@@ -1,5 +1,5 @@
-// Pseudo-random numbers as an argument: production seeds it from the kernel, simulation from the seed
-// on the command line. The generator is xoshiro256** seeded through splitmix64.
+// Pseudo-random numbers as an argument: production seeds it from the kernel, simulation from the
+// seed on the command line. The generator is xoshiro256** seeded through splitmix64.
 #pragma once
 
 #include <bit>
@@ -30,7 +30,8 @@ class Random {
     state_[3] = std::rotl(state_[3], 45);
     return result;
   }
-  /// Uniform in [0, bound); bound > 0. The bias of the multiply is below 2^-32 for the bounds used here.
+  /// Uniform in [0, bound); bound > 0. The bias of the multiply is below 2^-32 for the bounds used
+  /// here.
   constexpr std::uint32_t below(std::uint32_t bound) noexcept {
     return static_cast<std::uint32_t>((next() >> 32) * bound >> 32);
   }

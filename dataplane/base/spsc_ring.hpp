@@ -1,5 +1,5 @@
-// Queue between exactly two threads: one pushes, one pops. Each side keeps its index and a cached copy
-// of the other's on a cache line of its own, so that in the common case neither line moves.
+// Queue between exactly two threads: one pushes, one pops. Each side keeps its index and a cached
+// copy of the other's on a cache line of its own, so that in the common case neither line moves.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@
 namespace pollux {
 
 template <class T>
-  requires std::is_trivially_copyable_v<T>
+requires std::is_trivially_copyable_v<T>
 class SpscRing {
  public:
   explicit SpscRing(std::size_t capacity)

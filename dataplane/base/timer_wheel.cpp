@@ -30,14 +30,14 @@ void TimerWheel::unlink(TimerNode& node) noexcept {
 }
 
 void TimerWheel::file(TimerNode& node) noexcept {
-  const auto ns = static_cast<std::uint64_t>(std::max<std::int64_t>(node.deadline.time_since_epoch().count(), 0));
+  const auto ns = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(node.deadline.time_since_epoch().count(), 0));
   // Rounded up: a node is due when its whole tick has passed, so it never fires early.
   const std::uint64_t tick = (ns >> kTickShift) + 1;
   if (tick <= tick_) return link_before(due_, node);
   const std::uint64_t ahead = tick - tick_;
   if (ahead < kSlots) return link_before(heads_[0][tick % kSlots], node);
-  if (ahead < kSlots * kSlots)
-    return link_before(heads_[1][(tick >> kLevelBits) % kSlots], node);
+  if (ahead < kSlots * kSlots) return link_before(heads_[1][(tick >> kLevelBits) % kSlots], node);
   const std::uint64_t farthest = tick_ + kSlots * kSlots * (kSlots - 1);
   const std::uint64_t slot_tick = std::min(tick, farthest);
   link_before(heads_[2][(slot_tick >> (2 * kLevelBits)) % kSlots], node);
@@ -95,7 +95,8 @@ void TimerWheel::advance(Instant now) noexcept {
   }
 }
 
-/// A long sleep, or a machine that was suspended: the work is bounded by slots and nodes, not by time.
+/// A long sleep, or a machine that was suspended: the work is bounded by slots and nodes, not by
+/// time.
 void TimerWheel::jump(std::uint64_t target) noexcept {
   TimerNode moved;
   make_empty(moved);

@@ -1,8 +1,8 @@
-// Hierarchical timer wheel: arming and cancelling cost a few instructions whatever the number of timers.
-// Three levels of 256 slots with a tick of 2^17 ns (131 us) reach 36 minutes; later deadlines wait in
-// the last slot and are filed again. A timer never fires early; it fires at most one tick late.
-// Owners that move a deadline often keep it in a field of their own and let the node fire early
-// (lazy re-arm): see tcp/timers.hpp.
+// Hierarchical timer wheel: arming and cancelling cost a few instructions whatever the number of
+// timers. Three levels of 256 slots with a tick of 2^17 ns (131 us) reach 36 minutes; later
+// deadlines wait in the last slot and are filed again. A timer never fires early; it fires at most
+// one tick late. Owners that move a deadline often keep it in a field of their own and let the node
+// fire early (lazy re-arm): see tcp/timers.hpp.
 #pragma once
 
 #include <array>
@@ -34,8 +34,8 @@ class TimerWheel {
   void arm(TimerNode& node, Instant deadline) noexcept;
   void cancel(TimerNode& node) noexcept;
 
-  /// Takes every node due at `now` off the wheel and hands it to `fire(TimerNode&)`, which may arm and
-  /// cancel any node. At most `limit` nodes; the rest fire at the next call.
+  /// Takes every node due at `now` off the wheel and hands it to `fire(TimerNode&)`, which may arm
+  /// and cancel any node. At most `limit` nodes; the rest fire at the next call.
   template <class Fire>
   std::size_t expire(Instant now, std::size_t limit, Fire&& fire) noexcept {
     advance(now);
@@ -51,7 +51,8 @@ class TimerWheel {
 
   [[nodiscard]] std::size_t armed_count() const noexcept { return armed_; }
 
-  /// Earliest deadline of all, kNever when none. Walks the wheel: for simulation and idle decisions.
+  /// Earliest deadline of all, kNever when none. Walks the wheel: for simulation and idle
+  /// decisions.
   [[nodiscard]] Instant next_deadline() const noexcept;
 
  private:

@@ -31,7 +31,8 @@ class CommandWindow {
     if (max_cmd_sn.precedes(exp_cmd_sn - 1)) return false;
     // A target cannot expect a command beyond the ones we numbered.
     if (cmd_sn_.precedes(exp_cmd_sn)) return false;
-    // Older values arrive when PDUs were reordered between connections: they never shrink the window.
+    // Older values arrive when PDUs were reordered between connections: they never shrink the
+    // window.
     if (exp_cmd_sn_.precedes(exp_cmd_sn)) exp_cmd_sn_ = exp_cmd_sn;
     if (max_cmd_sn_.precedes(max_cmd_sn)) max_cmd_sn_ = max_cmd_sn;
     return true;

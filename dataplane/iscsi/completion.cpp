@@ -1,5 +1,6 @@
-// How commands and connections end. Every accepted command gets exactly one completion; a write gets it
-// only when no frame can carry the caller's memory any more (docs/decisions/0004-write-completion.md).
+// How commands and connections end. Every accepted command gets exactly one completion; a write
+// gets it only when no frame can carry the caller's memory any more
+// (docs/decisions/0004-write-completion.md).
 #include <algorithm>
 
 #include "dataplane/iscsi/initiator.hpp"
@@ -15,7 +16,8 @@ void Initiator::deliver(worker::CommandQueue& queue, const pollux_completion& co
 void Initiator::unlink(Task& task) noexcept {
   Connection& connection = *task.connection;
   if (task.session_link.linked) {
-    (task.state == TaskState::pending ? connection.session.pending : connection.session.active).remove(task);
+    (task.state == TaskState::pending ? connection.session.pending : connection.session.active)
+        .remove(task);
   }
   if (task.write_link.linked) connection.writers.remove(task);
   task.range_count = 0;
@@ -54,15 +56,16 @@ void Initiator::complete(Task& task, const pollux_completion& outcome, Instant n
   completion.flags = task.flags;
   if (task.memory_exhausted && completion.result == 0)
     completion.result = (task.flags & POLLUX_LENT) != 0 ? POLLUX_EAGAIN : POLLUX_EINVAL;
-  if (task.lent != nullptr && completion.result == 0 && completion.scsi_status == 0 && task.lent->view_count != 0) {
+  if (task.lent != nullptr && completion.result == 0 && completion.scsi_status == 0 &&
+      task.lent->view_count != 0) {
     completion.views = task.lent->views;
     completion.view_count = task.lent->view_count;
     completion.lent = reinterpret_cast<pollux_lent*>(std::exchange(task.lent, nullptr));
   }
   drop_lent(task);
 
-  // In the common case the response came after TCP's acknowledgement of the data, and the first copies of
-  // the frames have left because they were sent in order.
+  // In the common case the response came after TCP's acknowledgement of the data, and the first
+  // copies of the frames have left because they were sent in order.
   const bool alive = connection.state != ConnectionState::ended;
   const bool registered = task.writes() && (task.flags & POLLUX_REGISTERED) != 0;
   if (!registered || (alive && task.reference.count == 0)) {
@@ -96,8 +99,9 @@ void Initiator::collect(Instant now) noexcept {
   }
   for (Task* task = draining_frames_.front(); task != nullptr;) {
     Task* next = draining_frames_.next(*task);
-    const bool flushed = std::all_of(paths_.begin(), paths_.end(),
-                                     [](const Path& path) { return path.interface->queued() == 0; });
+    const bool flushed = std::all_of(paths_.begin(), paths_.end(), [](const Path& path) {
+      return path.interface->queued() == 0;
+    });
     const bool drained = flushed && memory_.in_flight(*task->tracker) == 0;
     const bool late = now - task->started > setup_.timeouts.frame_drain;
     if (!drained && !late) {
@@ -133,7 +137,8 @@ void Initiator::report_drained(Connection& connection) noexcept {
   tell({.kind = ToControlKind::commands_drained, .connection = connection.ref});
 }
 
-void Initiator::lose(Connection& connection, LossReason reason, ProtocolError detail, Instant now) noexcept {
+void Initiator::lose(Connection& connection, LossReason reason, ProtocolError detail,
+                     Instant now) noexcept {
   if (connection.state == ConnectionState::ended) return;
   connection.state = ConnectionState::ended;
   connection.session.accepts_commands = false;
@@ -145,7 +150,8 @@ void Initiator::lose(Connection& connection, LossReason reason, ProtocolError de
     if (connection.engine->end_reason(connection.tcp) != tcp::EndReason::none) {
       connection.engine->release(connection.tcp);
     } else if (connection.peer_closed && idle) {
-      // The target has said goodbye, as after a logout: answer in kind. TCP bounds the wait for its ACK.
+      // The target has said goodbye, as after a logout: answer in kind. TCP bounds the wait for its
+      // ACK.
       connection.engine->close(connection.tcp, now);
     } else {
       connection.engine->abort(connection.tcp, now);
@@ -156,7 +162,8 @@ void Initiator::lose(Connection& connection, LossReason reason, ProtocolError de
   wheel_.cancel(connection.timer);
   if (connection.send_link.linked) senders_.remove(connection);
   if (connection.starved_link.linked) starved_.remove(connection);
-  if (Slab* slab = std::exchange(connection.reader.slab, nullptr); slab != nullptr) free_slabs_.push(slab);
+  if (Slab* slab = std::exchange(connection.reader.slab, nullptr); slab != nullptr)
+    free_slabs_.push(slab);
   // Their references are gone, but frames of the dead connection may still be on their way out.
   for (Task* task = draining_acks_.front(); task != nullptr;) {
     Task* next = draining_acks_.next(*task);
@@ -167,7 +174,8 @@ void Initiator::lose(Connection& connection, LossReason reason, ProtocolError de
     }
     task = next;
   }
-  end_tasks(connection, reason == LossReason::requested ? POLLUX_EABORTED : POLLUX_ESESSION_LOST, now);
+  end_tasks(connection, reason == LossReason::requested ? POLLUX_EABORTED : POLLUX_ESESSION_LOST,
+            now);
   for (Task** task : {&connection.text, &connection.logout, &connection.ping})
     if (*task != nullptr) tasks_.give_back(*std::exchange(*task, nullptr));
   connection.reader.task = nullptr;

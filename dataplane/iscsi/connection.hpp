@@ -1,6 +1,7 @@
-// One session and its connection as a worker holds them. Plain data: the functions that work on it are in
-// Initiator, split by concern. Sessions have one connection for now; what belongs to which of the two
-// (CmdSN and tasks to the session, StatSN, digests and the stream to the connection) is already apart.
+// One session and its connection as a worker holds them. Plain data: the functions that work on it
+// are in Initiator, split by concern. Sessions have one connection for now; what belongs to which
+// of the two (CmdSN and tasks to the session, StatSN, digests and the stream to the connection) is
+// already apart.
 #pragma once
 
 #include <array>
@@ -24,14 +25,15 @@ struct Session {
   std::uint64_t id = 0;  ///< UniqueSessionId; 0: none
   bool accepts_commands = false;
   bool reports_drained = false;  ///< control waits for commands_drained
-  bool expects_late_responses = false;  ///< commands were aborted here; the target may still answer them
+  bool expects_late_responses =
+      false;  ///< commands were aborted here; the target may still answer them
   CommandWindow window;
   IntrusiveList<Task, &Task::session_link> pending;
   IntrusiveList<Task, &Task::session_link> active;
 };
 
-/// Where the next bytes of the stream go (RFC 7143 11.1: BHS, AHS, digest, data, digest). A target PDU
-/// never has an AHS, so the header is one stage with its digest.
+/// Where the next bytes of the stream go (RFC 7143 11.1: BHS, AHS, digest, data, digest). A target
+/// PDU never has an AHS, so the header is one stage with its digest.
 enum class ReadStage : std::uint8_t { header, data, trailer };
 
 /// What becomes of the data segment that is being read.
@@ -87,16 +89,16 @@ struct Connection {
   IntrusiveList<Task, &Task::write_link> writers;  ///< tasks with data to send, in order of arrival
   FixedRing<ControlPdu*> control_pdus{kControlPdusMax};
   FixedRing<NopReply> nop_replies{kNopRepliesMax};
-  Task* text = nullptr;          ///< Text Request sequence under way: one at a time, one tag (11.10.3)
+  Task* text = nullptr;  ///< Text Request sequence under way: one at a time, one tag (11.10.3)
   Task* logout = nullptr;
   bool text_closes_reader = false;
-  Task* ping = nullptr;          ///< our NOP-Out under way
+  Task* ping = nullptr;  ///< our NOP-Out under way
   bool ping_wanted = false;
   Instant last_received{};
-  TimerNode timer;               ///< liveness; armed while a session is in full feature phase
+  TimerNode timer;  ///< liveness; armed while a session is in full feature phase
   LossReason loss = LossReason::none;
   ProtocolError loss_detail = ProtocolError::none;
-  SnapshotList snapshots;        ///< chunks in the send queue, in order of sending
+  SnapshotList snapshots;  ///< chunks in the send queue, in order of sending
   ListLink<Connection> send_link;
   ListLink<Connection> starved_link;  ///< waits for any slab to come back
 };

@@ -1,11 +1,11 @@
-// The iSCSI half of one worker: connections, tasks, the PDU reader and writer. Driven by Worker, which
-// owns the turn; everything here is one thread, bounded, and free of clocks, locks and allocation.
-// Read first: RFC 7143 sections 4.2 and 11.
+// The iSCSI half of one worker: connections, tasks, the PDU reader and writer. Driven by Worker,
+// which owns the turn; everything here is one thread, bounded, and free of clocks, locks and
+// allocation. Read first: RFC 7143 sections 4.2 and 11.
 //
-//   messages.cpp    from control: open, gate, PDUs, close        submit.cpp     commands from queues
-//   reader.cpp      stream -> header, data, digests               responses.cpp  what each PDU does
-//   writer.cpp      tasks and PDUs -> send queue                  completion.cpp results, loss, draining
-//   liveness.cpp    pings and time limits
+//   messages.cpp    from control: open, gate, PDUs, close        submit.cpp     commands from
+//   queues reader.cpp      stream -> header, data, digests               responses.cpp  what each
+//   PDU does writer.cpp      tasks and PDUs -> send queue                  completion.cpp results,
+//   loss, draining liveness.cpp    pings and time limits
 #pragma once
 
 #include <array>
@@ -41,14 +41,16 @@ struct Path {
 struct InitiatorSetup {
   Limits limits;
   Timeouts timeouts;
-  std::size_t lent_budget_bytes = 64 * MiB;  ///< packet memory that lent reads may hold, with overhead
-  std::span<std::byte> snapshot_area;        ///< SnapshotPool::bytes_needed(limits), reachable by the ports
+  std::size_t lent_budget_bytes =
+      64 * MiB;  ///< packet memory that lent reads may hold, with overhead
+  std::span<std::byte>
+      snapshot_area;  ///< SnapshotPool::bytes_needed(limits), reachable by the ports
 };
 
 class Initiator {
  public:
-  Initiator(const InitiatorSetup& setup, std::span<const Path> paths, platform::PacketMemory& memory,
-            worker::Link& link, Instant start);
+  Initiator(const InitiatorSetup& setup, std::span<const Path> paths,
+            platform::PacketMemory& memory, worker::Link& link, Instant start);
   Initiator(const Initiator&) = delete;
   Initiator& operator=(const Initiator&) = delete;
 
@@ -68,14 +70,20 @@ class Initiator {
   void collect(Instant now) noexcept;
 
   [[nodiscard]] bool stop_requested() const noexcept { return stop_requested_; }
-  [[nodiscard]] bool pushed_to_control() noexcept { return std::exchange(pushed_to_control_, false); }
+  [[nodiscard]] bool pushed_to_control() noexcept {
+    return std::exchange(pushed_to_control_, false);
+  }
   [[nodiscard]] Instant next_deadline() const noexcept { return wheel_.next_deadline(); }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::size_t tasks_in_use() const noexcept { return tasks_.in_use(); }
   [[nodiscard]] std::size_t timers_armed() const noexcept { return wheel_.armed_count(); }
   [[nodiscard]] std::size_t snapshots_in_use() const noexcept { return snapshots_.in_use(); }
-  [[nodiscard]] std::size_t slabs_in_use() const noexcept { return slab_count_ - free_slabs_.size(); }
-  [[nodiscard]] std::size_t lent_bytes_reserved() const noexcept { return lent_budget_total_ - lent_budget_; }
+  [[nodiscard]] std::size_t slabs_in_use() const noexcept {
+    return slab_count_ - free_slabs_.size();
+  }
+  [[nodiscard]] std::size_t lent_bytes_reserved() const noexcept {
+    return lent_budget_total_ - lent_budget_;
+  }
 
  private:
   // messages.cpp
@@ -92,9 +100,11 @@ class Initiator {
   void attach(worker::CommandQueue& queue) noexcept;
   void detach(worker::CommandQueue& queue) noexcept;
   void take_returned(worker::CommandQueue& queue) noexcept;
-  void start_command(worker::CommandQueue& queue, const worker::Submission& submission, Instant now) noexcept;
+  void start_command(worker::CommandQueue& queue, const worker::Submission& submission,
+                     Instant now) noexcept;
   bool reserve_lent(Task& task) noexcept;
-  void refuse(worker::CommandQueue& queue, const worker::Submission& submission, int result) noexcept;
+  void refuse(worker::CommandQueue& queue, const worker::Submission& submission,
+              int result) noexcept;
 
   // reader.cpp
   void read(Connection& connection, Instant now) noexcept;
@@ -105,7 +115,8 @@ class Initiator {
   bool lend(Connection& connection) noexcept;
   bool keep(Connection& connection, std::span<std::byte> room, std::uint32_t& used) noexcept;
 
-  // responses.cpp: begin_* look at a header and choose where its data goes; finish_* act on the whole PDU.
+  // responses.cpp: begin_* look at a header and choose where its data goes; finish_* act on the
+  // whole PDU.
   enum class Begin : std::uint8_t { go_on, wait, lost };
   Begin begin_pdu(Connection& connection, Instant now) noexcept;
   Begin begin_data_in(Connection& connection, Instant now) noexcept;
@@ -135,8 +146,8 @@ class Initiator {
   /// These two return the bytes they queued, 0 when there was no room.
   std::uint32_t send_command(Connection& connection, Task& task, Instant now) noexcept;
   std::uint32_t send_data_out(Connection& connection, Task& task) noexcept;
-  bool send_with_data(Connection& connection, Task& task, const std::byte* bhs, std::uint32_t offset,
-                      std::uint32_t bytes) noexcept;
+  bool send_with_data(Connection& connection, Task& task, const std::byte* bhs,
+                      std::uint32_t offset, std::uint32_t bytes) noexcept;
   void queue_header(Connection& connection, const std::byte* bhs) noexcept;
   void queue_trailer(Connection& connection, std::uint32_t length, std::uint32_t crc) noexcept;
   std::uint32_t queue_registered(Connection& connection, Task& task, std::uint32_t bytes) noexcept;
@@ -177,8 +188,9 @@ class Initiator {
   std::unique_ptr<Connection[]> connections_;
   IntrusiveList<Connection, &Connection::send_link> senders_;
   IntrusiveList<Connection, &Connection::starved_link> starved_;
-  IntrusiveList<Task, &Task::write_link> draining_acks_;    ///< wait for TCP to give references back
-  IntrusiveList<Task, &Task::write_link> draining_frames_;  ///< wait for frames of a dead connection
+  IntrusiveList<Task, &Task::write_link> draining_acks_;  ///< wait for TCP to give references back
+  IntrusiveList<Task, &Task::write_link>
+      draining_frames_;  ///< wait for frames of a dead connection
   std::array<worker::CommandQueue*, kQueuesMax> queues_{};
   std::size_t queue_count_ = 0;
   // Filled anew in every turn; as locals they would be cleared each time.

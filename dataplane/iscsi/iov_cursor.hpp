@@ -1,5 +1,6 @@
 // A position in the caller's scatter list. Data of a command moves in rising order (we negotiate
-// DataPDUInOrder and DataSequenceInOrder), so the cursor only steps forward except on a new R2T range.
+// DataPDUInOrder and DataSequenceInOrder), so the cursor only steps forward except on a new R2T
+// range.
 #pragma once
 
 #include <sys/uio.h>
@@ -32,7 +33,8 @@ class IovCursor {
     }
   }
 
-  /// The piece at the cursor that lies together, at most `bytes` of it; empty at the end of the list.
+  /// The piece at the cursor that lies together, at most `bytes` of it; empty at the end of the
+  /// list.
   [[nodiscard]] std::span<std::byte> piece(std::size_t bytes) const noexcept {
     std::uint32_t index = index_;
     std::size_t within = within_;

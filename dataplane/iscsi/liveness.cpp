@@ -1,4 +1,5 @@
-// Pings and time limits: no wait on a target is without a bound. One lazy timer for each connection.
+// Pings and time limits: no wait on a target is without a bound. One lazy timer for each
+// connection.
 #include "dataplane/iscsi/initiator.hpp"
 
 namespace pollux::iscsi {
@@ -10,8 +11,9 @@ constexpr Duration kLivenessPeriod = 1s;
 }  // namespace
 
 std::size_t Initiator::run_timers(Instant now) noexcept {
-  return wheel_.expire(now, setup_.limits.connections,
-                       [&](TimerNode& node) { check_liveness(connections_[node.owner_index], now); });
+  return wheel_.expire(now, setup_.limits.connections, [&](TimerNode& node) {
+    check_liveness(connections_[node.owner_index], now);
+  });
 }
 
 void Initiator::start_liveness(Connection& connection, Instant now) noexcept {
@@ -20,14 +22,16 @@ void Initiator::start_liveness(Connection& connection, Instant now) noexcept {
 }
 
 void Initiator::check_liveness(Connection& connection, Instant now) noexcept {
-  if (connection.state == ConnectionState::ended || connection.state == ConnectionState::free) return;
+  if (connection.state == ConnectionState::ended || connection.state == ConnectionState::free)
+    return;
   wheel_.arm(connection.timer, now + kLivenessPeriod);
   // What our own side holds up is not the target's silence: a reader that waits for control.
-  if (connection.reader.waits_for_credit || connection.reader.waits_for_gate) connection.last_received = now;
+  if (connection.reader.waits_for_credit || connection.reader.waits_for_gate)
+    connection.last_received = now;
   const Duration silence = now - connection.last_received;
   const Timeouts& timeouts = setup_.timeouts;
-  // The oldest that was sent; or, when none is, one that a command window holds back for ever. While
-  // commands are answered those behind them only wait their turn.
+  // The oldest that was sent; or, when none is, one that a command window holds back for ever.
+  // While commands are answered those behind them only wait their turn.
   const Session& session = connection.session;
   const Task* oldest = session.active.empty() ? session.pending.front() : session.active.front();
   if (oldest != nullptr && now - oldest->started > timeouts.command)

@@ -1,11 +1,11 @@
-// Messages between the control thread and one worker. Two single-producer rings carry fixed-size messages
-// in order; PDUs and gates share the ring to the worker, so a gate takes effect exactly between the PDUs
-// it was sent between.
+// Messages between the control thread and one worker. Two single-producer rings carry fixed-size
+// messages in order; PDUs and gates share the ring to the worker, so a gate takes effect exactly
+// between the PDUs it was sent between.
 //
-// Memory: what goes to the worker (ControlPdu, Gate) is allocated by control and comes back in a message
-// when the worker has copied it. What goes to control (Slab) belongs to the worker; control returns it
-// with credit_return. A connection is granted kCreditsPerConnection slabs; without credit its reader
-// stops before the header of the PDU, and TCP's window does the rest.
+// Memory: what goes to the worker (ControlPdu, Gate) is allocated by control and comes back in a
+// message when the worker has copied it. What goes to control (Slab) belongs to the worker; control
+// returns it with credit_return. A connection is granted kCreditsPerConnection slabs; without
+// credit its reader stops before the header of the PDU, and TCP's window does the rest.
 #pragma once
 
 #include <array>
@@ -27,8 +27,8 @@ inline constexpr std::size_t kCreditsPerConnection = 4;
 /// sessions declare this much; a longer text or event elsewhere ends the connection.
 inline constexpr std::uint32_t kControlDataBytesMax = 16 * 1024;
 
-/// A connection slot of the worker. Control numbers them and raises epoch each time it opens one, so a
-/// message about an earlier use of the slot is recognised and dropped.
+/// A connection slot of the worker. Control numbers them and raises epoch each time it opens one,
+/// so a message about an earlier use of the slot is recognised and dropped.
 struct ConnectionRef {
   std::uint16_t slot = 0;
   std::uint16_t reserved = 0;
@@ -39,8 +39,8 @@ struct ConnectionRef {
 /// A PDU from control. In full feature phase the worker fills ITT, CmdSN and ExpStatSN.
 struct ControlPdu {
   wire::Bhs bhs;
-  std::uint32_t length = 0;              ///< of the data segment; without padding
-  bool closes_reader = false;            ///< its response opens a negotiation or ends the session: stop there
+  std::uint32_t length = 0;    ///< of the data segment; without padding
+  bool closes_reader = false;  ///< its response opens a negotiation or ends the session: stop there
   std::array<std::byte, kControlDataBytesMax> data;
 };
 
@@ -55,20 +55,20 @@ struct Slab {
 /// Why a worker ended a connection, or found that it had ended.
 enum class LossReason : std::uint8_t {
   none,
-  requested,            ///< control asked for it
-  tcp_closed_by_peer,   ///< FIN
+  requested,           ///< control asked for it
+  tcp_closed_by_peer,  ///< FIN
   tcp_reset,
-  tcp_timeout,          ///< user timeout: the peer stopped acknowledging
+  tcp_timeout,  ///< user timeout: the peer stopped acknowledging
   connect_refused,
   connect_timeout,
   host_unreachable,
-  no_local_resources,   ///< no free connection, port or route
+  no_local_resources,  ///< no free connection, port or route
   header_digest_error,
   data_digest_error,
-  protocol_error,       ///< see detail
-  rejected,             ///< the target rejected a command and still waits for its CmdSN
-  ping_timeout,         ///< the target fell silent with commands open and did not answer a NOP-Out
-  command_timeout,      ///< the oldest command was open for too long
+  protocol_error,   ///< see detail
+  rejected,         ///< the target rejected a command and still waits for its CmdSN
+  ping_timeout,     ///< the target fell silent with commands open and did not answer a NOP-Out
+  command_timeout,  ///< the oldest command was open for too long
 };
 
 /// The rule that was broken, for LossReason::protocol_error. One counter each.
@@ -76,10 +76,10 @@ enum class ProtocolError : std::uint8_t {
   none,
   unknown_opcode,
   opcode_in_wrong_phase,
-  additional_header,            ///< AHS on a target PDU
+  additional_header,  ///< AHS on a target PDU
   data_segment_too_long,
   control_pdu_too_long,
-  unexpected_task_tag,          ///< no such task
+  unexpected_task_tag,  ///< no such task
   stat_sn_gap,
   data_sn_gap,
   data_outside_buffer,
@@ -100,37 +100,37 @@ enum class ProtocolError : std::uint8_t {
 };
 
 enum class ToWorkerKind : std::uint8_t {
-  open,            ///< connect a slot
+  open,  ///< connect a slot
   send_pdu,
-  set_gate,        ///< opens the reader with new values
-  resume_reader,   ///< opens the reader, values unchanged
-  close,           ///< orderly: FIN behind what is queued; then `ended` with requested
-  abort,           ///< RST; then `ended` with requested
-  refuse_commands, ///< logout began: new submissions complete as aborted
-  abort_commands,  ///< every open command of the session completes as aborted
-  free_slot,       ///< after `ended`: control is done with the slot
+  set_gate,         ///< opens the reader with new values
+  resume_reader,    ///< opens the reader, values unchanged
+  close,            ///< orderly: FIN behind what is queued; then `ended` with requested
+  abort,            ///< RST; then `ended` with requested
+  refuse_commands,  ///< logout began: new submissions complete as aborted
+  abort_commands,   ///< every open command of the session completes as aborted
+  free_slot,        ///< after `ended`: control is done with the slot
   credit_return,
   attach_queue,
   detach_queue,
-  stop,            ///< the worker's thread leaves its loop
+  stop,  ///< the worker's thread leaves its loop
 };
 
 struct ToWorker {
   ToWorkerKind kind = ToWorkerKind::stop;
   ConnectionRef connection;
-  std::uint64_t session_id = 0;      ///< open: UniqueSessionId that commands will name
-  net::Endpoint remote;              ///< open
-  Duration connect_timeout{};        ///< open
-  void* pointer = nullptr;           ///< ControlPdu*, Gate*, Slab* or CommandQueue*
+  std::uint64_t session_id = 0;  ///< open: UniqueSessionId that commands will name
+  net::Endpoint remote;          ///< open
+  Duration connect_timeout{};    ///< open
+  void* pointer = nullptr;       ///< ControlPdu*, Gate*, Slab* or CommandQueue*
 };
 
 enum class ToControlKind : std::uint8_t {
   connected,
-  ended,            ///< once for each open, after connected or instead of it
-  pdu,              ///< pointer is a Slab
-  pdu_sent,         ///< pointer is the ControlPdu, which is control's again
-  gate_taken,       ///< pointer is the Gate, which is control's again
-  commands_drained, ///< after refuse_commands: no command of the session is open
+  ended,             ///< once for each open, after connected or instead of it
+  pdu,               ///< pointer is a Slab
+  pdu_sent,          ///< pointer is the ControlPdu, which is control's again
+  gate_taken,        ///< pointer is the Gate, which is control's again
+  commands_drained,  ///< after refuse_commands: no command of the session is open
   queue_detached,
 };
 

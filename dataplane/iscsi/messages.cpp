@@ -7,8 +7,8 @@
 
 namespace pollux::iscsi {
 
-Initiator::Initiator(const InitiatorSetup& setup, std::span<const Path> paths, platform::PacketMemory& memory,
-                     worker::Link& link, Instant start)
+Initiator::Initiator(const InitiatorSetup& setup, std::span<const Path> paths,
+                     platform::PacketMemory& memory, worker::Link& link, Instant start)
     : setup_(setup),
       paths_(paths.begin(), paths.end()),
       memory_(memory),
@@ -40,7 +40,8 @@ void Initiator::tell(const ToControl& message) noexcept {
 std::size_t Initiator::take_messages(Instant now) noexcept {
   const std::size_t count = link_.to_worker.pop(messages_);
   for (std::size_t i = 0; i < count; ++i) handle(messages_[i], now);
-  // Slabs come back from control and from connections that were lost: who has waited longest takes one.
+  // Slabs come back from control and from connections that were lost: who has waited longest takes
+  // one.
   while (!free_slabs_.empty() && !starved_.empty()) {
     Connection& starved = *starved_.pop_front();
     starved.reader.waits_for_credit = false;
@@ -78,7 +79,8 @@ void Initiator::handle(const ToWorker& message, Instant now) noexcept {
   }
   if (message.kind == ToWorkerKind::open) return open(connection, message, now);
 
-  const bool current = connection.ref == message.connection && connection.state != ConnectionState::free &&
+  const bool current = connection.ref == message.connection &&
+                       connection.state != ConnectionState::free &&
                        connection.state != ConnectionState::ended;
   if (!current) counters_.late_messages_dropped.add();
   switch (message.kind) {
@@ -87,13 +89,17 @@ void Initiator::handle(const ToWorker& message, Instant now) noexcept {
         connection.control_pdus.push(static_cast<ControlPdu*>(message.pointer));
         want_send(connection);
       } else {
-        tell({.kind = ToControlKind::pdu_sent, .connection = message.connection, .pointer = message.pointer});
+        tell({.kind = ToControlKind::pdu_sent,
+              .connection = message.connection,
+              .pointer = message.pointer});
       }
       return;
     case ToWorkerKind::set_gate: {
       const auto* gate = static_cast<const Gate*>(message.pointer);
       if (current) set_gate(connection, *gate, now);
-      tell({.kind = ToControlKind::gate_taken, .connection = message.connection, .pointer = message.pointer});
+      tell({.kind = ToControlKind::gate_taken,
+            .connection = message.connection,
+            .pointer = message.pointer});
       if (current) read(connection, now);
       return;
     }
@@ -158,7 +164,8 @@ void Initiator::open(Connection& connection, const ToWorker& message, Instant no
   connection.last_received = now;
 
   const Path* path = path_to(message.remote.address);
-  if (path == nullptr) return lose(connection, LossReason::host_unreachable, ProtocolError::none, now);
+  if (path == nullptr)
+    return lose(connection, LossReason::host_unreachable, ProtocolError::none, now);
   connection.engine = path->engine;
   const tcp::OpenRequest request{.remote = message.remote,
                                  .owner = connection.ref.slot,
@@ -167,13 +174,15 @@ void Initiator::open(Connection& connection, const ToWorker& message, Instant no
   if (error == tcp::OpenError::none) return;
   connection.tcp = {};
   lose(connection,
-       error == tcp::OpenError::no_route ? LossReason::host_unreachable : LossReason::no_local_resources,
+       error == tcp::OpenError::no_route ? LossReason::host_unreachable
+                                         : LossReason::no_local_resources,
        ProtocolError::none, now);
 }
 
 void Initiator::set_gate(Connection& connection, const Gate& gate, Instant now) noexcept {
   connection.reader.waits_for_gate = false;
-  const bool enters_full_feature = connection.phase == Phase::login && gate.phase == Phase::full_feature;
+  const bool enters_full_feature =
+      connection.phase == Phase::login && gate.phase == Phase::full_feature;
   connection.phase = gate.phase;
   connection.discovery = gate.discovery;
   connection.parameters = gate.parameters;
@@ -207,7 +216,8 @@ void Initiator::on_event(const tcp::Event& event, tcp::Engine& engine, Instant n
   POLLUX_ASSERT(event.owner < setup_.limits.connections);
   Connection& connection = connections_[event.owner];
   const bool current = connection.tcp == event.id && connection.engine == &engine &&
-                       connection.state != ConnectionState::free && connection.state != ConnectionState::ended;
+                       connection.state != ConnectionState::free &&
+                       connection.state != ConnectionState::ended;
   if (!current) {
     // We aborted it earlier; TCP now says that it is over.
     if ((event.bits & tcp::kEnded) != 0) engine.release(event.id);
@@ -231,11 +241,21 @@ void Initiator::on_event(const tcp::Event& event, tcp::Engine& engine, Instant n
   if ((event.bits & tcp::kEnded) != 0) {
     LossReason reason = LossReason::requested;
     switch (engine.end_reason(event.id)) {
-      case tcp::EndReason::refused: reason = LossReason::connect_refused; break;
-      case tcp::EndReason::reset_by_peer: reason = LossReason::tcp_reset; break;
-      case tcp::EndReason::connect_timeout: reason = LossReason::connect_timeout; break;
-      case tcp::EndReason::user_timeout: reason = LossReason::tcp_timeout; break;
-      case tcp::EndReason::host_unreachable: reason = LossReason::host_unreachable; break;
+      case tcp::EndReason::refused:
+        reason = LossReason::connect_refused;
+        break;
+      case tcp::EndReason::reset_by_peer:
+        reason = LossReason::tcp_reset;
+        break;
+      case tcp::EndReason::connect_timeout:
+        reason = LossReason::connect_timeout;
+        break;
+      case tcp::EndReason::user_timeout:
+        reason = LossReason::tcp_timeout;
+        break;
+      case tcp::EndReason::host_unreachable:
+        reason = LossReason::host_unreachable;
+        break;
       case tcp::EndReason::none:
       case tcp::EndReason::closed:
       case tcp::EndReason::aborted:
@@ -247,7 +267,8 @@ void Initiator::on_event(const tcp::Event& event, tcp::Engine& engine, Instant n
   if ((event.bits & tcp::kPeerClosed) != 0) {
     connection.peer_closed = true;
     lose(connection,
-         connection.state == ConnectionState::closing ? LossReason::requested : LossReason::tcp_closed_by_peer,
+         connection.state == ConnectionState::closing ? LossReason::requested
+                                                      : LossReason::tcp_closed_by_peer,
          ProtocolError::none, now);
   }
 }

@@ -1,5 +1,5 @@
-// What a connection and its session have agreed on, as the data path needs it. Control negotiates these
-// and hands them over whole, with a gate.
+// What a connection and its session have agreed on, as the data path needs it. Control negotiates
+// these and hands them over whole, with a gate.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +34,8 @@ struct Gate {
   Phase phase = Phase::login;
   bool discovery = false;  ///< full feature without SCSI commands (RFC 7143 4.3)
   Parameters parameters;
-  CmdSn cmd_sn;       ///< first value to use
-  CmdSn exp_cmd_sn;   ///< as the final Login Response had them
+  CmdSn cmd_sn;      ///< first value to use
+  CmdSn exp_cmd_sn;  ///< as the final Login Response had them
   CmdSn max_cmd_sn;
   StatSn exp_stat_sn;
 };

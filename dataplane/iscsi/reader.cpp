@@ -1,6 +1,7 @@
-// The stream of one connection cut into PDUs (RFC 7143 11.1): header and its digest, data, padding and
-// its digest. Each stage runs once the bytes it needs are there; data is taken as it comes, and its CRC
-// runs over the lines while they are warm. Headers are parsed in place unless they straddle two buffers.
+// The stream of one connection cut into PDUs (RFC 7143 11.1): header and its digest, data, padding
+// and its digest. Each stage runs once the bytes it needs are there; data is taken as it comes, and
+// its CRC runs over the lines while they are warm. Headers are parsed in place unless they straddle
+// two buffers.
 #include <algorithm>
 #include <cstring>
 
@@ -11,7 +12,8 @@ namespace pollux::iscsi {
 namespace {
 
 std::uint32_t header_bytes(const Connection& connection) noexcept {
-  const bool digest = connection.phase == Phase::full_feature && connection.parameters.header_digest;
+  const bool digest =
+      connection.phase == Phase::full_feature && connection.parameters.header_digest;
   return static_cast<std::uint32_t>(wire::kBhsBytes + (digest ? wire::kDigestBytes : 0));
 }
 
@@ -31,9 +33,15 @@ void Initiator::read(Connection& connection, Instant now) noexcept {
   for (;;) {
     bool progress = false;
     switch (connection.reader.stage) {
-      case ReadStage::header: progress = read_header(connection, now); break;
-      case ReadStage::data: progress = read_data(connection, now); break;
-      case ReadStage::trailer: progress = read_trailer(connection, now); break;
+      case ReadStage::header:
+        progress = read_header(connection, now);
+        break;
+      case ReadStage::data:
+        progress = read_data(connection, now);
+        break;
+      case ReadStage::trailer:
+        progress = read_trailer(connection, now);
+        break;
     }
     if (!progress) return;
   }
@@ -53,7 +61,8 @@ bool Initiator::read_header(Connection& connection, Instant now) noexcept {
   }
   if (needed > wire::kBhsBytes &&
       !digest_matches(platform::crc32c_header48(header), header + wire::kBhsBytes)) {
-    // RFC 7143 7.8: without a header digest that fits, the length cannot be trusted and the stream is lost.
+    // RFC 7143 7.8: without a header digest that fits, the length cannot be trusted and the stream
+    // is lost.
     counters_.header_digest_errors.add();
     lose(connection, LossReason::header_digest_error, ProtocolError::none, now);
     return false;
@@ -79,10 +88,18 @@ bool Initiator::read_data(Connection& connection, Instant now) noexcept {
   while (reader.data_left != 0) {
     bool moved = false;
     switch (reader.sink) {
-      case DataSink::place: moved = place(connection); break;
-      case DataSink::lend: moved = lend(connection); break;
-      case DataSink::slab: moved = keep(connection, reader.slab->data, reader.slab->length); break;
-      case DataSink::scratch: moved = keep(connection, reader.scratch, reader.scratch_used); break;
+      case DataSink::place:
+        moved = place(connection);
+        break;
+      case DataSink::lend:
+        moved = lend(connection);
+        break;
+      case DataSink::slab:
+        moved = keep(connection, reader.slab->data, reader.slab->length);
+        break;
+      case DataSink::scratch:
+        moved = keep(connection, reader.scratch, reader.scratch_used);
+        break;
       case DataSink::none: {
         std::uint32_t nothing = 0;
         moved = keep(connection, {}, nothing);
@@ -92,7 +109,8 @@ bool Initiator::read_data(Connection& connection, Instant now) noexcept {
     if (!moved) return false;
   }
   const std::uint32_t length = reader.bhs.data_segment_length.get();
-  if (wire::padding_bytes(length) == 0 && !has_data_digest(connection)) return finish_pdu(connection, now);
+  if (wire::padding_bytes(length) == 0 && !has_data_digest(connection))
+    return finish_pdu(connection, now);
   reader.stage = ReadStage::trailer;
   return true;
 }
@@ -112,7 +130,8 @@ bool Initiator::place(Connection& connection) noexcept {
       break;
     }
     if (digest) {
-      reader.crc = platform::crc32c_copy_extend(reader.crc, piece.data(), front.data() + done, piece.size());
+      reader.crc =
+          platform::crc32c_copy_extend(reader.crc, piece.data(), front.data() + done, piece.size());
     } else {
       std::memcpy(piece.data(), front.data() + done, piece.size());
     }
@@ -132,8 +151,8 @@ bool Initiator::lend(Connection& connection) noexcept {
   const std::size_t buffer = memory_.true_size();
   const bool fits = (record.view_count + std::size_t{1}) * buffer <= record.reserved_bytes;
   if (record.view_count == record.view_capacity || (!fits && lent_budget_ < buffer)) {
-    // The target cut the data into more pieces than the record or the budget has room for: take the rest
-    // off the stream, and let the command end with an error that says: read it again, placed.
+    // The target cut the data into more pieces than the record or the budget has room for: take the
+    // rest off the stream, and let the command end with an error that says: read it again, placed.
     reader.task->memory_exhausted = true;
     reader.sink = DataSink::none;
     return true;
@@ -145,7 +164,8 @@ bool Initiator::lend(Connection& connection) noexcept {
     lent_budget_ -= buffer;
     record.reserved_bytes += buffer;
   }
-  if (has_data_digest(connection)) reader.crc = platform::crc32c_extend(reader.crc, {view.data, view.length});
+  if (has_data_digest(connection))
+    reader.crc = platform::crc32c_extend(reader.crc, {view.data, view.length});
   record.views[record.view_count] = {.data = view.data, .length = view.length, .reserved = 0};
   record.handles[record.view_count] = view.handle;
   ++record.view_count;
@@ -155,7 +175,8 @@ bool Initiator::lend(Connection& connection) noexcept {
 }
 
 /// Copies what fits behind `used` bytes of `room`; the rest only goes through the digest.
-bool Initiator::keep(Connection& connection, std::span<std::byte> room, std::uint32_t& used) noexcept {
+bool Initiator::keep(Connection& connection, std::span<std::byte> room,
+                     std::uint32_t& used) noexcept {
   Reader& reader = connection.reader;
   const std::span<std::byte> front = connection.engine->front(connection.tcp);
   const std::size_t bytes = std::min<std::size_t>(front.size(), reader.data_left);
@@ -163,7 +184,8 @@ bool Initiator::keep(Connection& connection, std::span<std::byte> room, std::uin
   const std::size_t copied = std::min(bytes, room.size() - used);
   if (copied != 0) std::memcpy(room.data() + used, front.data(), copied);
   used += static_cast<std::uint32_t>(copied);
-  if (has_data_digest(connection)) reader.crc = platform::crc32c_extend(reader.crc, front.first(bytes));
+  if (has_data_digest(connection))
+    reader.crc = platform::crc32c_extend(reader.crc, front.first(bytes));
   reader.data_left -= static_cast<std::uint32_t>(bytes);
   connection.engine->consume(connection.tcp, static_cast<std::uint32_t>(bytes));
   return true;
@@ -173,7 +195,8 @@ bool Initiator::read_trailer(Connection& connection, Instant now) noexcept {
   Reader& reader = connection.reader;
   const std::uint32_t padding = wire::padding_bytes(reader.bhs.data_segment_length.get());
   const bool digest = has_data_digest(connection);
-  const std::uint32_t needed = padding + (digest ? static_cast<std::uint32_t>(wire::kDigestBytes) : 0);
+  const std::uint32_t needed =
+      padding + (digest ? static_cast<std::uint32_t>(wire::kDigestBytes) : 0);
   if (connection.engine->readable(connection.tcp) < needed) return false;
   std::array<std::byte, 3 + wire::kDigestBytes> trailer;
   connection.engine->peek(connection.tcp, {trailer.data(), needed});

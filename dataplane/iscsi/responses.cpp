@@ -1,6 +1,7 @@
-// What each PDU from the target does. A begin_ function judges the header before any byte of data is
-// taken; a finish_ function acts once data and digest are in. Every broken rule ends the connection with
-// a named reason: at ErrorRecoveryLevel 0 there is nothing to resume (RFC 7143 7.1.4.1).
+// What each PDU from the target does. A begin_ function judges the header before any byte of data
+// is taken; a finish_ function acts once data and digest are in. Every broken rule ends the
+// connection with a named reason: at ErrorRecoveryLevel 0 there is nothing to resume (RFC
+// 7143 7.1.4.1).
 #include <algorithm>
 
 #include "dataplane/iscsi/initiator.hpp"
@@ -24,7 +25,9 @@ constexpr std::size_t kSenseLengthBytes = 2;
 
 /// Key, ASC and ASCQ of fixed (70h, 71h) and descriptor (72h, 73h) sense data (SPC-4 4.5).
 void decode_sense(std::span<const std::byte> sense, pollux_completion& completion) noexcept {
-  const auto at = [&](std::size_t i) { return i < sense.size() ? std::to_integer<std::uint8_t>(sense[i]) : std::uint8_t{0}; };
+  const auto at = [&](std::size_t i) {
+    return i < sense.size() ? std::to_integer<std::uint8_t>(sense[i]) : std::uint8_t{0};
+  };
   const std::uint8_t format = at(0) & 0x7f;
   if (format == 0x70 || format == 0x71) {
     completion.sense_key = at(2) & 0x0f;
@@ -39,7 +42,8 @@ void decode_sense(std::span<const std::byte> sense, pollux_completion& completio
 
 }  // namespace
 
-Initiator::Begin Initiator::fail(Connection& connection, ProtocolError error, Instant now) noexcept {
+Initiator::Begin Initiator::fail(Connection& connection, ProtocolError error,
+                                 Instant now) noexcept {
   counters_.protocol_errors[static_cast<std::size_t>(error)].add();
   lose(connection, LossReason::protocol_error, error, now);
   return Begin::lost;
@@ -122,13 +126,18 @@ Initiator::Begin Initiator::begin_data_in(Connection& connection, Instant now) n
   if (status && !fits_data_in(data_in.status))
     return fail(connection, ProtocolError::status_in_data_in_not_good, now);
   constexpr std::uint8_t kBoth = wire::DataIn::kOverflow | wire::DataIn::kUnderflow;
-  if (status && (data_in.flags & kBoth) == kBoth) return fail(connection, ProtocolError::bad_residual, now);
-  if (data_in.data_sn.get() != task->next_data_sn) return fail(connection, ProtocolError::data_sn_gap, now);
+  if (status && (data_in.flags & kBoth) == kBoth)
+    return fail(connection, ProtocolError::bad_residual, now);
+  if (data_in.data_sn.get() != task->next_data_sn)
+    return fail(connection, ProtocolError::data_sn_gap, now);
   const std::uint64_t offset = data_in.buffer_offset.get();
   const std::uint64_t length = data_in.data_segment_length.get();
-  if (offset + length > task->length) return fail(connection, ProtocolError::data_outside_buffer, now);
-  // DataPDUInOrder and DataSequenceInOrder are both Yes: we offer nothing else and their result is OR.
-  if (length != 0 && offset != task->received) return fail(connection, ProtocolError::data_out_of_order, now);
+  if (offset + length > task->length)
+    return fail(connection, ProtocolError::data_outside_buffer, now);
+  // DataPDUInOrder and DataSequenceInOrder are both Yes: we offer nothing else and their result is
+  // OR.
+  if (length != 0 && offset != task->received)
+    return fail(connection, ProtocolError::data_out_of_order, now);
   reader.task = task;
   reader.sink = task->lent != nullptr ? DataSink::lend : DataSink::place;
   return Begin::go_on;
@@ -171,16 +180,21 @@ Initiator::Begin Initiator::begin_r2t(Connection& connection, Instant now) noexc
     return fail(connection, ProtocolError::r2t_for_wrong_task, now);
   const std::uint64_t offset = r2t.buffer_offset.get();
   const std::uint64_t length = r2t.desired_data_transfer_length.get();
-  if (length == 0 || r2t.target_transfer_tag.get() == wire::kReservedTag || r2t.data_segment_length.get() != 0)
+  if (length == 0 || r2t.target_transfer_tag.get() == wire::kReservedTag ||
+      r2t.data_segment_length.get() != 0)
     return fail(connection, ProtocolError::r2t_malformed, now);
-  if (offset + length > task->length) return fail(connection, ProtocolError::r2t_outside_buffer, now);
-  // DataSequenceInOrder is Yes and nothing is recovered at level 0: what was covered is not asked again.
+  if (offset + length > task->length)
+    return fail(connection, ProtocolError::r2t_outside_buffer, now);
+  // DataSequenceInOrder is Yes and nothing is recovered at level 0: what was covered is not asked
+  // again.
   if (offset < task->solicited_end) return fail(connection, ProtocolError::r2t_outside_buffer, now);
-  if (r2t.r2t_sn.get() != task->next_r2t_sn) return fail(connection, ProtocolError::r2t_sn_gap, now);
+  if (r2t.r2t_sn.get() != task->next_r2t_sn)
+    return fail(connection, ProtocolError::r2t_sn_gap, now);
   const std::size_t unsolicited =
       task->range_count != 0 && task->ranges[0].target_transfer_tag == wire::kReservedTag ? 1 : 0;
   const std::size_t allowed =
-      std::min<std::size_t>(connection.parameters.max_outstanding_r2t, kOutstandingR2tMax) + unsolicited;
+      std::min<std::size_t>(connection.parameters.max_outstanding_r2t, kOutstandingR2tMax) +
+      unsolicited;
   if (task->range_count >= allowed) return fail(connection, ProtocolError::r2t_too_many, now);
   reader.task = task;
   return Begin::go_on;
@@ -190,7 +204,8 @@ Initiator::Begin Initiator::begin_nop_in(Connection& connection, Instant now) no
   const auto nop_in = as<wire::NopIn>(connection.reader.bhs);
   const bool has_itt = nop_in.initiator_task_tag.get() != wire::kReservedTag;
   const bool has_ttt = nop_in.target_transfer_tag.get() != wire::kReservedTag;
-  // RFC 7143 11.19: an answer has our tag, a question the target's; never both. Only answers have data.
+  // RFC 7143 11.19: an answer has our tag, a question the target's; never both. Only answers have
+  // data.
   if ((has_itt && has_ttt) || (!has_itt && nop_in.data_segment_length.get() != 0))
     return fail(connection, ProtocolError::nop_in_malformed, now);
   if (has_itt) {
@@ -264,11 +279,21 @@ bool Initiator::finish_pdu(Connection& connection, Instant now) noexcept {
     if (!was_open && window.open()) want_send(connection);
   }
   switch (opcode) {
-    case wire::Opcode::data_in: finish_data_in(connection, now); break;
-    case wire::Opcode::scsi_response: finish_scsi_response(connection, now); break;
-    case wire::Opcode::ready_to_transfer: finish_r2t(connection, now); break;
-    case wire::Opcode::nop_in: finish_nop_in(connection, now); break;
-    default: finish_for_control(connection, now); break;
+    case wire::Opcode::data_in:
+      finish_data_in(connection, now);
+      break;
+    case wire::Opcode::scsi_response:
+      finish_scsi_response(connection, now);
+      break;
+    case wire::Opcode::ready_to_transfer:
+      finish_r2t(connection, now);
+      break;
+    case wire::Opcode::nop_in:
+      finish_nop_in(connection, now);
+      break;
+    default:
+      finish_for_control(connection, now);
+      break;
   }
   return connection.state != ConnectionState::ended;
 }
@@ -288,7 +313,8 @@ void Initiator::finish_data_in(Connection& connection, Instant now) noexcept {
   pollux_completion outcome{};
   outcome.scsi_status = data_in.status;
   outcome.transferred = task->received;
-  // RFC 7143 11.4.5: the residual accounts for what was not sent; anything else lost bytes on the way.
+  // RFC 7143 11.4.5: the residual accounts for what was not sent; anything else lost bytes on the
+  // way.
   const std::uint32_t residual =
       (data_in.flags & wire::DataIn::kUnderflow) != 0 ? data_in.residual_count.get() : 0;
   if (std::uint64_t{task->received} + residual != task->length) outcome.result = POLLUX_EPROTO;
@@ -316,7 +342,8 @@ void Initiator::finish_scsi_response(Connection& connection, Instant now) noexce
       fail(connection, ProtocolError::sense_malformed, now);
       return;
     }
-    const auto sense = data.subspan(kSenseLengthBytes, std::min(claimed, data.size() - kSenseLengthBytes));
+    const auto sense =
+        data.subspan(kSenseLengthBytes, std::min(claimed, data.size() - kSenseLengthBytes));
     decode_sense(sense, outcome);
     outcome.sense_length = static_cast<std::uint8_t>(std::min(sense.size(), sizeof(outcome.sense)));
     std::memcpy(outcome.sense, sense.data(), outcome.sense_length);
@@ -341,8 +368,10 @@ void Initiator::finish_r2t(Connection& connection, Instant) noexcept {
   const auto r2t = as<wire::R2t>(connection.reader.bhs);
   const std::uint32_t offset = r2t.buffer_offset.get();
   const std::uint32_t end = offset + r2t.desired_data_transfer_length.get();
-  task->ranges[task->range_count++] = {
-      .target_transfer_tag = r2t.target_transfer_tag.get(), .offset = offset, .end = end, .data_sn = 0};
+  task->ranges[task->range_count++] = {.target_transfer_tag = r2t.target_transfer_tag.get(),
+                                       .offset = offset,
+                                       .end = end,
+                                       .data_sn = 0};
   ++task->next_r2t_sn;
   task->solicited_end = end;
   if (!task->write_link.linked) connection.writers.push_back(*task);
@@ -359,7 +388,8 @@ void Initiator::finish_nop_in(Connection& connection, Instant now) noexcept {
     return;
   }
   if (nop_in.target_transfer_tag.get() == wire::kReservedTag) return;
-  connection.nop_replies.push({.lun = nop_in.lun, .target_transfer_tag = nop_in.target_transfer_tag.get()});
+  connection.nop_replies.push(
+      {.lun = nop_in.lun, .target_transfer_tag = nop_in.target_transfer_tag.get()});
   want_send(connection);
 }
 

@@ -1,7 +1,9 @@
-// Copies of write data from memory that the caller has not registered. The digest and every transmission
-// read the copy, so bytes and digest agree whatever the caller does to its memory meanwhile.
+// Copies of write data from memory that the caller has not registered. The digest and every
+// transmission read the copy, so bytes and digest agree whatever the caller does to its memory
+// meanwhile.
 //
-// A chunk is free again when TCP holds no descriptor of it (acknowledged) and no frame points into it.
+// A chunk is free again when TCP holds no descriptor of it (acknowledged) and no frame points into
+// it.
 #pragma once
 
 #include <cstddef>
@@ -51,11 +53,15 @@ struct SnapshotList {
 
 class SnapshotPool {
  public:
-  /// `area` is memory frames may point into, of bytes_needed(); trackers from `first_tracker` on are ours.
+  /// `area` is memory frames may point into, of bytes_needed(); trackers from `first_tracker` on
+  /// are ours.
   SnapshotPool(const Limits& limits, std::span<std::byte> area, platform::PacketMemory& memory,
                std::size_t first_tracker)
-      : memory_(memory), count_(limits.snapshot_small + limits.snapshot_large), chunks_(new SnapshotChunk[count_]) {
-    POLLUX_ASSERT(area.size() >= bytes_needed(limits) && first_tracker + count_ <= memory.tracker_count());
+      : memory_(memory),
+        count_(limits.snapshot_small + limits.snapshot_large),
+        chunks_(new SnapshotChunk[count_]) {
+    POLLUX_ASSERT(area.size() >= bytes_needed(limits) &&
+                  first_tracker + count_ <= memory.tracker_count());
     std::byte* next = area.data();
     for (std::size_t i = 0; i < count_; ++i) {
       SnapshotChunk& chunk = chunks_[i];
@@ -106,7 +112,8 @@ class SnapshotPool {
   }
   void give_back(SnapshotChunk& chunk) noexcept {
     --in_use_;
-    free_list(chunk.capacity).push_front(chunk);  // the memory that was used last is still in the cache
+    free_list(chunk.capacity)
+        .push_front(chunk);  // the memory that was used last is still in the cache
   }
   SnapshotList& free_list(std::uint32_t capacity) noexcept {
     return capacity == kSnapshotSmallBytes ? small_ : large_;

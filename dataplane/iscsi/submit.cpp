@@ -50,7 +50,8 @@ std::size_t Initiator::take_submissions(Instant now) noexcept {
   return taken;
 }
 
-void Initiator::refuse(worker::CommandQueue& queue, const worker::Submission& submission, int result) noexcept {
+void Initiator::refuse(worker::CommandQueue& queue, const worker::Submission& submission,
+                       int result) noexcept {
   pollux_completion completion{};
   completion.context = submission.context;
   completion.callback = submission.callback;
@@ -64,7 +65,8 @@ void Initiator::start_command(worker::CommandQueue& queue, const worker::Submiss
                               Instant now) noexcept {
   const std::size_t slot = submission.session_id & 0xffff;
   Connection* connection = slot < setup_.limits.connections ? &connections_[slot] : nullptr;
-  if (connection == nullptr || submission.session_id == 0 || connection->session.id != submission.session_id ||
+  if (connection == nullptr || submission.session_id == 0 ||
+      connection->session.id != submission.session_id ||
       connection->state == ConnectionState::ended || connection->phase != Phase::full_feature) {
     counters_.commands_refused_session.add();
     return refuse(queue, submission, POLLUX_ENOSESSION);

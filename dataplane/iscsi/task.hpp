@@ -1,6 +1,6 @@
-// A command on its way: from submission to its one completion. Tasks are objects of the session, with the
-// connection as a field. A task keeps ranges (R2T, DataSN) and the caller's extents, never bytes: the
-// caller's buffer is the store.
+// A command on its way: from submission to its one completion. Tasks are objects of the session,
+// with the connection as a field. A task keeps ranges (R2T, DataSN) and the caller's extents, never
+// bytes: the caller's buffer is the store.
 #pragma once
 
 #include <array>
@@ -86,11 +86,12 @@ struct Task {
   }
 };
 
-/// Fixed slots with a free list. A tag finds its task only while slot and generation agree, so a late or
-/// forged response finds nothing.
+/// Fixed slots with a free list. A tag finds its task only while slot and generation agree, so a
+/// late or forged response finds nothing.
 class TaskTable {
  public:
-  TaskTable(std::size_t count, platform::PacketMemory& memory) : tasks_(new Task[count]), count_(count) {
+  TaskTable(std::size_t count, platform::PacketMemory& memory)
+      : tasks_(new Task[count]), count_(count) {
     POLLUX_ASSERT(count <= kTasksMax && count <= memory.tracker_count());
     for (std::size_t i = count; i-- > 0;) {
       tasks_[i].slot = static_cast<std::uint16_t>(i);
@@ -121,7 +122,8 @@ class TaskTable {
     const std::uint32_t slot = initiator_task_tag & 0xffff;
     if (slot >= count_) return nullptr;
     Task& task = tasks_[slot];
-    if (task.state == TaskState::free || task.initiator_task_tag() != initiator_task_tag) return nullptr;
+    if (task.state == TaskState::free || task.initiator_task_tag() != initiator_task_tag)
+      return nullptr;
     return &task;
   }
 

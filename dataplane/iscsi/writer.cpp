@@ -1,6 +1,7 @@
-// From tasks and PDUs to descriptors of the TCP send queue. A PDU is queued whole or not at all, so no
-// other PDU can start inside it (RFC 7143 11.2). Order on a connection: answers and control first (small,
-// and the target waits for them), then commands by CmdSN, then data in the order it was asked for.
+// From tasks and PDUs to descriptors of the TCP send queue. A PDU is queued whole or not at all, so
+// no other PDU can start inside it (RFC 7143 11.2). Order on a connection: answers and control
+// first (small, and the target waits for them), then commands by CmdSN, then data in the order it
+// was asked for.
 #include <algorithm>
 
 #include "dataplane/iscsi/initiator.hpp"
@@ -13,10 +14,11 @@ namespace {
 constexpr std::size_t kBytesPerTurn = 512 * KiB;
 
 /// Header with digest in front, padding with digest behind.
-constexpr std::uint32_t kInlineBytesPerPdu = wire::kBhsBytes + wire::kDigestBytes + 3 + wire::kDigestBytes;
+constexpr std::uint32_t kInlineBytesPerPdu =
+    wire::kBhsBytes + wire::kDigestBytes + 3 + wire::kDigestBytes;
 constexpr std::uint32_t kInlineDescriptorsPerPdu = 2;
 
-bool full_feature_digest(const Connection& connection, bool Parameters::* digest) noexcept {
+bool full_feature_digest(const Connection& connection, bool Parameters::*digest) noexcept {
   return connection.phase == Phase::full_feature && connection.parameters.*digest;
 }
 
@@ -102,7 +104,8 @@ void Initiator::queue_header(Connection& connection, const std::byte* bhs) noexc
   connection.engine->send_inline(connection.tcp, {bytes.data(), length});
 }
 
-void Initiator::queue_trailer(Connection& connection, std::uint32_t length, std::uint32_t crc) noexcept {
+void Initiator::queue_trailer(Connection& connection, std::uint32_t length,
+                              std::uint32_t crc) noexcept {
   std::array<std::byte, 3 + wire::kDigestBytes> bytes{};
   std::size_t trailer = wire::padding_bytes(length);
   if (full_feature_digest(connection, &Parameters::data_digest)) {
@@ -117,9 +120,14 @@ bool Initiator::stamp_control_pdu(Connection& connection, ControlPdu& pdu) noexc
   Session& session = connection.session;
   Task** owner = nullptr;
   switch (pdu.bhs.op()) {
-    case wire::Opcode::text_request: owner = &connection.text; break;
-    case wire::Opcode::logout_request: owner = &connection.logout; break;
-    default: return true;
+    case wire::Opcode::text_request:
+      owner = &connection.text;
+      break;
+    case wire::Opcode::logout_request:
+      owner = &connection.logout;
+      break;
+    default:
+      return true;
   }
   const bool immediate = (pdu.bhs.opcode & wire::kImmediate) != 0;
   if (!immediate && !session.window.open()) return false;
@@ -135,7 +143,8 @@ bool Initiator::stamp_control_pdu(Connection& connection, ControlPdu& pdu) noexc
     *owner = task;
   }
   pdu.bhs.initiator_task_tag.set((*owner)->initiator_task_tag());
-  auto request = std::bit_cast<wire::TextRequest>(pdu.bhs);  // Logout has both numbers in the same place
+  auto request =
+      std::bit_cast<wire::TextRequest>(pdu.bhs);  // Logout has both numbers in the same place
   request.cmd_sn.set((immediate ? session.window.cmd_sn() : session.window.take()).raw());
   stamp(connection, request);
   pdu.bhs = std::bit_cast<wire::Bhs>(request);
@@ -146,7 +155,8 @@ bool Initiator::stamp_control_pdu(Connection& connection, ControlPdu& pdu) noexc
 bool Initiator::send_control_pdu(Connection& connection) noexcept {
   ControlPdu& pdu = *connection.control_pdus.front();
   const tcp::SendSpace space = connection.engine->send_space(connection.tcp);
-  if (space.descriptors < kInlineDescriptorsPerPdu + 1 || space.inline_bytes < kInlineBytesPerPdu + pdu.length)
+  if (space.descriptors < kInlineDescriptorsPerPdu + 1 ||
+      space.inline_bytes < kInlineBytesPerPdu + pdu.length)
     return false;
   if (connection.phase == Phase::full_feature && !stamp_control_pdu(connection, pdu)) return false;
   pdu.bhs.data_segment_length.set(pdu.length);
@@ -173,8 +183,8 @@ bool Initiator::send_nop_reply(Connection& connection, Instant now) noexcept {
   queue_header(connection, bytes_of(nop_out));
   connection.nop_replies.pop();
   counters_.pings_answered.add();
-  const bool reader_waited = connection.reader.waits_for_credit && !connection.starved_link.linked &&
-                             connection.credits != 0;
+  const bool reader_waited = connection.reader.waits_for_credit &&
+                             !connection.starved_link.linked && connection.credits != 0;
   if (reader_waited) {
     connection.reader.waits_for_credit = false;
     read(connection, now);
@@ -231,8 +241,10 @@ std::uint32_t Initiator::send_command(Connection& connection, Task& task, Instan
 
   task.solicited_end = unsolicited_end;
   if (unsolicited_end > immediate) {
-    task.ranges[task.range_count++] = {
-        .target_transfer_tag = wire::kReservedTag, .offset = immediate, .end = unsolicited_end, .data_sn = 0};
+    task.ranges[task.range_count++] = {.target_transfer_tag = wire::kReservedTag,
+                                       .offset = immediate,
+                                       .end = unsolicited_end,
+                                       .data_sn = 0};
     connection.writers.push_back(task);
   }
   session.window.take();
@@ -246,8 +258,9 @@ std::uint32_t Initiator::send_command(Connection& connection, Task& task, Instan
 std::uint32_t Initiator::send_data_out(Connection& connection, Task& task) noexcept {
   POLLUX_ASSERT(task.range_count != 0);
   OutRange& range = task.ranges[0];
-  std::uint32_t bytes = std::min({range.end - range.offset,
-                                  connection.parameters.target_max_recv_data_segment_length, kDataOutBytesMax});
+  std::uint32_t bytes =
+      std::min({range.end - range.offset, connection.parameters.target_max_recv_data_segment_length,
+                kDataOutBytesMax});
   // RFC 7143 11.7.7: segments before the last are whole words (the limit is at least 512, 13.12).
   if (range.offset + bytes != range.end) bytes &= ~3u;
   const bool unsolicited = range.target_transfer_tag == wire::kReservedTag;
@@ -275,19 +288,22 @@ std::uint32_t Initiator::send_data_out(Connection& connection, Task& task) noexc
   return static_cast<std::uint32_t>(wire::kBhsBytes) + bytes;
 }
 
-/// Queues a header with `bytes` of the task's data from `offset`. All of it fits or nothing is queued.
-bool Initiator::send_with_data(Connection& connection, Task& task, const std::byte* bhs, std::uint32_t offset,
-                               std::uint32_t bytes) noexcept {
+/// Queues a header with `bytes` of the task's data from `offset`. All of it fits or nothing is
+/// queued.
+bool Initiator::send_with_data(Connection& connection, Task& task, const std::byte* bhs,
+                               std::uint32_t offset, std::uint32_t bytes) noexcept {
   if (bytes == 0) {
     if (!header_fits(connection)) return false;
     queue_header(connection, bhs);
     return true;
   }
   task.cursor.seek(offset);
-  const bool in_place = (task.flags & POLLUX_REGISTERED) != 0 && lies_in_few_pieces(task.cursor, bytes);
+  const bool in_place =
+      (task.flags & POLLUX_REGISTERED) != 0 && lies_in_few_pieces(task.cursor, bytes);
   const std::size_t pieces = in_place ? kDataOutPiecesMax : 1;
   const tcp::SendSpace space = connection.engine->send_space(connection.tcp);
-  if (space.descriptors < kInlineDescriptorsPerPdu + pieces || space.inline_bytes < kInlineBytesPerPdu)
+  if (space.descriptors < kInlineDescriptorsPerPdu + pieces ||
+      space.inline_bytes < kInlineBytesPerPdu)
     return false;
   SnapshotChunk* chunk = nullptr;
   if (!in_place) {
@@ -307,14 +323,16 @@ bool Initiator::send_with_data(Connection& connection, Task& task, const std::by
   return true;
 }
 
-std::uint32_t Initiator::queue_registered(Connection& connection, Task& task, std::uint32_t bytes) noexcept {
+std::uint32_t Initiator::queue_registered(Connection& connection, Task& task,
+                                          std::uint32_t bytes) noexcept {
   const bool digest = full_feature_digest(connection, &Parameters::data_digest);
   std::uint32_t crc = platform::kCrc32cStart;
   while (bytes != 0) {
     const std::span<std::byte> piece = task.cursor.piece(bytes);
     if (digest) crc = platform::crc32c_extend(crc, piece);
-    connection.engine->send_external(connection.tcp, piece.data(), static_cast<std::uint32_t>(piece.size()),
-                                     task.tracker, &task.reference);
+    connection.engine->send_external(connection.tcp, piece.data(),
+                                     static_cast<std::uint32_t>(piece.size()), task.tracker,
+                                     &task.reference);
     task.cursor.advance(piece.size());
     bytes -= static_cast<std::uint32_t>(piece.size());
   }
@@ -329,8 +347,8 @@ std::uint32_t Initiator::queue_snapshot(Connection& connection, Task& task, Snap
     std::span<std::byte> piece = task.cursor.piece(bytes - done);
     std::byte* to = chunk.data + done;
     if (piece.empty()) {
-      // The caller shortened its scatter list meanwhile. The length is promised by now: send zeros and
-      // report the command as failed.
+      // The caller shortened its scatter list meanwhile. The length is promised by now: send zeros
+      // and report the command as failed.
       task.memory_exhausted = true;
       std::memset(to, 0, bytes - done);
       if (digest) crc = platform::crc32c_extend(crc, {to, bytes - done});
@@ -345,7 +363,8 @@ std::uint32_t Initiator::queue_snapshot(Connection& connection, Task& task, Snap
     done += static_cast<std::uint32_t>(piece.size());
   }
   counters_.copied_bytes.add(bytes);
-  connection.engine->send_external(connection.tcp, chunk.data, bytes, chunk.tracker, &chunk.reference);
+  connection.engine->send_external(connection.tcp, chunk.data, bytes, chunk.tracker,
+                                   &chunk.reference);
   connection.snapshots.push(chunk);
   return crc;
 }

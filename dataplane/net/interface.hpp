@@ -1,6 +1,6 @@
-// One port of one worker below TCP: Ethernet, ARP, IPv4, ICMP echo on the way in, neighbour resolution,
-// checksums and the ordered transmit queue on the way out. Knows nothing of connections.
-// Read first: RFC 826, RFC 791, RFC 792, RFC 1122 sections 2.3.2 and 3.
+// One port of one worker below TCP: Ethernet, ARP, IPv4, ICMP echo on the way in, neighbour
+// resolution, checksums and the ordered transmit queue on the way out. Knows nothing of
+// connections. Read first: RFC 826, RFC 791, RFC 792, RFC 1122 sections 2.3.2 and 3.
 #pragma once
 
 #include <array>
@@ -22,12 +22,14 @@ inline constexpr std::size_t kEthernetHeaderBytes = 14;
 inline constexpr std::size_t kIpv4HeaderBytes = 20;
 
 /// One received TCP segment. The header lies together and has been checked: length, data offset,
-/// checksum (by the port or in software), destination is ours, source is neither multicast nor broadcast.
+/// checksum (by the port or in software), destination is ours, source is neither multicast nor
+/// broadcast.
 struct TcpDatagram {
   IpAddress source;
   IpAddress destination;
-  std::span<const std::byte> header;                 ///< TCP header with options; 20 to 60 bytes
-  std::span<const platform::RxSegment> payload;      ///< trimmed to the IP total length; owns its handles
+  std::span<const std::byte> header;  ///< TCP header with options; 20 to 60 bytes
+  std::span<const platform::RxSegment>
+      payload;  ///< trimmed to the IP total length; owns its handles
   std::uint32_t payload_bytes = 0;
 };
 
@@ -35,8 +37,9 @@ struct TcpDatagram {
 struct Route {
   std::array<std::byte, kEthernetHeaderBytes> ethernet{};  ///< ready header, ethertype included
   IpAddress source;
-  std::uint16_t mtu = 1500;      ///< of the IP packet
-  std::uint32_t generation = 0;  ///< equals Interface::neighbour_generation() while the route is fresh
+  std::uint16_t mtu = 1500;  ///< of the IP packet
+  std::uint32_t generation =
+      0;  ///< equals Interface::neighbour_generation() while the route is fresh
 };
 
 enum class RouteState : std::uint8_t {
@@ -53,9 +56,9 @@ class Interface {
   Interface(const Interface&) = delete;
   Interface& operator=(const Interface&) = delete;
 
-  /// One receive burst. ARP and ICMP are answered here; TCP segments fill `datagrams`. The datagrams
-  /// (not the handles of their payload, which the caller takes over) are valid until the next call.
-  /// Returns the number of datagrams; `frames` gets the number of frames of any kind.
+  /// One receive burst. ARP and ICMP are answered here; TCP segments fill `datagrams`. The
+  /// datagrams (not the handles of their payload, which the caller takes over) are valid until the
+  /// next call. Returns the number of datagrams; `frames` gets the number of frames of any kind.
   std::size_t receive(Instant now, std::span<TcpDatagram> datagrams, std::size_t& frames) noexcept;
 
   /// Neighbour ageing and ARP retries. Cheap when there is nothing to do.
@@ -71,8 +74,8 @@ class Interface {
   /// A buffer for the head of a frame; data is null when the pool is empty.
   platform::FrameBuffer take_buffer() noexcept;
   void give_back(const platform::FrameBuffer& buffer) noexcept;
-  /// Queues one whole frame that starts with Ethernet, IPv4 and TCP headers whose checksum fields are
-  /// zero: fills the checksums (or asks the port to). can_send(frame.size()) must hold.
+  /// Queues one whole frame that starts with Ethernet, IPv4 and TCP headers whose checksum fields
+  /// are zero: fills the checksums (or asks the port to). can_send(frame.size()) must hold.
   void send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept;
   /// Hands queued frames to the port, in order; what it does not take stays queued.
   std::size_t flush() noexcept;

@@ -11,7 +11,8 @@ namespace pollux::net {
 struct IpAddress {
   std::array<std::uint8_t, 16> bytes{};
 
-  static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) noexcept {
+  static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c,
+                                std::uint8_t d) noexcept {
     return IpAddress{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d}};
   }
   [[nodiscard]] constexpr bool is_v4() const noexcept {

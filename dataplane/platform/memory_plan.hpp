@@ -37,8 +37,8 @@ struct MemoryPlanLine {
 };
 
 struct MemoryPlan {
-  DpdkMemoryOptions options;          ///< for each worker's DpdkPacketMemory
-  std::vector<MemoryPlanLine> lines;  ///< sums up to the pools in options
+  DpdkMemoryOptions options;              ///< for each worker's DpdkPacketMemory
+  std::vector<MemoryPlanLine> lines;      ///< sums up to the pools in options
   std::uint32_t receive_views_total = 0;  ///< tcp::EngineLimits, for the TCP of one port
   std::uint32_t receive_views_least = 0;
   std::uint64_t bytes_per_worker = 0;

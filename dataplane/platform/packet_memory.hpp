@@ -1,6 +1,6 @@
-// Memory of frames, as one worker sees it: buffers to build frames in, references to received ones, and
-// trackers that tell when frames pointing into foreign memory have left. Calls work on batches; nothing
-// here knows DPDK, so that the simulation can stand in with memory of its own.
+// Memory of frames, as one worker sees it: buffers to build frames in, references to received ones,
+// and trackers that tell when frames pointing into foreign memory have left. Calls work on batches;
+// nothing here knows DPDK, so that the simulation can stand in with memory of its own.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,9 @@
 
 namespace pollux::platform {
 
-/// Counts the frames in flight that point into one piece of external memory (for DPDK: the shared info
-/// of an attached buffer). Owned by PacketMemory; the pointer stays valid as long as that does.
+/// Counts the frames in flight that point into one piece of external memory (for DPDK: the shared
+/// info of an attached buffer). Owned by PacketMemory; the pointer stays valid as long as that
+/// does.
 struct TxTracker;
 
 /// Writable memory for one frame or for the head of one.
@@ -39,8 +40,8 @@ class PacketMemory {
   [[nodiscard]] virtual TxTracker* tracker(std::size_t index) noexcept = 0;
   [[nodiscard]] virtual std::size_t tracker_count() const noexcept = 0;
 
-  /// Frames in flight that point into the memory of `tracker`. They may have left the port long ago:
-  /// drivers free lazily (Port::reclaim pokes them).
+  /// Frames in flight that point into the memory of `tracker`. They may have left the port long
+  /// ago: drivers free lazily (Port::reclaim pokes them).
   [[nodiscard]] virtual std::uint32_t in_flight(const TxTracker& tracker) const noexcept = 0;
 
   /// Buffers of the pools that are in use now; returns to its start when all is released.

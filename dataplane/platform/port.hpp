@@ -1,5 +1,6 @@
-// The seam between the stack and whatever carries frames: a NIC, a tap, an in-process ring, a simulated
-// wire. It is crossed once per burst with plain arrays of segments, never once per packet or field.
+// The seam between the stack and whatever carries frames: a NIC, a tap, an in-process ring, a
+// simulated wire. It is crossed once per burst with plain arrays of segments, never once per packet
+// or field.
 #pragma once
 
 #include <array>
@@ -12,8 +13,8 @@
 namespace pollux::platform {
 
 enum RxFlag : std::uint16_t {
-  kRxMore = 1,               ///< the next element continues the same frame
-  kRxIpChecksumGood = 2,     ///< the port has verified it
+  kRxMore = 1,            ///< the next element continues the same frame
+  kRxIpChecksumGood = 2,  ///< the port has verified it
   kRxIpChecksumBad = 4,
   kRxL4ChecksumGood = 8,
   kRxL4ChecksumBad = 16,
@@ -28,17 +29,18 @@ struct RxSegment {
 };
 
 enum TxFlag : std::uint16_t {
-  kTxMore = 1,            ///< the next element continues the same frame
-  kTxIpChecksum = 2,      ///< first segment: the port fills the IPv4 header checksum
-  kTxL4Checksum = 4,      ///< first segment: the port completes the TCP checksum (pseudo-header sum is in)
+  kTxMore = 1,        ///< the next element continues the same frame
+  kTxIpChecksum = 2,  ///< first segment: the port fills the IPv4 header checksum
+  kTxL4Checksum =
+      4,  ///< first segment: the port completes the TCP checksum (pseudo-header sum is in)
 };
 
 /// One contiguous piece of a frame to send.
 struct TxSegment {
   const std::byte* data = nullptr;
-  std::uint32_t length = 0;   ///< never zero
-  std::uint16_t flags = 0;    ///< TxFlag
-  std::uint8_t l2_length = 0; ///< first segment: header lengths, for checksum offload
+  std::uint32_t length = 0;    ///< never zero
+  std::uint16_t flags = 0;     ///< TxFlag
+  std::uint8_t l2_length = 0;  ///< first segment: header lengths, for checksum offload
   std::uint8_t l3_length = 0;
   std::uint8_t l4_length = 0;
   void* handle = nullptr;        ///< frame buffer holding `data`; ownership passes with acceptance
@@ -50,10 +52,10 @@ using MacAddress = std::array<std::uint8_t, 6>;
 /// What the port can do and what it is; constant after construction.
 struct PortInfo {
   MacAddress mac{};
-  std::uint16_t mtu = 1500;            ///< bytes of IP packet
-  bool tx_ip_checksum = false;         ///< kTxIpChecksum is honoured (or not needed by the peer)
+  std::uint16_t mtu = 1500;     ///< bytes of IP packet
+  bool tx_ip_checksum = false;  ///< kTxIpChecksum is honoured (or not needed by the peer)
   bool tx_l4_checksum = false;
-  std::uint8_t tx_segments_max = 8;    ///< segments of one frame
+  std::uint8_t tx_segments_max = 8;  ///< segments of one frame
 };
 
 /// One queue pair of one port. Thread: the worker's.
@@ -61,11 +63,13 @@ class Port {
  public:
   [[nodiscard]] virtual const PortInfo& info() const noexcept = 0;
 
-  /// Fills whole frames into `segments`; returns the number of elements used. A frame of more segments
-  /// than fit is left for the next call; one of more than segments.size() is dropped and counted.
+  /// Fills whole frames into `segments`; returns the number of elements used. A frame of more
+  /// segments than fit is left for the next call; one of more than segments.size() is dropped and
+  /// counted.
   virtual std::size_t receive(std::span<RxSegment> segments) noexcept = 0;
 
-  /// Takes whole frames in order. Returns the number of elements taken; the caller keeps the others.
+  /// Takes whole frames in order. Returns the number of elements taken; the caller keeps the
+  /// others.
   virtual std::size_t transmit(std::span<const TxSegment> segments) noexcept = 0;
 
   /// Makes the driver give back what it has sent. Bounded.

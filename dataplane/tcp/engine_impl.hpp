@@ -115,7 +115,8 @@ struct Engine::Impl {
                                    std::uint16_t local_port) noexcept;
   /// False when the listener refuses: the SYN is then answered with RST.
   [[nodiscard]] bool accept_syn(const net::TcpDatagram& datagram, const net::Endpoint& remote,
-                  std::uint16_t local_port, const Segment& segment, Instant now) noexcept;
+                                std::uint16_t local_port, const Segment& segment,
+                                Instant now) noexcept;
   void take_syn_options(Connection& c, const Segment& segment, Instant now) noexcept;
   void set_mss(Connection& c) noexcept;
   void input_syn_sent(Connection& c, Segment& segment, Instant now) noexcept;
@@ -282,7 +283,7 @@ struct Engine::Impl {
   ConnectionList<&Connection::next_event> with_events;
   std::array<void*, 64> release_batch{};
   std::size_t release_count = 0;
-  std::size_t views_held = 0;  ///< pieces in all receive and reassembly queues
+  std::size_t views_held = 0;        ///< pieces in all receive and reassembly queues
   std::uint32_t reset_tokens = 100;  ///< RST that may still answer unknown tuples this second
   Instant reset_tokens_at;
 };

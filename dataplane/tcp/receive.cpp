@@ -45,8 +45,7 @@ bool Engine::Impl::append_payload(Connection& c, const Segment& segment) noexcep
 bool Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noexcept {
   // Every piece may end up in two parts, around one that was there before.
   // What fills a hole does not compete with what waits behind it, or neither would ever be read.
-  const std::uint32_t held =
-      segment.seq == c.rcv_nxt ? c.received.size() : c.reassembly.count();
+  const std::uint32_t held = segment.seq == c.rcv_nxt ? c.received.size() : c.reassembly.count();
   if (!may_keep(held, 2 * segment.payload.size())) [[unlikely]] {
     counters.dropped_receive_budget.add();
     return false;

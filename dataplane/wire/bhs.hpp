@@ -1,6 +1,6 @@
-// Layouts of the iSCSI Basic Header Segments, one struct for each PDU, in the field order and with the
-// names of RFC 7143 section 11. Reserved fields are named so and are sent as zero.
-// Lengths, flags and opcodes only: what the fields mean is decided in dataplane/iscsi and control/session.
+// Layouts of the iSCSI Basic Header Segments, one struct for each PDU, in the field order and with
+// the names of RFC 7143 section 11. Reserved fields are named so and are sent as zero. Lengths,
+// flags and opcodes only: what the fields mean is decided in dataplane/iscsi and control/session.
 #pragma once
 
 #include <array>
@@ -43,8 +43,12 @@ inline constexpr std::uint8_t kImmediate = 0x40;  ///< byte 0, requests only (11
 inline constexpr std::uint8_t kFinal = 0x80;      ///< byte 1, most PDUs
 
 /// Bytes of padding behind a segment of `length` bytes (11.1).
-constexpr std::uint32_t padding_bytes(std::uint32_t length) noexcept { return (4 - length % 4) % 4; }
-constexpr std::uint32_t padded(std::uint32_t length) noexcept { return length + padding_bytes(length); }
+constexpr std::uint32_t padding_bytes(std::uint32_t length) noexcept {
+  return (4 - length % 4) % 4;
+}
+constexpr std::uint32_t padded(std::uint32_t length) noexcept {
+  return length + padding_bytes(length);
+}
 
 /// The fields every PDU has in the same place (11.2.1).
 struct Bhs {
@@ -57,7 +61,9 @@ struct Bhs {
   Be32 initiator_task_tag;
   std::array<std::uint8_t, 28> opcode_specific_2{};
 
-  [[nodiscard]] constexpr Opcode op() const noexcept { return static_cast<Opcode>(opcode & kOpcodeMask); }
+  [[nodiscard]] constexpr Opcode op() const noexcept {
+    return static_cast<Opcode>(opcode & kOpcodeMask);
+  }
 };
 static_assert(WireLayout<Bhs> && sizeof(Bhs) == kBhsBytes);
 static_assert(offsetof(Bhs, data_segment_length) == 5 && offsetof(Bhs, initiator_task_tag) == 16);
@@ -81,7 +87,8 @@ struct ScsiCommand {
   std::array<std::uint8_t, 16> cdb{};
 };
 static_assert(WireLayout<ScsiCommand> && sizeof(ScsiCommand) == kBhsBytes);
-static_assert(offsetof(ScsiCommand, expected_data_transfer_length) == 20 && offsetof(ScsiCommand, cdb) == 32);
+static_assert(offsetof(ScsiCommand, expected_data_transfer_length) == 20 &&
+              offsetof(ScsiCommand, cdb) == 32);
 
 /// 11.4
 struct ScsiResponse {
@@ -107,7 +114,8 @@ struct ScsiResponse {
   Be32 residual_count;
 };
 static_assert(WireLayout<ScsiResponse> && sizeof(ScsiResponse) == kBhsBytes);
-static_assert(offsetof(ScsiResponse, exp_data_sn) == 36 && offsetof(ScsiResponse, residual_count) == 44);
+static_assert(offsetof(ScsiResponse, exp_data_sn) == 36 &&
+              offsetof(ScsiResponse, residual_count) == 44);
 
 /// 11.5
 struct TaskManagementRequest {

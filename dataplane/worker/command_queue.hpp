@@ -1,14 +1,14 @@
-// The two rings between an application thread and the worker its queue is bound to, and the records of
-// lent reads. The C face (pollux.h) is a thin layer on this.
+// The two rings between an application thread and the worker its queue is bound to, and the records
+// of lent reads. The C face (pollux.h) is a thin layer on this.
 #pragma once
+
+#include <pollux/pollux.h>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
-
-#include <pollux/pollux.h>
 
 #include "dataplane/base/spsc_ring.hpp"
 
@@ -19,12 +19,12 @@ struct CommandQueue;
 /// What one lent read holds; recycled through the queue's free list.
 struct LentRecord {
   CommandQueue* queue = nullptr;
-  LentRecord* next = nullptr;          ///< in the worker's free list or in the returned list
+  LentRecord* next = nullptr;  ///< in the worker's free list or in the returned list
   std::uint32_t view_count = 0;
   std::uint32_t view_capacity = 0;
-  std::size_t reserved_bytes = 0;      ///< of the worker's lent budget
+  std::size_t reserved_bytes = 0;  ///< of the worker's lent budget
   pollux_view* views = nullptr;
-  void** handles = nullptr;            ///< one for each view; given back to packet memory
+  void** handles = nullptr;  ///< one for each view; given back to packet memory
 };
 
 /// A command as it crosses to the worker: the caller's words, checked for form.
@@ -36,7 +36,8 @@ struct Submission {
   pollux_callback callback = nullptr;
   std::uint32_t iov_count = 0;
   std::uint32_t length = 0;
-  std::uint8_t flags = 0;       ///< pollux_command_flag, with a direction for every command that has data
+  std::uint8_t flags =
+      0;  ///< pollux_command_flag, with a direction for every command that has data
   std::uint8_t cdb_length = 0;
   std::uint8_t cdb[16]{};
 };

@@ -7,15 +7,18 @@
 namespace pollux::worker {
 namespace {
 
-std::vector<iscsi::Path> make_paths(const WorkerSetup& setup, platform::PacketMemory& memory, Instant start,
+std::vector<iscsi::Path> make_paths(const WorkerSetup& setup, platform::PacketMemory& memory,
+                                    Instant start,
                                     std::vector<std::unique_ptr<net::Interface>>& interfaces,
                                     std::vector<std::unique_ptr<tcp::Engine>>& engines) {
   std::vector<iscsi::Path> paths;
   Random seeds(setup.random_seed);
   for (const PortSetup& port : setup.ports) {
-    interfaces.push_back(std::make_unique<net::Interface>(port.addressing, *port.port, memory, start));
-    engines.push_back(std::make_unique<tcp::Engine>(setup.tcp_limits, setup.tcp_timers, *interfaces.back(),
-                                                    memory, Random(seeds.next()), start));
+    interfaces.push_back(
+        std::make_unique<net::Interface>(port.addressing, *port.port, memory, start));
+    engines.push_back(std::make_unique<tcp::Engine>(setup.tcp_limits, setup.tcp_timers,
+                                                    *interfaces.back(), memory,
+                                                    Random(seeds.next()), start));
     paths.push_back({interfaces.back().get(), engines.back().get()});
   }
   return paths;
@@ -76,8 +79,8 @@ std::size_t Worker::poll_counted(Instant now, std::uint64_t cycles_before,
 }
 
 void Worker::ring_doorbell() noexcept {
-  // Pairs with the fence between control's store to control_sleeps and its last look at the rings: either
-  // control sees the message, or the worker sees that control sleeps.
+  // Pairs with the fence between control's store to control_sleeps and its last look at the rings:
+  // either control sees the message, or the worker sees that control sleeps.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (!link_.control_sleeps.load(std::memory_order_relaxed)) return;
   link_.control_sleeps.store(false, std::memory_order_relaxed);
@@ -86,7 +89,8 @@ void Worker::ring_doorbell() noexcept {
 }
 
 void Worker::sample() noexcept {
-  // An idle transmit queue keeps the last frames, and the caller's memory they point into, for ever.
+  // An idle transmit queue keeps the last frames, and the caller's memory they point into, for
+  // ever.
   for (const iscsi::Path& path : paths_) path.interface->reclaim();
   counters_.buffers_in_use.set(memory_.buffers_in_use());
   counters_.tasks_in_use.set(initiator_.tasks_in_use());

@@ -1,5 +1,5 @@
-// One worker: ports, TCP and iSCSI of one core, and the order of a turn. poll_once() is the whole data
-// path; whoever calls it (a pinned thread, an embedder, a simulation) brings the time.
+// One worker: ports, TCP and iSCSI of one core, and the order of a turn. poll_once() is the whole
+// data path; whoever calls it (a pinned thread, an embedder, a simulation) brings the time.
 #pragma once
 
 #include <array>
@@ -55,13 +55,14 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// One turn: bounded work, never blocks. Received frames are handled before timers fire, so that a
-  /// worker that was held up does not retransmit what has been acknowledged meanwhile.
-  /// Returns the units of work done; 0 means the turn was idle.
+  /// One turn: bounded work, never blocks. Received frames are handled before timers fire, so that
+  /// a worker that was held up does not retransmit what has been acknowledged meanwhile. Returns
+  /// the units of work done; 0 means the turn was idle.
   std::size_t poll_once(Instant now) noexcept;
 
   /// As poll_once, and accounts the cycles since the last call of `cycles` as busy or idle.
-  std::size_t poll_counted(Instant now, std::uint64_t cycles_before, std::uint64_t (*cycles)() noexcept) noexcept;
+  std::size_t poll_counted(Instant now, std::uint64_t cycles_before,
+                           std::uint64_t (*cycles)() noexcept) noexcept;
 
   [[nodiscard]] bool stop_requested() const noexcept { return initiator_.stop_requested(); }
   /// Earliest instant at which a timer has something to do. Slow: simulation and idle sleep.
@@ -70,8 +71,12 @@ class Worker {
   [[nodiscard]] const WorkerCounters& counters() const noexcept { return counters_; }
   [[nodiscard]] const iscsi::Initiator& initiator() const noexcept { return initiator_; }
   [[nodiscard]] std::size_t path_count() const noexcept { return paths_.size(); }
-  [[nodiscard]] const tcp::Engine& engine(std::size_t path) const noexcept { return *engines_[path]; }
-  [[nodiscard]] const net::Interface& interface(std::size_t path) const noexcept { return *interfaces_[path]; }
+  [[nodiscard]] const tcp::Engine& engine(std::size_t path) const noexcept {
+    return *engines_[path];
+  }
+  [[nodiscard]] const net::Interface& interface(std::size_t path) const noexcept {
+    return *interfaces_[path];
+  }
 
  private:
   std::size_t receive(iscsi::Path& path, Instant now) noexcept;

@@ -1,9 +1,9 @@
 /* The operation status of every *_OUT structure: the ISDSC_ values, by number and name.
  *
- * Layout of a value: bits 31-30 severity (11 error, 10 warning, 00 success), bit 29 set, facility 0xFFF,
- * low 16 bits the code. Zero is success. What each value means in words: pollux_isdsc_text (client.h).
- * This is the outcome of the operation; whether a command reached its operation at all is the ring
- * status (ring.h), and the two are never mixed. C11 and C++.
+ * Layout of a value: bits 31-30 severity (11 error, 10 warning, 00 success), bit 29 set, facility
+ * 0xFFF, low 16 bits the code. Zero is success. What each value means in words: pollux_isdsc_text
+ * (client.h). This is the outcome of the operation; whether a command reached its operation at all
+ * is the ring status (ring.h), and the two are never mixed. C11 and C++.
  */
 #ifndef POLLUX_ISCSIERR_H
 #define POLLUX_ISCSIERR_H

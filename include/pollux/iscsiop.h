@@ -1,10 +1,10 @@
-/* The structures of MSiSCSI_Operations and of the session information beside them, as pollux's command
- * ring carries them: documented names, natural alignment, little-endian host order.
+/* The structures of MSiSCSI_Operations and of the session information beside them, as pollux's
+ * command ring carries them: documented names, natural alignment, little-endian host order.
  *
- * Text fields (uint16_t arrays) are counted: element 0 is the length in bytes, elements 1..n are UTF-16
- * (n = 223, 255 or 256 characters), the rest is zero. Convert with pollux_text_encode and _decode.
- * A member declared [1] at the end is a placeholder: the size field in front of it is the truth.
- * Status is the operation status (iscsierr.h). Bytes between members are zero. C11 and C++.
+ * Text fields (uint16_t arrays) are counted: element 0 is the length in bytes, elements 1..n are
+ * UTF-16 (n = 223, 255 or 256 characters), the rest is zero. Convert with pollux_text_encode and
+ * _decode. A member declared [1] at the end is a placeholder: the size field in front of it is the
+ * truth. Status is the operation status (iscsierr.h). Bytes between members are zero. C11 and C++.
  */
 #ifndef POLLUX_ISCSIOP_H
 #define POLLUX_ISCSIOP_H
@@ -174,9 +174,9 @@ typedef struct SendTargets_OUT {
   uint8_t Response[1];   /* UTF-8 key=value pairs, each ended by NUL as on the wire */
 } SendTargets_OUT;
 
-/* Key is at POLLUX_LOGIN_KEY_OFFSET(Mappings.LUNCount): LUNList always has room for one entry at least, so
- * with no or one LUN it is where the member is. Username[UsernameSize] and Password[PasswordSize] follow
- * Key without padding. */
+/* Key is at POLLUX_LOGIN_KEY_OFFSET(Mappings.LUNCount): LUNList always has room for one entry at
+ * least, so with no or one LUN it is where the member is. Username[UsernameSize] and
+ * Password[PasswordSize] follow Key without padding. */
 typedef struct LoginToTarget_IN {
   uint32_t PortNumber;
   ISCSI_LoginOptions LoginOptions;
@@ -195,9 +195,9 @@ typedef struct LoginToTarget_IN {
   uint8_t Key[1];
 } LoginToTarget_IN;
 
-#define POLLUX_LOGIN_KEY_OFFSET(lun_count)  \
-  (offsetof(LoginToTarget_IN, Key) +        \
-   ((lun_count) > 1 ? (size_t)(lun_count) - 1 : (size_t)0) * sizeof(ISCSI_LUNList))
+#define POLLUX_LOGIN_KEY_OFFSET(lun_count) \
+  (offsetof(LoginToTarget_IN, Key) +       \
+   ((lun_count) > 1 ? (size_t)(lun_count)-1 : (size_t)0) * sizeof(ISCSI_LUNList))
 
 typedef struct LoginToTarget_OUT {
   uint32_t Status;
@@ -401,7 +401,7 @@ typedef struct ISCSI_SessionStaticInfo {
   ISCSI_ConnectionStaticInfo ConnectionsList[1];
 } ISCSI_SessionStaticInfo;
 
-#define POLLUX_SESSION_INFO_BYTES(connection_count)   \
+#define POLLUX_SESSION_INFO_BYTES(connection_count)     \
   (offsetof(ISCSI_SessionStaticInfo, ConnectionsList) + \
    (size_t)(connection_count) * sizeof(ISCSI_ConnectionStaticInfo))
 

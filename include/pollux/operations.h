@@ -1,11 +1,12 @@
 /* pollux's own operations on the command ring, beside those of iscsiop.h: opcodes from 1000 on.
  *
- * Every output begins with Status, an ISDSC_ value (iscsierr.h). When it is not zero and the output area
- * has room behind the structure, a sentence for a person follows it (UTF-8, no NUL; also in the operations
- * of iscsiop.h): give room beyond the structure to learn the reason. Lun is everywhere the eight bytes of
- * the SAM logical unit number as a host integer whose big-endian bytes are the wire's: LUN n below 256
- * is POLLUX_LUN(n). Blocks are the logical unit's. Reserved members are zero in both directions.
- * A trailing member declared [1] is a placeholder; the size member is the truth. C11 and C++.
+ * Every output begins with Status, an ISDSC_ value (iscsierr.h). When it is not zero and the output
+ * area has room behind the structure, a sentence for a person follows it (UTF-8, no NUL; also in
+ * the operations of iscsiop.h): give room beyond the structure to learn the reason. Lun is
+ * everywhere the eight bytes of the SAM logical unit number as a host integer whose big-endian
+ * bytes are the wire's: LUN n below 256 is POLLUX_LUN(n). Blocks are the logical unit's. Reserved
+ * members are zero in both directions. A trailing member declared [1] is a placeholder; the size
+ * member is the truth. C11 and C++.
  */
 #ifndef POLLUX_OPERATIONS_H
 #define POLLUX_OPERATIONS_H
@@ -51,7 +52,8 @@ struct pollux_stats_out {
 struct pollux_session_list_out {
   uint32_t Status;
   uint32_t Reserved;
-  MSiSCSI_InitiatorSessionInfo Info; /* sessions follow each other, POLLUX_SESSION_INFO_BYTES each */
+  MSiSCSI_InitiatorSessionInfo
+      Info; /* sessions follow each other, POLLUX_SESSION_INFO_BYTES each */
 };
 
 /* ---- read, write, verify -------------------------------------------------------------------- */
@@ -59,8 +61,8 @@ struct pollux_session_list_out {
 /* Flags of pollux_io_in */
 enum { POLLUX_IO_FLAG_FUA = 0x1 }; /* WRITE and READ: force unit access */
 
-/* WRITE and VERIFY: DataSize bytes follow at POLLUX_IO_IN_DATA_OFFSET; DataSize is BlockCount blocks.
- * READ: DataSize is zero. */
+/* WRITE and VERIFY: DataSize bytes follow at POLLUX_IO_IN_DATA_OFFSET; DataSize is BlockCount
+ * blocks. READ: DataSize is zero. */
 struct pollux_io_in {
   uint64_t UniqueSessionId;
   uint64_t Lun;
@@ -73,8 +75,8 @@ struct pollux_io_in {
 
 #define POLLUX_SENSE_BYTES_MAX 96
 
-/* READ: DataSize bytes follow at POLLUX_IO_OUT_DATA_OFFSET. Status ISDSC_SCSI_REQUEST_FAILED: ScsiStatus
- * and Sense say why and there is no data. */
+/* READ: DataSize bytes follow at POLLUX_IO_OUT_DATA_OFFSET. Status ISDSC_SCSI_REQUEST_FAILED:
+ * ScsiStatus and Sense say why and there is no data. */
 struct pollux_io_out {
   uint32_t Status;
   uint32_t DataSize;

@@ -3,34 +3,35 @@
  * HANDSHAKE. The client connects a SOCK_SEQPACKET Unix socket and sends one pollux_ring_hello. The
  * service answers with one pollux_ring_reply: an error with a sentence, or a geometry and, by
  * SCM_RIGHTS, two descriptors in this order: the region (a memfd sealed against resizing) and the
- * service's doorbell (an eventfd; writing 1 to it rings). After that the client sends nothing on the
- * socket. The socket's hang-up tells either side that the other is gone.
+ * service's doorbell (an eventfd; writing 1 to it rings). After that the client sends nothing on
+ * the socket. The socket's hang-up tells either side that the other is gone.
  *
- * THE CLIENT'S DOORBELL is the socket itself: the service sends a one-byte message, never waiting. It
- * is not an eventfd because O_NONBLOCK belongs to the open file both sides share: a client could clear
- * it, fill the counter, and so stop the service inside write(). For the same reason the service never
- * reads its own doorbell; it watches for edges.
+ * THE CLIENT'S DOORBELL is the socket itself: the service sends a one-byte message, never waiting.
+ * It is not an eventfd because O_NONBLOCK belongs to the open file both sides share: a client could
+ * clear it, fill the counter, and so stop the service inside write(). For the same reason the
+ * service never reads its own doorbell; it watches for edges.
  *
- * REGION. pollux_ring_header at 0, then the command slots, the completion slots and the arena at the
- * offsets of the reply. Positions are free-running 64-bit counts; slot = position & (slots - 1).
- *   submit_tail    client publishes commands     service reads
- *   submit_head    service took commands         client reads
- *   complete_tail  service publishes completions client reads
+ * REGION. pollux_ring_header at 0, then the command slots, the completion slots and the arena at
+ * the offsets of the reply. Positions are free-running 64-bit counts; slot = position & (slots -
+ * 1). submit_tail    client publishes commands     service reads submit_head    service took
+ * commands         client reads complete_tail  service publishes completions client reads
  *   complete_head  client took completions       service reads
  * A tail is stored after the slots it covers are written (release) and read before they are read
  * (acquire); likewise a head after the slots were read.
  *
- * SLEEPING. The service sets service_needs_wakeup before it sleeps and looks at the positions once more;
- * a client stores submit_tail or complete_head and then reads that flag: all four accesses are
- * sequentially consistent, so one of the two sees the other. If the flag is set and commands are waiting
- * (submit_tail != submit_head), the client rings. client_needs_wakeup works the same way for
- * complete_tail; the service clears it when it rings, so that one sleep costs one ring.
+ * SLEEPING. The service sets service_needs_wakeup before it sleeps and looks at the positions once
+ * more; a client stores submit_tail or complete_head and then reads that flag: all four accesses
+ * are sequentially consistent, so one of the two sees the other. If the flag is set and commands
+ * are waiting (submit_tail != submit_head), the client rings. client_needs_wakeup works the same
+ * way for complete_tail; the service clears it when it rings, so that one sleep costs one ring.
  *
- * COMPLETIONS NEVER OVERFLOW: the service takes a command only while commands in flight plus completions
- * not yet taken are fewer than the completion slots. A client that does not reap waits, nobody else does.
+ * COMPLETIONS NEVER OVERFLOW: the service takes a command only while commands in flight plus
+ * completions not yet taken are fewer than the completion slots. A client that does not reap waits,
+ * nobody else does.
  *
- * The service keeps the geometry and its own positions privately and copies a command before it looks at
- * it. A position or entry that cannot be right closes the channel; nothing else is touched.
+ * The service keeps the geometry and its own positions privately and copies a command before it
+ * looks at it. A position or entry that cannot be right closes the channel; nothing else is
+ * touched.
  */
 #ifndef POLLUX_RING_H
 #define POLLUX_RING_H
@@ -68,17 +69,17 @@ enum {
   POLLUX_RING_OK = 0,               /* reached the operation; the output holds its answer */
   POLLUX_RING_OUTPUT_TOO_SMALL = 1, /* output_needed bytes are needed; nothing was written */
   POLLUX_RING_UNKNOWN_OPCODE = 2,
-  POLLUX_RING_NOT_PERMITTED = 3,    /* the operation needs the manage group */
-  POLLUX_RING_BAD_COMMAND = 4,      /* flags or reserved members are not zero */
-  POLLUX_RING_BAD_EXTENT = 5,       /* an extent is unaligned or not inside the arena */
-  POLLUX_RING_BAD_INPUT = 6,        /* the input is shorter than the operation's structure */
-  POLLUX_RING_INPUT_TOO_LARGE = 7,  /* more than input_bytes_max of the reply */
-  POLLUX_RING_BUSY = 8,             /* the inputs in flight are more than the arena could hold */
+  POLLUX_RING_NOT_PERMITTED = 3,   /* the operation needs the manage group */
+  POLLUX_RING_BAD_COMMAND = 4,     /* flags or reserved members are not zero */
+  POLLUX_RING_BAD_EXTENT = 5,      /* an extent is unaligned or not inside the arena */
+  POLLUX_RING_BAD_INPUT = 6,       /* the input is shorter than the operation's structure */
+  POLLUX_RING_INPUT_TOO_LARGE = 7, /* more than input_bytes_max of the reply */
+  POLLUX_RING_BUSY = 8,            /* the inputs in flight are more than the arena could hold */
   POLLUX_RING_CANCELLED = 9,
   POLLUX_RING_DEADLINE_PASSED = 10,
-  POLLUX_RING_TAG_NOT_FOUND = 11,   /* CANCEL: no command with that tag is in flight */
-  POLLUX_RING_STOPPING = 12,        /* the service is ending */
-  POLLUX_RING_FAILED = 13           /* the service could not finish the command */
+  POLLUX_RING_TAG_NOT_FOUND = 11, /* CANCEL: no command with that tag is in flight */
+  POLLUX_RING_STOPPING = 12,      /* the service is ending */
+  POLLUX_RING_FAILED = 13         /* the service could not finish the command */
 };
 
 /* result of pollux_ring_reply */
@@ -132,10 +133,10 @@ struct pollux_ring_reply {
 
 struct pollux_ring_command {
   uint32_t opcode;
-  uint32_t flags;       /* zero */
-  uint64_t tag;         /* the client's; unique among its commands in flight */
-  uint32_t deadline_ms; /* from submission; 0: the operation's default */
-  uint32_t reserved0;   /* zero */
+  uint32_t flags;        /* zero */
+  uint64_t tag;          /* the client's; unique among its commands in flight */
+  uint32_t deadline_ms;  /* from submission; 0: the operation's default */
+  uint32_t reserved0;    /* zero */
   uint64_t input_offset; /* from the arena's start, 8-aligned; 0 when input_bytes is 0 */
   uint64_t output_offset;
   uint32_t input_bytes;
@@ -152,7 +153,8 @@ struct pollux_ring_completion {
   uint64_t reserved;
 };
 
-/* Distance between fields that different sides write. Ours, not the compiler's: it is a contract. */
+/* Distance between fields that different sides write. Ours, not the compiler's: it is a contract.
+ */
 #define POLLUX_RING_LINE_BYTES 128
 
 struct pollux_ring_position {

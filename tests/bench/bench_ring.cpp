@@ -1,6 +1,6 @@
-// One measurement of pollux on the in-process wire, through the public queue API alone: the embedder's
-// thread submits, polls the worker and reaps; the embedded target runs on the other CPU. Prints one JSON
-// object in the field names of scripts/bench.
+// One measurement of pollux on the in-process wire, through the public queue API alone: the
+// embedder's thread submits, polls the worker and reaps; the embedded target runs on the other CPU.
+// Prints one JSON object in the field names of scripts/bench.
 #include <fmt/format.h>
 #include <pollux/pollux.h>
 
@@ -52,9 +52,10 @@ class Run {
   int open(std::string& error) {
     pollux_error reason{};
     for (std::uint32_t i = 0; i < flags_.sessions; ++i) {
-      const std::string url =
-          fmt::format("iscsi://10.99.0.1/iqn.2026-01.org.pollux:disk/0?header_digest={}&data_digest={}",
-                      flags_.digests == "none" ? "none" : "crc32c", flags_.digests == "both" ? "crc32c" : "none");
+      const std::string url = fmt::format(
+          "iscsi://10.99.0.1/iqn.2026-01.org.pollux:disk/0?header_digest={}&data_digest={}",
+          flags_.digests == "none" ? "none" : "crc32c",
+          flags_.digests == "both" ? "crc32c" : "none");
       pollux_session_id session = 0;
       if (pollux_login(instance_, url.c_str(), nullptr, &session, nullptr, &reason) != POLLUX_OK) {
         error = reason.message;
@@ -80,7 +81,8 @@ class Run {
       return 1;
     }
     slots_.resize(slots);
-    for (std::size_t i = 0; i < slots; ++i) slots_[i].iov = {memory_ + i * flags_.io_size, flags_.io_size};
+    for (std::size_t i = 0; i < slots; ++i)
+      slots_[i].iov = {memory_ + i * flags_.io_size, flags_.io_size};
     return 0;
   }
 
@@ -108,7 +110,8 @@ class Run {
   void close() {
     while (pollux_queue_destroy(queue_) == POLLUX_EBUSY) pollux_worker_poll(instance_, 0);
     for (const auto session : sessions_) pollux_logout(instance_, session, nullptr);
-    while (region_ != nullptr && pollux_memory_unregister(region_) == POLLUX_EBUSY) pollux_worker_poll(instance_, 0);
+    while (region_ != nullptr && pollux_memory_unregister(region_) == POLLUX_EBUSY)
+      pollux_worker_poll(instance_, 0);
     std::free(memory_);
   }
 
@@ -125,9 +128,10 @@ class Run {
     const bool writes = flags_.workload.find("write") != std::string::npos;
     command.opcode = writes ? POLLUX_WRITE : POLLUX_READ;
     command.session = sessions_[static_cast<std::size_t>(&slot - slots_.data()) % sessions_.size()];
-    command.lba = flags_.workload.starts_with("rand")
-                      ? random_.below(static_cast<std::uint32_t>(blocks / count)) * std::uint64_t{count}
-                      : next_lba_;
+    command.lba =
+        flags_.workload.starts_with("rand")
+            ? random_.below(static_cast<std::uint32_t>(blocks / count)) * std::uint64_t{count}
+            : next_lba_;
     next_lba_ = (next_lba_ + count) % (blocks - count);
     command.block_count = count;
     command.length = flags_.io_size;
@@ -189,7 +193,9 @@ int measure(const Flags& flags) {
   lab_options.emulate_checksum_offload = !flags.software_checksums;
   lab_options.target.connections = 1024;
   lab_options.target.luns = {
-      {.kind = flags.lun == "ram" ? target::LunKind::ram : target::LunKind::null, .bytes = kLunBytes, .block_bytes = 512}};
+      {.kind = flags.lun == "ram" ? target::LunKind::ram : target::LunKind::null,
+       .bytes = kLunBytes,
+       .block_bytes = 512}};
   target::Lab lab(lab_options);
   library::OpenSetup setup;
   setup.config.instance = fmt::format("bench{}", getpid());
@@ -197,7 +203,9 @@ int measure(const Flags& flags) {
   setup.config.worker.sessions_max = std::max(16u, flags.sessions);
   setup.config.ports = {{.name = "wire",
                          .device = "ring:wire",
-                         .interface = {.address = net::IpAddress::v4(10, 99, 0, 2), .prefix_length = 24, .gateway = {}},
+                         .interface = {.address = net::IpAddress::v4(10, 99, 0, 2),
+                                       .prefix_length = 24,
+                                       .gateway = {}},
                          .mtu = flags.mtu}};
   setup.poll_mode = POLLUX_POLL_EMBEDDER;
   setup.ring_ports = lab.port_source();
@@ -240,20 +248,27 @@ int measure(const Flags& flags) {
   const double seconds = static_cast<double>(run.elapsed_cycles()) / static_cast<double>(hz);
   const double busy = static_cast<double>(after.busy_cycles - before.busy_cycles);
   const auto microseconds = [&](std::uint32_t fraction) {
-    return static_cast<double>(run.latencies().percentile(fraction)) * 1e6 / static_cast<double>(hz);
+    return static_cast<double>(run.latencies().percentile(fraction)) * 1e6 /
+           static_cast<double>(hz);
   };
   fmt::print(
-      "{{\"contender\": \"pollux\", \"wire\": \"ring{}\", \"workload\": \"{}\", \"io_size\": {}, \"queue_depth\": {}, "
-      "\"sessions\": {}, \"digests\": \"{}\", \"iops\": {:.0f}, \"mibps\": {:.1f}, \"p50_latency_us\": {:.2f}, "
+      "{{\"contender\": \"pollux\", \"wire\": \"ring{}\", \"workload\": \"{}\", \"io_size\": {}, "
+      "\"queue_depth\": {}, "
+      "\"sessions\": {}, \"digests\": \"{}\", \"iops\": {:.0f}, \"mibps\": {:.1f}, "
+      "\"p50_latency_us\": {:.2f}, "
       "\"p99_latency_us\": {:.2f}, \"cpu_ns_per_io\": {:.1f}, \"busy_cycles_per_io\": {:.1f}, "
-      "\"copied_bytes_per_io\": {:.1f}, \"loop_cycles_per_io\": {:.1f}, \"target_busy_cycles_per_io\": {:.1f}, "
-      "\"target_busy_share\": {:.3f}, \"lun\": \"{}\", \"memory\": \"{}\", \"mtu\": {}, \"tsc_hz\": {}, "
+      "\"copied_bytes_per_io\": {:.1f}, \"loop_cycles_per_io\": {:.1f}, "
+      "\"target_busy_cycles_per_io\": {:.1f}, "
+      "\"target_busy_share\": {:.3f}, \"lun\": \"{}\", \"memory\": \"{}\", \"mtu\": {}, "
+      "\"tsc_hz\": {}, "
       "\"cpu_share\": {:.3f}, \"failed\": {}, \"violations\": {}}}\n",
-      flags.software_checksums ? "-software-checksums" : "", flags.workload, flags.io_size, flags.depth, flags.sessions,
-      flags.digests, ios / seconds, ios * flags.io_size / seconds / 1048576.0, microseconds(500), microseconds(990),
+      flags.software_checksums ? "-software-checksums" : "", flags.workload, flags.io_size,
+      flags.depth, flags.sessions, flags.digests, ios / seconds,
+      ios * flags.io_size / seconds / 1048576.0, microseconds(500), microseconds(990),
       busy / ios * 1e9 / static_cast<double>(hz), busy / ios,
-      static_cast<double>(after.copied_bytes - before.copied_bytes) / ios, static_cast<double>(run.elapsed_cycles()) / ios,
-      target_busy_cycles / ios, target_busy_cycles / (target_busy_cycles + target_idle_cycles), flags.lun, flags.memory,
+      static_cast<double>(after.copied_bytes - before.copied_bytes) / ios,
+      static_cast<double>(run.elapsed_cycles()) / ios, target_busy_cycles / ios,
+      target_busy_cycles / (target_busy_cycles + target_idle_cycles), flags.lun, flags.memory,
       flags.mtu, hz, thread_share, run.failed(), violations);
   return run.failed() == 0 && violations == 0 ? 0 : 1;
 }
@@ -263,10 +278,12 @@ int measure(const Flags& flags) {
 int main(int argc, char** argv) {
   Flags flags;
   CLI::App app{"bench_ring: pollux on the wire inside the process"};
-  app.add_option("-w,--workload", flags.workload)->check(CLI::IsMember({"read", "randread", "write", "randwrite"}));
+  app.add_option("-w,--workload", flags.workload)
+      ->check(CLI::IsMember({"read", "randread", "write", "randwrite"}));
   app.add_option("--lun", flags.lun)->check(CLI::IsMember({"null", "ram"}));
   app.add_option("--digests", flags.digests)->check(CLI::IsMember({"none", "header", "both"}));
-  app.add_option("--memory", flags.memory)->check(CLI::IsMember({"placed", "lent", "plain", "registered"}));
+  app.add_option("--memory", flags.memory)
+      ->check(CLI::IsMember({"placed", "lent", "plain", "registered"}));
   app.add_option("-o,--io-size", flags.io_size);
   app.add_option("-q,--depth", flags.depth);
   app.add_option("--sessions", flags.sessions);

@@ -1,10 +1,11 @@
-// A target that sends anything, to the production worker with commands of every kind open: no crash, at
-// most one completion for each command and exactly one at the end, everything borrowed comes back.
+// A target that sends anything, to the production worker with commands of every kind open: no
+// crash, at most one completion for each command and exactly one at the end, everything borrowed
+// comes back.
 //
-// Input: flags, kinds of commands, size of the segments, then PDUs as they stand in the stream without
-// digests. So that the fuzzer gets beyond the first checks, a task tag below 16 means the open command of
-// that number, a StatSN or ExpCmdSN of zero means the right one, and digests are put in where agreed
-// (right or, by a flag, missing).
+// Input: flags, kinds of commands, size of the segments, then PDUs as they stand in the stream
+// without digests. So that the fuzzer gets beyond the first checks, a task tag below 16 means the
+// open command of that number, a StatSN or ExpCmdSN of zero means the right one, and digests are
+// put in where agreed (right or, by a flag, missing).
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -40,7 +41,8 @@ enum Flag : std::uint8_t {
   kAborts = 128,  ///< commands are aborted under way: late responses are expected
 };
 
-constexpr iscsi::Limits kLimits{.connections = 1, .tasks = 32, .slabs = 4, .snapshot_small = 32, .snapshot_large = 8};
+constexpr iscsi::Limits kLimits{
+    .connections = 1, .tasks = 32, .slabs = 4, .snapshot_small = 32, .snapshot_large = 8};
 constexpr std::size_t kCommands = 8;
 
 sim::SimPortOptions port(std::uint8_t last) {
@@ -53,19 +55,25 @@ sim::SimPortOptions port(std::uint8_t last) {
 
 struct World {
   World()
-      : memory({.buffers = 1024, .buffer_bytes = 9216, .trackers = iscsi::Initiator::trackers_needed(kLimits)}),
+      : memory({.buffers = 1024,
+                .buffer_bytes = 9216,
+                .trackers = iscsi::Initiator::trackers_needed(kLimits)}),
         near(wire, 0, memory, port(2)),
         link(1),
         area(iscsi::SnapshotPool::bytes_needed(kLimits)),
-        host(wire, 1, {.config = {.address = net::IpAddress::v4(10, 99, 0, 1)}, .limits = {.connections = 4},
-                       .memory = {.buffers = 1024, .buffer_bytes = 9216, .trackers = 1}, .port = port(1)}),
+        host(wire, 1,
+             {.config = {.address = net::IpAddress::v4(10, 99, 0, 1)},
+              .limits = {.connections = 4},
+              .memory = {.buffers = 1024, .buffer_bytes = 9216, .trackers = 1},
+              .port = port(1)}),
         listener(3260),
         queue(32, 64) {
     host.engine.set_listener(&listener);
     worker::WorkerSetup setup;
     setup.ports = {{.port = &near, .addressing = {.address = net::IpAddress::v4(10, 99, 0, 2)}}};
     setup.tcp_limits = {.connections = 4, .receive_window_bytes = 256 * 1024, .receive_views = 128};
-    setup.iscsi = {.limits = kLimits, .timeouts = {}, .lent_budget_bytes = 4 * MiB, .snapshot_area = area};
+    setup.iscsi = {
+        .limits = kLimits, .timeouts = {}, .lent_budget_bytes = 4 * MiB, .snapshot_area = area};
     worker = std::make_unique<worker::Worker>(setup, memory, link, wire.now());
     queue.lent_read_bytes_max = 8192;
     tell(iscsi::ToWorkerKind::attach_queue, &queue.rings);
@@ -89,8 +97,11 @@ struct World {
       if (message.kind == iscsi::ToControlKind::ended) ended = true;
       if (message.kind == iscsi::ToControlKind::connected) connected = true;
       if (message.kind != iscsi::ToControlKind::pdu) continue;
-      require(link.to_worker.push({.kind = iscsi::ToWorkerKind::credit_return, .connection = message.connection, .pointer = message.pointer}));
-      require(link.to_worker.push({.kind = iscsi::ToWorkerKind::resume_reader, .connection = message.connection}));
+      require(link.to_worker.push({.kind = iscsi::ToWorkerKind::credit_return,
+                                   .connection = message.connection,
+                                   .pointer = message.pointer}));
+      require(link.to_worker.push(
+          {.kind = iscsi::ToWorkerKind::resume_reader, .connection = message.connection}));
     }
     std::array<pollux_completion, 16> done;
     const int count = pollux_queue_reap(&queue, done.data(), done.size());
@@ -123,7 +134,8 @@ struct World {
     while (received.size() >= head) {
       const auto bhs = load<wire::Bhs>(received.data());
       const std::uint32_t length = bhs.data_segment_length.get();
-      const std::size_t whole = head + wire::padded(length) + (parameters.data_digest && length != 0 ? 4u : 0u);
+      const std::size_t whole =
+          head + wire::padded(length) + (parameters.data_digest && length != 0 ? 4u : 0u);
       if (received.size() < whole) return;
       if (bhs.op() == wire::Opcode::scsi_command) {
         tags.push_back(bhs.initiator_task_tag.get());
@@ -167,10 +179,14 @@ struct World {
 
 bool advances(const wire::DataIn& pdu) {
   switch (static_cast<wire::Opcode>(pdu.opcode & wire::kOpcodeMask)) {
-    case wire::Opcode::data_in: return (pdu.flags & wire::DataIn::kStatus) != 0;
-    case wire::Opcode::ready_to_transfer: return false;
-    case wire::Opcode::nop_in: return pdu.initiator_task_tag.get() != wire::kReservedTag;
-    default: return true;
+    case wire::Opcode::data_in:
+      return (pdu.flags & wire::DataIn::kStatus) != 0;
+    case wire::Opcode::ready_to_transfer:
+      return false;
+    case wire::Opcode::nop_in:
+      return pdu.initiator_task_tag.get() != wire::kReservedTag;
+    default:
+      return true;
   }
 }
 
@@ -178,7 +194,8 @@ bool advances(const wire::DataIn& pdu) {
 Bytes make_stream(World& world, std::span<const std::byte> input, bool digests) {
   Bytes out;
   const auto digest = [&out](std::size_t from) {
-    const platform::Crc32cWire crc = platform::crc32c_wire(platform::crc32c(std::span{out}.subspan(from)));
+    const platform::Crc32cWire crc =
+        platform::crc32c_wire(platform::crc32c(std::span{out}.subspan(from)));
     out.insert(out.end(), crc.begin(), crc.end());
   };
   while (input.size() >= wire::kBhsBytes && out.size() < 64 * 1024) {
@@ -198,7 +215,8 @@ Bytes make_stream(World& world, std::span<const std::byte> input, bool digests) 
     out.resize(at + wire::kBhsBytes);
     store(out.data() + at, pdu);
     if (digests && world.parameters.header_digest) digest(at);
-    const std::size_t length = std::min<std::size_t>(wire::padded(pdu.data_segment_length.get()), input.size());
+    const std::size_t length =
+        std::min<std::size_t>(wire::padded(pdu.data_segment_length.get()), input.size());
     at = out.size();
     out.insert(out.end(), input.begin(), input.begin() + static_cast<std::ptrdiff_t>(length));
     if (digests && world.parameters.data_digest && length != 0) digest(at);
@@ -282,7 +300,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   const auto input = std::as_bytes(std::span{data, size}).subspan(3);
   const Bytes stream = make_stream(world, input, (flags & kNoDigests) == 0);
-  const std::size_t piece = data[2] == 0 ? 8192 : std::max<std::size_t>(data[2], stream.size() / 32);
+  const std::size_t piece =
+      data[2] == 0 ? 8192 : std::max<std::size_t>(data[2], stream.size() / 32);
   for (std::span<const std::byte> left = stream; !left.empty() && !world.ended;) {
     const tcp::SendSpace space = world.host.engine.send_space(world.tcp);
     const std::size_t part = std::min({piece, left.size(), std::size_t{space.inline_bytes}});
@@ -293,16 +312,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Instant before = world.wire.now();
     world.settle();
     if (part == 0) world.settle(20ms);
-    if (part == 0 && world.wire.now() == before) break;  // the reader waits for a gate that does not come
+    if (part == 0 && world.wire.now() == before)
+      break;  // the reader waits for a gate that does not come
   }
   if (!world.ended) world.tell(iscsi::ToWorkerKind::abort);
   require(world.ended);
   world.settle(20ms);
   for (const int count : completions) require(count == 1);
   const iscsi::Initiator& initiator = world.worker->initiator();
-  require(initiator.tasks_in_use() == 0 && initiator.slabs_in_use() == 0 && initiator.snapshots_in_use() == 0);
+  require(initiator.tasks_in_use() == 0 && initiator.slabs_in_use() == 0 &&
+          initiator.snapshots_in_use() == 0);
   require(initiator.lent_bytes_reserved() == 0 && initiator.timers_armed() == 0);
-  require(world.memory.buffers_in_use() == world.worker->interface(0).counters().buffers_cached.get());
+  require(world.memory.buffers_in_use() ==
+          world.worker->interface(0).counters().buffers_cached.get());
   world.tell(iscsi::ToWorkerKind::free_slot);
   return 0;
 }

@@ -37,7 +37,8 @@ class Input {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const pollux_ring_geometry geometry = geometry_of(8, 8, POLLUX_RING_ARENA_BYTES_MIN);
-  static const std::unique_ptr<std::uint64_t[]> memory(new std::uint64_t[geometry.region_bytes / 8]);
+  static const std::unique_ptr<std::uint64_t[]> memory(
+      new std::uint64_t[geometry.region_bytes / 8]);
   auto* region = reinterpret_cast<std::byte*>(memory.get());
   std::memset(region, 0, geometry.arena_offset);
   Channel channel(region, geometry, POLLUX_RING_FEATURES_ALL, 32768, 1);
@@ -77,7 +78,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         const Ticket ticket = in_flight.back();
         in_flight.pop_back();
         const std::size_t bytes = input.take<std::uint8_t>();
-        if (!channel.complete(ticket, POLLUX_RING_OK, std::span(output).first(bytes), 0)) __builtin_trap();
+        if (!channel.complete(ticket, POLLUX_RING_OK, std::span(output).first(bytes), 0))
+          __builtin_trap();
         if (channel.complete(ticket, POLLUX_RING_OK, {}, 0)) __builtin_trap();  // only once
     }
     if (channel.in_flight() != in_flight.size() || channel.in_flight() > 8) __builtin_trap();

@@ -1,5 +1,5 @@
-// Any bytes as a client's first message: the verdict is a refusal with a sentence, or a geometry that is
-// sound and within the limits.
+// Any bytes as a client's first message: the verdict is a refusal with a sentence, or a geometry
+// that is sound and within the limits.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

@@ -1,6 +1,6 @@
-// The whole initiator against the embedded target over a simulated wire: logins, transfers of every kind,
-// and, with faults on the wire, the same promises for any seed: data exact, one completion for each
-// command, everything borrowed given back, no rule of the protocol broken.
+// The whole initiator against the embedded target over a simulated wire: logins, transfers of every
+// kind, and, with faults on the wire, the same promises for any seed: data exact, one completion
+// for each command, everything borrowed given back, no rule of the protocol broken.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -82,29 +82,35 @@ TEST_P(IscsiTransfer, WritesAndReadsBackEverySizeAndMemoryKind) {
     std::vector<std::byte> out(2 * MiB + 4096);
     std::vector<std::byte> in(out.size());
     std::uint64_t generation = 0;
-    for (const std::size_t bytes : {std::size_t{512}, 4 * KiB, 8 * KiB + 512, 64 * KiB, 256 * KiB, 1 * MiB + 1536}) {
+    for (const std::size_t bytes :
+         {std::size_t{512}, 4 * KiB, 8 * KiB + 512, 64 * KiB, 256 * KiB, 1 * MiB + 1536}) {
       for (const std::uint8_t memory : {std::uint8_t{0}, std::uint8_t{POLLUX_REGISTERED}}) {
         ++generation;
         const std::uint64_t lba = 100 + generation;
         sim::stamp({out.data(), bytes}, lba, generation, 42);
         // Pieces of odd lengths, so that digests and padding run across their edges.
         const std::size_t first = std::min<std::size_t>(bytes, 333);
-        const iovec out_iov[] = {{out.data(), first}, {out.data() + first, 0}, {out.data() + first, bytes - first}};
-        const auto written = queue.run(SimQueue::transfer(POLLUX_WRITE, world.session_id(0), lba, out_iov, 3, memory));
+        const iovec out_iov[] = {
+            {out.data(), first}, {out.data() + first, 0}, {out.data() + first, bytes - first}};
+        const auto written = queue.run(
+            SimQueue::transfer(POLLUX_WRITE, world.session_id(0), lba, out_iov, 3, memory));
         ASSERT_EQ(written.result, 0) << shape.name << " write of " << bytes;
         ASSERT_EQ(written.scsi_status, 0);
         ASSERT_EQ(written.transferred, bytes);
 
         std::fill(in.begin(), in.end(), std::byte{0});
         const iovec in_iov[] = {{in.data(), bytes - 101}, {in.data() + bytes - 101, 101}};
-        const auto placed = queue.run(SimQueue::transfer(POLLUX_READ, world.session_id(0), lba, in_iov, 2));
+        const auto placed =
+            queue.run(SimQueue::transfer(POLLUX_READ, world.session_id(0), lba, in_iov, 2));
         ASSERT_EQ(placed.result, 0) << shape.name << " read of " << bytes;
         ASSERT_EQ(placed.transferred, bytes);
-        ASSERT_EQ(sim::wrong_blocks({in.data(), bytes}, lba, generation, 42), 0u) << shape.name << " " << bytes;
+        ASSERT_EQ(sim::wrong_blocks({in.data(), bytes}, lba, generation, 42), 0u)
+            << shape.name << " " << bytes;
         ASSERT_EQ(in[bytes], std::byte{0}) << "wrote behind the buffer";
 
         if (bytes > 1 * MiB) continue;
-        auto lent_read = SimQueue::transfer(POLLUX_READ, world.session_id(0), lba, in_iov, 2, POLLUX_LENT);
+        auto lent_read =
+            SimQueue::transfer(POLLUX_READ, world.session_id(0), lba, in_iov, 2, POLLUX_LENT);
         lent_read.iov = nullptr;
         lent_read.iov_count = 0;
         const auto lent = queue.run(lent_read);
@@ -156,7 +162,8 @@ TEST(IscsiSim, OutOfRangeReadGivesSenseAndWritesNothing) {
     SimQueue queue(world);
     std::vector<std::byte> memory(4096, std::byte{0x5a});
     const iovec iov{memory.data(), memory.size()};
-    const auto done = queue.run(SimQueue::transfer(POLLUX_READ, world.session_id(0), std::uint64_t{1} << 40, &iov, 1));
+    const auto done = queue.run(
+        SimQueue::transfer(POLLUX_READ, world.session_id(0), std::uint64_t{1} << 40, &iov, 1));
     EXPECT_EQ(done.result, 0);
     EXPECT_EQ(done.scsi_status, 0x02);
     EXPECT_EQ(done.sense_key, 0x05);
@@ -175,9 +182,10 @@ TEST(IscsiSim, UnknownSessionIsRefusedNotRedirected) {
     SimQueue queue(world);
     std::vector<std::byte> memory(512);
     const iovec iov{memory.data(), memory.size()};
-    for (const std::uint64_t id : {std::uint64_t{0}, world.session_id(0) + (1 << 16), world.session_id(0) + 1,
-                                   world.session_id(0) | 0xffff}) {
-      EXPECT_EQ(queue.run(SimQueue::transfer(POLLUX_READ, id, 0, &iov, 1)).result, POLLUX_ENOSESSION);
+    for (const std::uint64_t id : {std::uint64_t{0}, world.session_id(0) + (1 << 16),
+                                   world.session_id(0) + 1, world.session_id(0) | 0xffff}) {
+      EXPECT_EQ(queue.run(SimQueue::transfer(POLLUX_READ, id, 0, &iov, 1)).result,
+                POLLUX_ENOSESSION);
     }
   }
   EXPECT_TRUE(world.log_out(0));
@@ -195,8 +203,10 @@ TEST(IscsiSim, LostConnectionCompletesEveryCommandOnce) {
       const iovec iov{memory.data() + i * 64 * KiB, 64 * KiB};
       static std::array<iovec, 16> kept;
       kept[i] = iov;
-      ASSERT_EQ(queue.submit(SimQueue::transfer(i % 2 ? POLLUX_WRITE : POLLUX_READ, world.session_id(0), 128 * i,
-                                                &kept[i], 1, i % 2 ? POLLUX_REGISTERED : 0)), 1);
+      ASSERT_EQ(
+          queue.submit(SimQueue::transfer(i % 2 ? POLLUX_WRITE : POLLUX_READ, world.session_id(0),
+                                          128 * i, &kept[i], 1, i % 2 ? POLLUX_REGISTERED : 0)),
+          1);
     }
     world.run_for(100ms);
     world.wire.set_link(false);
@@ -225,7 +235,8 @@ TEST(IscsiSim, CorruptDataDigestEndsTheSession) {
     std::vector<std::byte> memory(4096);
     const iovec iov{memory.data(), memory.size()};
     world.target->faults().corrupt_data_digest_at = 1;
-    EXPECT_EQ(queue.run(SimQueue::transfer(POLLUX_READ, world.session_id(0), 0, &iov, 1)).result, POLLUX_ESESSION_LOST);
+    EXPECT_EQ(queue.run(SimQueue::transfer(POLLUX_READ, world.session_id(0), 0, &iov, 1)).result,
+              POLLUX_ESESSION_LOST);
     EXPECT_EQ(world.worker->initiator().counters().data_digest_errors.get(), 1u);
   }
   expect_at_rest(world);
@@ -241,7 +252,8 @@ TEST(IscsiSim, CommandWindowThatNeverOpensIsBounded) {
     std::vector<std::byte> memory(4096);
     const iovec iov{memory.data(), memory.size()};
     ASSERT_EQ(queue.submit(SimQueue::transfer(POLLUX_READ, world.session_id(0), 0, &iov, 1)), 1);
-    // The target answers every ping meanwhile: only the age of the command says that something is wrong.
+    // The target answers every ping meanwhile: only the age of the command says that something is
+    // wrong.
     EXPECT_EQ(queue.wait(options.timeouts.command + 10s).result, POLLUX_ESESSION_LOST);
     EXPECT_GT(world.worker->initiator().counters().pings_sent.get(), 5u);
   }
@@ -263,7 +275,8 @@ TEST(IscsiSim, LentReadsInSmallPiecesStayWithinTheBudget) {
     std::vector<pollux_lent*> held;
     std::size_t views = 0;
     for (int i = 0; i < 16; ++i) {
-      pollux_command read = SimQueue::transfer(POLLUX_READ, world.session_id(0), 0, nullptr, 0, POLLUX_LENT);
+      pollux_command read =
+          SimQueue::transfer(POLLUX_READ, world.session_id(0), 0, nullptr, 0, POLLUX_LENT);
       read.length = 16 * KiB;
       read.block_count = read.length / 512;
       const auto done = queue.run(read);
@@ -327,8 +340,10 @@ void run_seed(std::uint64_t seed) {
             sim::stamp({out.data() + i * kSlotBytes, bytes[i]}, lba, round, seed);
           }
           iov[i] = {(write ? out : in).data() + i * kSlotBytes, bytes[i]};
-          ASSERT_EQ(queue.submit(SimQueue::transfer(write ? POLLUX_WRITE : POLLUX_READ, world.session_id(0), lba,
-                                                    &iov[i], 1, write && i % 2 ? POLLUX_REGISTERED : 0)), 1);
+          ASSERT_EQ(queue.submit(SimQueue::transfer(write ? POLLUX_WRITE : POLLUX_READ,
+                                                    world.session_id(0), lba, &iov[i], 1,
+                                                    write && i % 2 ? POLLUX_REGISTERED : 0)),
+                    1);
         }
         for (std::size_t i = 0; i < kSlots; ++i) {
           const auto done = queue.wait(120s);
@@ -337,7 +352,9 @@ void run_seed(std::uint64_t seed) {
         }
         if (write) continue;
         for (std::size_t i = 0; i < kSlots; ++i)
-          ASSERT_EQ(sim::wrong_blocks({in.data() + i * kSlotBytes, bytes[i]}, 1000 + i * (kSlotBytes / 512), round, seed), 0u);
+          ASSERT_EQ(sim::wrong_blocks({in.data() + i * kSlotBytes, bytes[i]},
+                                      1000 + i * (kSlotBytes / 512), round, seed),
+                    0u);
       }
     }
   }

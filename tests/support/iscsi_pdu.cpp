@@ -5,11 +5,14 @@
 namespace pollux::script {
 namespace {
 
-void append(Bytes& to, std::span<const std::byte> bytes) { to.insert(to.end(), bytes.begin(), bytes.end()); }
+void append(Bytes& to, std::span<const std::byte> bytes) {
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
 
 /// RFC 7143 A.4: the least significant byte of the value goes first.
 void append_digest(Bytes& to, std::uint32_t value) {
-  for (unsigned shift = 0; shift < 32; shift += 8) to.push_back(static_cast<std::byte>(value >> shift));
+  for (unsigned shift = 0; shift < 32; shift += 8)
+    to.push_back(static_cast<std::byte>(value >> shift));
 }
 
 Pdu target_pdu(std::uint8_t opcode, std::uint32_t itt, Stat stat) {
@@ -41,7 +44,9 @@ Bytes pattern(std::size_t count, std::uint32_t salt, std::size_t offset) {
 
 Bytes Pdu::bytes(bool header_digest, bool data_digest) const {
   Pdu sent = *this;
-  if (fills_length) sent.set8(5, static_cast<std::uint32_t>(data.size() >> 16)).set16(6, static_cast<std::uint32_t>(data.size()));
+  if (fills_length)
+    sent.set8(5, static_cast<std::uint32_t>(data.size() >> 16))
+        .set16(6, static_cast<std::uint32_t>(data.size()));
   Bytes out;
   append(out, std::as_bytes(std::span{sent.bhs}));
   append(out, ahs);
@@ -52,7 +57,8 @@ Bytes Pdu::bytes(bool header_digest, bool data_digest) const {
   while (segment.size() % 4 != 0) segment.push_back(static_cast<std::byte>(pad));
   append(out, segment);
   if (data_digest)
-    append_digest(out, (digest_without_pad ? unpadded : slow_crc32c(segment)) ^ (wrong_data_digest ? 0x100u : 0u));
+    append_digest(out, (digest_without_pad ? unpadded : slow_crc32c(segment)) ^
+                           (wrong_data_digest ? 0x100u : 0u));
   return out;
 }
 
@@ -69,11 +75,20 @@ std::string Pdu::hex() const {
 Pdu scsi_response(std::uint32_t itt) { return target_pdu(0x21, itt, Stat::advances); }
 
 Pdu data_in(std::uint32_t itt, std::uint32_t data_sn, std::uint32_t offset, Bytes data) {
-  return target_pdu(0x25, itt, Stat::left).ttt(kReserved).data_sn(data_sn).offset(offset).carries(std::move(data));
+  return target_pdu(0x25, itt, Stat::left)
+      .ttt(kReserved)
+      .data_sn(data_sn)
+      .offset(offset)
+      .carries(std::move(data));
 }
 
-Pdu r2t(std::uint32_t itt, std::uint32_t ttt, std::uint32_t r2t_sn, std::uint32_t offset, std::uint32_t desired) {
-  return target_pdu(0x31, itt, Stat::current).ttt(ttt).data_sn(r2t_sn).offset(offset).desired(desired);
+Pdu r2t(std::uint32_t itt, std::uint32_t ttt, std::uint32_t r2t_sn, std::uint32_t offset,
+        std::uint32_t desired) {
+  return target_pdu(0x31, itt, Stat::current)
+      .ttt(ttt)
+      .data_sn(r2t_sn)
+      .offset(offset)
+      .desired(desired);
 }
 
 Pdu nop_in(std::uint32_t itt, std::uint32_t ttt) {
@@ -86,7 +101,9 @@ Pdu async_message(std::uint8_t event, Bytes data) {
 
 Pdu reject(std::uint8_t reason, const Pdu& bad) {
   const auto header = std::as_bytes(std::span{bad.bhs});
-  return target_pdu(0x3f, kReserved, Stat::advances).set8(2, reason).carries(Bytes(header.begin(), header.end()));
+  return target_pdu(0x3f, kReserved, Stat::advances)
+      .set8(2, reason)
+      .carries(Bytes(header.begin(), header.end()));
 }
 
 Pdu text_response(std::uint32_t itt, bool final) {
@@ -117,16 +134,19 @@ Bytes fixed_sense(std::uint8_t key, std::uint8_t asc, std::uint8_t ascq) {
   return sense_segment(sense);
 }
 
-Pdu scsi_command(const std::vector<std::uint8_t>& cdb, std::uint64_t lun, std::uint32_t edtl, std::uint8_t flags) {
+Pdu scsi_command(const std::vector<std::uint8_t>& cdb, std::uint64_t lun, std::uint32_t edtl,
+                 std::uint8_t flags) {
   Pdu pdu;
   pdu.set8(0, 0x01).set8(1, flags).lun(lun).set32(20, edtl);
   for (std::size_t i = 0; i < cdb.size() && i < 16; ++i) pdu.set8(32 + i, cdb[i]);
   return pdu;
 }
 
-Pdu data_out(std::uint32_t itt, std::uint32_t ttt, std::uint32_t data_sn, std::uint32_t offset, Bytes data, bool final) {
+Pdu data_out(std::uint32_t itt, std::uint32_t ttt, std::uint32_t data_sn, std::uint32_t offset,
+             Bytes data, bool final) {
   Pdu pdu;
-  return pdu.set8(0, 0x05).final(final).itt(itt).ttt(ttt).data_sn(data_sn).offset(offset).carries(std::move(data));
+  return pdu.set8(0, 0x05).final(final).itt(itt).ttt(ttt).data_sn(data_sn).offset(offset).carries(
+      std::move(data));
 }
 
 Pdu nop_out(std::uint32_t itt, std::uint32_t ttt) {

@@ -48,8 +48,12 @@ struct Pdu {
   [[nodiscard]] std::uint32_t u24(std::size_t at) const {
     return std::uint32_t{bhs[at]} << 16 | std::uint32_t{bhs[at + 1]} << 8 | bhs[at + 2];
   }
-  [[nodiscard]] std::uint32_t u32(std::size_t at) const { return std::uint32_t{bhs[at]} << 24 | u24(at + 1); }
-  [[nodiscard]] std::uint64_t u64(std::size_t at) const { return std::uint64_t{u32(at)} << 32 | u32(at + 4); }
+  [[nodiscard]] std::uint32_t u32(std::size_t at) const {
+    return std::uint32_t{bhs[at]} << 24 | u24(at + 1);
+  }
+  [[nodiscard]] std::uint64_t u64(std::size_t at) const {
+    return std::uint64_t{u32(at)} << 32 | u32(at + 4);
+  }
   [[nodiscard]] std::uint32_t itt() const { return u32(16); }
   [[nodiscard]] std::uint32_t ttt() const { return u32(20); }
   [[nodiscard]] std::uint32_t cmd_sn() const { return u32(24); }
@@ -60,10 +64,15 @@ struct Pdu {
     bhs[at] = static_cast<std::uint8_t>(value);
     return *this;
   }
-  Pdu& set16(std::size_t at, std::uint32_t value) { return set8(at, value >> 8).set8(at + 1, value); }
-  Pdu& set32(std::size_t at, std::uint32_t value) { return set16(at, value >> 16).set16(at + 2, value); }
+  Pdu& set16(std::size_t at, std::uint32_t value) {
+    return set8(at, value >> 8).set8(at + 1, value);
+  }
+  Pdu& set32(std::size_t at, std::uint32_t value) {
+    return set16(at, value >> 16).set16(at + 2, value);
+  }
   Pdu& set64(std::size_t at, std::uint64_t value) {
-    return set32(at, static_cast<std::uint32_t>(value >> 32)).set32(at + 4, static_cast<std::uint32_t>(value));
+    return set32(at, static_cast<std::uint32_t>(value >> 32))
+        .set32(at + 4, static_cast<std::uint32_t>(value));
   }
   Pdu& or8(std::size_t at, std::uint32_t bits) { return set8(at, bhs[at] | bits); }
   Pdu& final(bool yes) { return set8(1, yes ? bhs[1] | 0x80u : bhs[1] & 0x7fu); }
@@ -111,7 +120,8 @@ struct Pdu {
 // From the target (3.2 of the conformance page). Each is valid as it is.
 Pdu scsi_response(std::uint32_t itt);
 Pdu data_in(std::uint32_t itt, std::uint32_t data_sn, std::uint32_t offset, Bytes data);
-Pdu r2t(std::uint32_t itt, std::uint32_t ttt, std::uint32_t r2t_sn, std::uint32_t offset, std::uint32_t desired);
+Pdu r2t(std::uint32_t itt, std::uint32_t ttt, std::uint32_t r2t_sn, std::uint32_t offset,
+        std::uint32_t desired);
 Pdu nop_in(std::uint32_t itt, std::uint32_t ttt);
 Pdu async_message(std::uint8_t event, Bytes data = {});
 Pdu reject(std::uint8_t reason, const Pdu& bad);
@@ -124,8 +134,10 @@ Bytes sense_segment(const std::vector<std::uint8_t>& sense);
 Bytes fixed_sense(std::uint8_t key, std::uint8_t asc, std::uint8_t ascq);
 
 // As the initiator must send them (3.1). CmdSN and ExpStatSN are the script's to compare.
-Pdu scsi_command(const std::vector<std::uint8_t>& cdb, std::uint64_t lun, std::uint32_t edtl, std::uint8_t flags);
-Pdu data_out(std::uint32_t itt, std::uint32_t ttt, std::uint32_t data_sn, std::uint32_t offset, Bytes data, bool final);
+Pdu scsi_command(const std::vector<std::uint8_t>& cdb, std::uint64_t lun, std::uint32_t edtl,
+                 std::uint8_t flags);
+Pdu data_out(std::uint32_t itt, std::uint32_t ttt, std::uint32_t data_sn, std::uint32_t offset,
+             Bytes data, bool final);
 Pdu nop_out(std::uint32_t itt, std::uint32_t ttt);
 
 }  // namespace pollux::script

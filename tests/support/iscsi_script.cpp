@@ -9,7 +9,6 @@
 namespace pollux::script {
 namespace {
 
-
 /// Which verdicts any conversation of this program has ended with.
 struct Provoked {
   std::array<bool, static_cast<std::size_t>(iscsi::ProtocolError::count_)> errors{};
@@ -22,12 +21,15 @@ class EveryVerdict final : public testing::Environment {
   void TearDown() override {
     if (testing::GTEST_FLAG(filter) != "*") return;
     for (std::size_t i = 1; i < provoked.errors.size(); ++i)
-      EXPECT_TRUE(provoked.errors[i]) << "no test provokes: " << to_text(static_cast<iscsi::ProtocolError>(i));
+      EXPECT_TRUE(provoked.errors[i])
+          << "no test provokes: " << to_text(static_cast<iscsi::ProtocolError>(i));
     for (std::size_t i = 1; i <= static_cast<std::size_t>(iscsi::LossReason::command_timeout); ++i)
-      EXPECT_TRUE(provoked.reasons[i]) << "no test provokes: " << to_text(static_cast<iscsi::LossReason>(i));
+      EXPECT_TRUE(provoked.reasons[i])
+          << "no test provokes: " << to_text(static_cast<iscsi::LossReason>(i));
   }
 };
-[[maybe_unused]] const testing::Environment* const every_verdict = testing::AddGlobalTestEnvironment(new EveryVerdict);
+[[maybe_unused]] const testing::Environment* const every_verdict =
+    testing::AddGlobalTestEnvironment(new EveryVerdict);
 
 sim::SimPortOptions port_options(std::uint8_t last) {
   sim::SimPortOptions options;
@@ -39,19 +41,20 @@ sim::SimPortOptions port_options(std::uint8_t last) {
 sim::TcpHostOptions host_options() {
   sim::TcpHostOptions options;
   options.config = {.address = Script::kPortal.address, .prefix_length = 24, .gateway = {}};
-  options.limits = {.connections = 8, .receive_window_bytes = 1 << 20, .send_descriptors = 4096,
+  options.limits = {.connections = 8,
+                    .receive_window_bytes = 1 << 20,
+                    .send_descriptors = 4096,
                     .send_inline_bytes = 1 << 20};
   options.memory = {.buffers = 2048, .buffer_bytes = 9216, .trackers = 8};
   options.port = port_options(1);
   return options;
 }
 
-
-
 }  // namespace
 
 struct Script::Accepts final : tcp::Listener {
-  bool on_syn(const net::Endpoint& local, const net::Endpoint&, tcp::OpenRequest& fill) noexcept override {
+  bool on_syn(const net::Endpoint& local, const net::Endpoint&,
+              tcp::OpenRequest& fill) noexcept override {
     if (local.port != kPortal.port) return false;
     fill.owner = next_slot;
     fill.connect_timeout = fill.user_timeout = 10000s;
@@ -60,16 +63,34 @@ struct Script::Accepts final : tcp::Listener {
   std::uint32_t next_slot = 0;
 };
 
-Request read(std::uint32_t bytes) { return {.opcode = POLLUX_READ, .bytes = bytes, .flags = POLLUX_FROM_DEVICE, .cdb = {}, .pieces = {}}; }
-Request lent_read(std::uint32_t bytes) {
-  return {.opcode = POLLUX_READ, .bytes = bytes, .flags = POLLUX_FROM_DEVICE | POLLUX_LENT, .cdb = {}, .pieces = {}};
+Request read(std::uint32_t bytes) {
+  return {
+      .opcode = POLLUX_READ, .bytes = bytes, .flags = POLLUX_FROM_DEVICE, .cdb = {}, .pieces = {}};
 }
-Request write(std::uint32_t bytes) { return {.opcode = POLLUX_WRITE, .bytes = bytes, .flags = POLLUX_TO_DEVICE, .cdb = {}, .pieces = {}}; }
+Request lent_read(std::uint32_t bytes) {
+  return {.opcode = POLLUX_READ,
+          .bytes = bytes,
+          .flags = POLLUX_FROM_DEVICE | POLLUX_LENT,
+          .cdb = {},
+          .pieces = {}};
+}
+Request write(std::uint32_t bytes) {
+  return {
+      .opcode = POLLUX_WRITE, .bytes = bytes, .flags = POLLUX_TO_DEVICE, .cdb = {}, .pieces = {}};
+}
 Request registered_write(std::uint32_t bytes) {
-  return {.opcode = POLLUX_WRITE, .bytes = bytes, .flags = POLLUX_TO_DEVICE | POLLUX_REGISTERED, .cdb = {}, .pieces = {}};
+  return {.opcode = POLLUX_WRITE,
+          .bytes = bytes,
+          .flags = POLLUX_TO_DEVICE | POLLUX_REGISTERED,
+          .cdb = {},
+          .pieces = {}};
 }
 Request scsi(std::vector<std::uint8_t> cdb, std::uint8_t direction, std::uint32_t bytes) {
-  return {.opcode = POLLUX_SCSI, .bytes = bytes, .flags = direction, .cdb = std::move(cdb), .pieces = {}};
+  return {.opcode = POLLUX_SCSI,
+          .bytes = bytes,
+          .flags = direction,
+          .cdb = std::move(cdb),
+          .pieces = {}};
 }
 Request test_unit_ready() { return scsi({0, 0, 0, 0, 0, 0}); }
 
@@ -78,7 +99,8 @@ std::vector<std::uint8_t> cdb_of(const Request& request) {
   std::vector<std::uint8_t> cdb(16);
   cdb[0] = request.opcode == POLLUX_READ ? 0x88 : 0x8a;
   const std::uint32_t blocks = std::max(1u, request.bytes / 512);
-  for (std::size_t i = 0; i < 4; ++i) cdb[10 + i] = static_cast<std::uint8_t>(blocks >> (24 - 8 * i));
+  for (std::size_t i = 0; i < 4; ++i)
+    cdb[10 + i] = static_cast<std::uint8_t>(blocks >> (24 - 8 * i));
   return cdb;
 }
 
@@ -92,7 +114,9 @@ std::uint8_t command_flags(const Request& request) {
 Script::Script(const Options& options)
     : options_(options),
       wire_(1, Instant{1000s}),
-      memory_({.buffers = 2048, .buffer_bytes = 9216, .trackers = iscsi::Initiator::trackers_needed(options.limits)}),
+      memory_({.buffers = 2048,
+               .buffer_bytes = 9216,
+               .trackers = iscsi::Initiator::trackers_needed(options.limits)}),
       port_(wire_, 0, memory_, port_options(2)),
       link_(options.limits.connections),
       snapshot_area_(iscsi::SnapshotPool::bytes_needed(options.limits)),
@@ -101,8 +125,10 @@ Script::Script(const Options& options)
       peers_(options.limits.connections) {
   host_.engine.set_listener(listener_.get());
   worker::WorkerSetup setup;
-  setup.ports = {{.port = &port_,
-                  .addressing = {.address = net::IpAddress::v4(10, 99, 0, 2), .prefix_length = 24, .gateway = {}}}};
+  setup.ports = {
+      {.port = &port_,
+       .addressing = {
+           .address = net::IpAddress::v4(10, 99, 0, 2), .prefix_length = 24, .gateway = {}}}};
   setup.tcp_limits.connections = options.engine_connections;
   setup.iscsi = {.limits = options.limits,
                  .timeouts = options.timeouts,
@@ -110,8 +136,8 @@ Script::Script(const Options& options)
                  .snapshot_area = snapshot_area_};
   setup.random_seed = 1;
   worker_ = std::make_unique<worker::Worker>(setup, memory_, link_, wire_.now());
-  queue_ = std::make_unique<pollux_queue>(options.queue_depth,
-                                          options.lent_bytes_max == 0 ? 0 : options.lent_bytes_max / 256 + 8);
+  queue_ = std::make_unique<pollux_queue>(
+      options.queue_depth, options.lent_bytes_max == 0 ? 0 : options.lent_bytes_max / 256 + 8);
   queue_->lent_read_bytes_max = options.lent_bytes_max;
   control(iscsi::ToWorkerKind::attach_queue, &queue_->rings);
   if (!options.connects) return;
@@ -130,7 +156,8 @@ void Script::open(std::uint16_t slot, const iscsi::ConnectionRef* ref, net::Endp
   Peer& fresh = peers_[slot];
   const std::uint32_t epoch = fresh.ref.epoch + 1;
   fresh = Peer{};
-  fresh.ref = ref != nullptr ? *ref : iscsi::ConnectionRef{.slot = slot, .reserved = 0, .epoch = epoch};
+  fresh.ref =
+      ref != nullptr ? *ref : iscsi::ConnectionRef{.slot = slot, .reserved = 0, .epoch = epoch};
   fresh.parameters = options_.parameters;
   fresh.stat_sn = fresh.last_exp_stat_sn = options_.stat_sn;
   fresh.next_cmd_sn = options_.cmd_sn;
@@ -199,8 +226,9 @@ void Script::handle(const iscsi::ToControl& message) {
     case iscsi::ToControlKind::pdu: {
       auto* slab = static_cast<iscsi::Slab*>(message.pointer);
       for_control_.push_back(*slab);
-      const iscsi::ToWorker back{
-          .kind = iscsi::ToWorkerKind::credit_return, .connection = message.connection, .pointer = slab};
+      const iscsi::ToWorker back{.kind = iscsi::ToWorkerKind::credit_return,
+                                 .connection = message.connection,
+                                 .pointer = slab};
       if (holds_credits_) {
         held_credits_.push_back(back);
       } else {
@@ -209,7 +237,8 @@ void Script::handle(const iscsi::ToControl& message) {
       return;
     }
     case iscsi::ToControlKind::pdu_sent: {
-      const auto erased = std::erase_if(control_pdus_, [&](const auto& pdu) { return pdu.get() == message.pointer; });
+      const auto erased = std::erase_if(
+          control_pdus_, [&](const auto& pdu) { return pdu.get() == message.pointer; });
       EXPECT_EQ(erased, 1u) << "a control PDU came back twice";
       return;
     }
@@ -232,7 +261,8 @@ std::vector<iscsi::Slab> Script::pdus_for_control() { return std::exchange(for_c
 
 std::size_t Script::messages(iscsi::ToControlKind kind) const {
   return static_cast<std::size_t>(
-      std::count_if(messages_.begin(), messages_.end(), [&](const auto& message) { return message.kind == kind; }));
+      std::count_if(messages_.begin(), messages_.end(),
+                    [&](const auto& message) { return message.kind == kind; }));
 }
 
 void Script::host_events() {
@@ -274,7 +304,8 @@ void Script::play(Duration limit, Duration quiet) {
   for (std::size_t idle = 0;;) {
     idle = turn() ? 0 : idle + 1;
     if (idle < 2) continue;
-    const Instant next = std::min({wire_.next_event(), worker_->next_deadline(), host_.next_deadline()});
+    const Instant next =
+        std::min({wire_.next_event(), worker_->next_deadline(), host_.next_deadline()});
     if (next > end) break;
     if (quiet != Duration::zero() && next > wire_.now() + quiet) return;
     wire_.advance(std::max(next, wire_.now() + 1us));
@@ -297,7 +328,8 @@ Bytes Script::stream_of(std::vector<Pdu> pdus) {
       if (advances) ++to.stat_sn;
     }
     if (pdu.fills_window) pdu.window(to.next_cmd_sn, to.next_cmd_sn + to.window - 1);
-    const Bytes bytes = pdu.bytes(to.entered && to.parameters.header_digest, to.entered && to.parameters.data_digest);
+    const Bytes bytes = pdu.bytes(to.entered && to.parameters.header_digest,
+                                  to.entered && to.parameters.data_digest);
     stream.insert(stream.end(), bytes.begin(), bytes.end());
   }
   return stream;
@@ -311,9 +343,11 @@ void Script::receive(std::vector<Pdu> pdus) {
 void Script::pour(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const tcp::SendSpace space = host_.engine.send_space(peer().tcp);
-    const std::size_t part = space.descriptors == 0 ? 0 : std::min<std::size_t>(bytes.size(), space.inline_bytes);
+    const std::size_t part =
+        space.descriptors == 0 ? 0 : std::min<std::size_t>(bytes.size(), space.inline_bytes);
     if (part == 0) {
-      if (host_.engine.state(peer().tcp) == tcp::State::closed) return;  // the worker has ended it meanwhile
+      if (host_.engine.state(peer().tcp) == tcp::State::closed)
+        return;  // the worker has ended it meanwhile
       run_for(1ms);
       continue;
     }

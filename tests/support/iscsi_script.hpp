@@ -1,11 +1,11 @@
 // A conversation with a target that the test plays: the production worker on one end of a simulated
-// wire, and on the other a TCP whose bytes the test writes and reads. Sessions start in full feature
-// phase with the parameters a test names; control is the test as well.
+// wire, and on the other a TCP whose bytes the test writes and reads. Sessions start in full
+// feature phase with the parameters a test names; control is the test as well.
 //
-// Held in every conversation, without being asked for: reserved fields of what the worker sends are zero,
-// its padding is zero, its digests fit, CmdSN has no gap, ExpStatSN never runs ahead or back, each command
-// completes exactly once, memory around the caller's buffers is untouched, and at the end everything that
-// was borrowed is back.
+// Held in every conversation, without being asked for: reserved fields of what the worker sends are
+// zero, its padding is zero, its digests fit, CmdSN has no gap, ExpStatSN never runs ahead or back,
+// each command completes exactly once, memory around the caller's buffers is untouched, and at the
+// end everything that was borrowed is back.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -27,16 +27,17 @@ struct Options {
   iscsi::Parameters parameters{.initial_r2t = false, .max_recv_data_segment_length = 64 * KiB};
   iscsi::Phase phase = iscsi::Phase::full_feature;
   bool discovery = false;
-  std::uint32_t cmd_sn = 0xffff'fffe;   ///< wrap is crossed every day
+  std::uint32_t cmd_sn = 0xffff'fffe;  ///< wrap is crossed every day
   std::uint32_t stat_sn = 0xffff'fffd;
-  std::uint32_t window = 64;            ///< commands the target takes; 0: closed
+  std::uint32_t window = 64;  ///< commands the target takes; 0: closed
   std::uint32_t lent_bytes_max = 0;
   std::uint32_t queue_depth = 128;
-  std::size_t slots = 1;                ///< opened at the start
-  iscsi::Limits limits{.connections = 4, .tasks = 256, .slabs = 8, .snapshot_small = 64, .snapshot_large = 16};
+  std::size_t slots = 1;  ///< opened at the start
+  iscsi::Limits limits{
+      .connections = 4, .tasks = 256, .slabs = 8, .snapshot_small = 64, .snapshot_large = 16};
   iscsi::Timeouts timeouts;
   std::uint32_t engine_connections = 8;
-  bool connects = true;                 ///< false: the test opens
+  bool connects = true;  ///< false: the test opens
 };
 
 /// What the application asks for.
@@ -73,8 +74,11 @@ class Script {
   /// Bytes of a command's memory, as the pattern of its number for writes.
   [[nodiscard]] std::span<std::byte> memory(std::size_t command);
   [[nodiscard]] Bytes sent_by(std::size_t command, std::size_t offset, std::size_t bytes) const;
-  [[nodiscard]] bool completed(std::size_t command) const { return commands_[command]->completions != 0; }
-  pollux_completion expect_completion(std::size_t command, int result, std::uint8_t scsi_status = 0);
+  [[nodiscard]] bool completed(std::size_t command) const {
+    return commands_[command]->completions != 0;
+  }
+  pollux_completion expect_completion(std::size_t command, int result,
+                                      std::uint8_t scsi_status = 0);
   void expect_pending(std::size_t command);
 
   // The target.
@@ -101,14 +105,18 @@ class Script {
   void send_control_pdu(const Pdu& pdu, bool closes_reader = false);
   void set_gate(const iscsi::Gate& gate);
   iscsi::Gate gate() const;
-  void open(std::uint16_t slot, const iscsi::ConnectionRef* ref = nullptr, net::Endpoint remote = kPortal);
+  void open(std::uint16_t slot, const iscsi::ConnectionRef* ref = nullptr,
+            net::Endpoint remote = kPortal);
   [[nodiscard]] iscsi::ConnectionRef connection() const { return peers_[peer_].ref; }
   void set_connection(iscsi::ConnectionRef ref) { peer().ref = ref; }
-  void enter();  ///< full feature phase, with a gate
+  void enter();                                               ///< full feature phase, with a gate
   [[nodiscard]] std::vector<iscsi::Slab> pdus_for_control();  ///< taken since the last call
   void hold_credits(bool yes);
-  void expect_lost(iscsi::LossReason reason, iscsi::ProtocolError error = iscsi::ProtocolError::none);
-  void expect_lost(iscsi::ProtocolError error) { expect_lost(iscsi::LossReason::protocol_error, error); }
+  void expect_lost(iscsi::LossReason reason,
+                   iscsi::ProtocolError error = iscsi::ProtocolError::none);
+  void expect_lost(iscsi::ProtocolError error) {
+    expect_lost(iscsi::LossReason::protocol_error, error);
+  }
   [[nodiscard]] bool lost() const { return peers_[peer_].ended.has_value(); }
   [[nodiscard]] std::size_t messages(iscsi::ToControlKind kind) const;
   /// A ping is echoed and a read returns the right data.
@@ -167,7 +175,9 @@ class Script {
   void handle(const iscsi::ToControl& message);
   void reap();
   void finish();
-  [[nodiscard]] std::uint64_t session_id(std::uint16_t slot) const { return std::uint64_t{9} << 40 | slot; }
+  [[nodiscard]] std::uint64_t session_id(std::uint16_t slot) const {
+    return std::uint64_t{9} << 40 | slot;
+  }
 
   Options options_;
   sim::SimWire wire_;

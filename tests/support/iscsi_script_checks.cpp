@@ -12,16 +12,19 @@ constexpr std::byte kGuardByte{0xa5};
 constexpr std::byte kUnread{0x5a};
 
 bool all_zero(const Pdu& pdu, std::size_t first, std::size_t end) {
-  return std::all_of(pdu.bhs.begin() + first, pdu.bhs.begin() + end, [](std::uint8_t byte) { return byte == 0; });
+  return std::all_of(pdu.bhs.begin() + first, pdu.bhs.begin() + end,
+                     [](std::uint8_t byte) { return byte == 0; });
 }
 
 /// Conformance page 3.1 and FRM-02, FRM-06, FRM-11: what must be zero in each PDU of an initiator.
 bool reserved_is_zero(const Pdu& pdu) {
   const auto byte1_within = [&](std::uint8_t mask) { return (pdu.bhs[1] & ~mask) == 0; };
-  if ((pdu.bhs[0] & 0x80) != 0 || pdu.bhs[4] != 0 || !all_zero(pdu, 2, 4)) return pdu.opcode() == 0x03;
+  if ((pdu.bhs[0] & 0x80) != 0 || pdu.bhs[4] != 0 || !all_zero(pdu, 2, 4))
+    return pdu.opcode() == 0x03;
   switch (pdu.opcode()) {
     case 0x00:
-      return pdu.bhs[1] == 0x80 && (pdu.ttt() != kReserved || all_zero(pdu, 8, 16)) && all_zero(pdu, 32, 48) &&
+      return pdu.bhs[1] == 0x80 && (pdu.ttt() != kReserved || all_zero(pdu, 8, 16)) &&
+             all_zero(pdu, 32, 48) &&
              (pdu.itt() != kReserved || (pdu.immediate() && pdu.length() == 0));
     case 0x01:
       return byte1_within(0xe7) && (pdu.bhs[1] & 0x07) <= 4 && (pdu.bhs[1] & 0xa0) != 0;
@@ -30,11 +33,12 @@ bool reserved_is_zero(const Pdu& pdu) {
     case 0x04:
       return byte1_within(0xc0) && all_zero(pdu, 32, 48);
     case 0x05:
-      return byte1_within(0x80) && !pdu.immediate() && (pdu.ttt() != kReserved || all_zero(pdu, 8, 16)) &&
-             all_zero(pdu, 24, 28) && all_zero(pdu, 32, 36) && all_zero(pdu, 44, 48);
+      return byte1_within(0x80) && !pdu.immediate() &&
+             (pdu.ttt() != kReserved || all_zero(pdu, 8, 16)) && all_zero(pdu, 24, 28) &&
+             all_zero(pdu, 32, 36) && all_zero(pdu, 44, 48);
     case 0x06:
-      return (pdu.bhs[1] & 0x80) != 0 && pdu.length() == 0 && all_zero(pdu, 8, 16) && all_zero(pdu, 22, 24) &&
-             all_zero(pdu, 32, 48);
+      return (pdu.bhs[1] & 0x80) != 0 && pdu.length() == 0 && all_zero(pdu, 8, 16) &&
+             all_zero(pdu, 22, 24) && all_zero(pdu, 32, 48);
     default:
       return false;
   }
@@ -70,9 +74,11 @@ void Script::parse(Peer& from) {
     pdu.data.assign(data, data + pdu.length());
     // FRM-04, DIG-01, DIG-02: the same PDU put together by the script has the same bytes.
     const Bytes rebuilt = pdu.bytes(header_digest, data_digest);
-    EXPECT_TRUE(std::equal(rebuilt.begin(), rebuilt.end(), from.stream.begin(), from.stream.begin() + static_cast<std::ptrdiff_t>(whole)))
+    EXPECT_TRUE(std::equal(rebuilt.begin(), rebuilt.end(), from.stream.begin(),
+                           from.stream.begin() + static_cast<std::ptrdiff_t>(whole)))
         << "digest or padding: " << pdu.hex();
-    from.stream.erase(from.stream.begin(), from.stream.begin() + static_cast<std::ptrdiff_t>(whole));
+    from.stream.erase(from.stream.begin(),
+                      from.stream.begin() + static_cast<std::ptrdiff_t>(whole));
     check_header(from, pdu);
     from.tx.push_back(std::move(pdu));
   }
@@ -95,7 +101,8 @@ Pdu Script::expect_tx(const Pdu& expected) {
   if (wanted.opcode() == 0x01 || wanted.itt() == 0) wanted.itt(got.itt());
   if (wanted.opcode() != 0x05) wanted.set32(24, got.cmd_sn());
   wanted.set32(28, got.exp_stat_sn());
-  wanted.set8(5, static_cast<std::uint32_t>(wanted.data.size() >> 16)).set16(6, static_cast<std::uint32_t>(wanted.data.size()));
+  wanted.set8(5, static_cast<std::uint32_t>(wanted.data.size() >> 16))
+      .set16(6, static_cast<std::uint32_t>(wanted.data.size()));
   EXPECT_TRUE(got.bhs == wanted.bhs) << "expected " << wanted.hex() << "\n     got " << got.hex();
   EXPECT_TRUE(got.data == wanted.data) << "data of " << got.hex();
   return got;
@@ -104,7 +111,8 @@ Pdu Script::expect_tx(const Pdu& expected) {
 Pdu Script::expect_command(std::size_t command, std::uint32_t immediate, bool final) {
   const Request& request = commands_[command]->request;
   const auto flags = static_cast<std::uint8_t>(command_flags(request) | (final ? 0x80 : 0));
-  return expect_tx(scsi_command(cdb_of(request), request.lun, request.bytes, flags).carries(sent_by(command, 0, immediate)));
+  return expect_tx(scsi_command(cdb_of(request), request.lun, request.bytes, flags)
+                       .carries(sent_by(command, 0, immediate)));
 }
 
 void Script::expect_silence() {
@@ -119,7 +127,8 @@ std::size_t Script::submit(const Request& request) {
   command->request = request;
   command->memory.assign(request.bytes + 2 * kGuard, kGuardByte);
   const bool writes = (request.flags & POLLUX_TO_DEVICE) != 0;
-  const Bytes content = writes ? pattern(request.bytes, static_cast<std::uint32_t>(number)) : Bytes(request.bytes, kUnread);
+  const Bytes content = writes ? pattern(request.bytes, static_cast<std::uint32_t>(number))
+                               : Bytes(request.bytes, kUnread);
   std::copy(content.begin(), content.end(), command->memory.begin() + kGuard);
   std::vector<std::size_t> pieces = request.pieces;
   if (pieces.empty()) pieces = {request.bytes};
@@ -175,7 +184,8 @@ void Script::reap() {
   }
 }
 
-pollux_completion Script::expect_completion(std::size_t number, int result, std::uint8_t scsi_status) {
+pollux_completion Script::expect_completion(std::size_t number, int result,
+                                            std::uint8_t scsi_status) {
   settle();
   const Command& command = *commands_[number];
   EXPECT_EQ(command.completions, 1) << "command " << number;
@@ -191,7 +201,8 @@ void Script::expect_pending(std::size_t number) {
 
 void Script::expect_lost(iscsi::LossReason reason, iscsi::ProtocolError error) {
   settle();
-  ASSERT_TRUE(peer().ended.has_value()) << "the connection lives on; expected: " << to_text(reason) << ", " << to_text(error);
+  ASSERT_TRUE(peer().ended.has_value())
+      << "the connection lives on; expected: " << to_text(reason) << ", " << to_text(error);
   EXPECT_STREQ(to_text(peer().ended->reason), to_text(reason));
   EXPECT_STREQ(to_text(peer().ended->protocol_error), to_text(error));
   if (error != iscsi::ProtocolError::none) {
@@ -204,7 +215,8 @@ void Script::expect_lost(iscsi::LossReason reason, iscsi::ProtocolError error) {
     EXPECT_EQ(host_.engine.state(peer().tcp), tcp::State::closed);
   }
   if (options_.slots != 1) return;
-  for (std::size_t i = 0; i < commands_.size(); ++i) EXPECT_EQ(commands_[i]->completions, 1) << "command " << i;
+  for (std::size_t i = 0; i < commands_.size(); ++i)
+    EXPECT_EQ(commands_[i]->completions, 1) << "command " << i;
 }
 
 void Script::expect_alive() {
@@ -251,7 +263,8 @@ void Script::finish() {
   EXPECT_EQ(worker_->engine(0).open_connections(), 0u);
   EXPECT_EQ(worker_->engine(0).timers_armed(), 0u);
   EXPECT_EQ(memory_.buffers_in_use(), worker_->interface(0).counters().buffers_cached.get());
-  for (std::size_t i = 0; i < memory_.tracker_count(); ++i) EXPECT_EQ(memory_.in_flight(*memory_.tracker(i)), 0u);
+  for (std::size_t i = 0; i < memory_.tracker_count(); ++i)
+    EXPECT_EQ(memory_.in_flight(*memory_.tracker(i)), 0u);
 }
 
 }  // namespace pollux::script

@@ -24,8 +24,9 @@ class SimQueue {
   SimQueue(const SimQueue&) = delete;
   SimQueue& operator=(const SimQueue&) = delete;
 
-  static pollux_command transfer(std::uint8_t opcode, std::uint64_t session, std::uint64_t lba, const iovec* iov,
-                                 std::uint32_t iov_count, std::uint8_t flags = 0) {
+  static pollux_command transfer(std::uint8_t opcode, std::uint64_t session, std::uint64_t lba,
+                                 const iovec* iov, std::uint32_t iov_count,
+                                 std::uint8_t flags = 0) {
     pollux_command command{};
     command.opcode = opcode;
     command.flags = flags;
@@ -33,7 +34,8 @@ class SimQueue {
     command.lba = lba;
     command.iov = iov;
     command.iov_count = iov_count;
-    for (std::uint32_t i = 0; i < iov_count; ++i) command.length += static_cast<std::uint32_t>(iov[i].iov_len);
+    for (std::uint32_t i = 0; i < iov_count; ++i)
+      command.length += static_cast<std::uint32_t>(iov[i].iov_len);
     command.block_count = command.length / 512;
     return command;
   }

@@ -38,7 +38,8 @@ iscsi::Parameters to_parameters(const session::OperationalParameters& agreed) {
 
 SimWorld::SimWorld(const WorldOptions& options)
     : wire(options.seed, Instant{1000s}),
-      initiator_memory(memory_for(options.initiator_port, iscsi::Initiator::trackers_needed(options.limits))),
+      initiator_memory(
+          memory_for(options.initiator_port, iscsi::Initiator::trackers_needed(options.limits))),
       target_memory(memory_for(options.target_port, 4096)),
       initiator_port(wire, 0, initiator_memory, with_mac(options.initiator_port, 2)),
       target_port(wire, 1, target_memory, with_mac(options.target_port, 1)),
@@ -46,8 +47,11 @@ SimWorld::SimWorld(const WorldOptions& options)
       snapshot_area(iscsi::SnapshotPool::bytes_needed(options.limits)),
       logins_(options.limits.connections) {
   worker::WorkerSetup setup;
-  setup.ports = {{.port = &initiator_port, .addressing = {.address = kInitiatorAddress, .prefix_length = 24, .gateway = {}}}};
-  setup.tcp_limits.connections = static_cast<std::uint32_t>(std::bit_ceil(options.limits.connections * 2));
+  setup.ports = {
+      {.port = &initiator_port,
+       .addressing = {.address = kInitiatorAddress, .prefix_length = 24, .gateway = {}}}};
+  setup.tcp_limits.connections =
+      static_cast<std::uint32_t>(std::bit_ceil(options.limits.connections * 2));
   setup.iscsi = {.limits = options.limits,
                  .timeouts = options.timeouts,
                  .lent_budget_bytes = options.lent_budget_bytes,
@@ -86,7 +90,8 @@ bool SimWorld::run_until(const std::function<bool()>& done, Duration limit) {
   for (std::size_t idle = 0; !done();) {
     idle = turn() ? 0 : idle + 1;
     if (idle < 2) continue;
-    const Instant next = std::min({wire.next_event(), worker->next_deadline(), target->next_deadline()});
+    const Instant next =
+        std::min({wire.next_event(), worker->next_deadline(), target->next_deadline()});
     if (next >= end) {
       wire.advance(end);
       turn();
@@ -101,9 +106,7 @@ void SimWorld::run_for(Duration duration) {
   run_until([] { return false; }, duration);
 }
 
-void SimWorld::send(const iscsi::ToWorker& message) {
-  POLLUX_ASSERT(link.to_worker.push(message));
-}
+void SimWorld::send(const iscsi::ToWorker& message) { POLLUX_ASSERT(link.to_worker.push(message)); }
 
 std::optional<iscsi::ToControl> SimWorld::take_message() {
   if (messages_.empty()) return std::nullopt;
@@ -118,7 +121,9 @@ void SimWorld::send_pdu(std::uint16_t slot, const session::OutgoingPdu& pdu, boo
   out->length = static_cast<std::uint32_t>(pdu.data.size());
   out->closes_reader = closes_reader;
   std::copy(pdu.data.begin(), pdu.data.end(), out->data.begin());
-  send({.kind = iscsi::ToWorkerKind::send_pdu, .connection = logins_[slot].connection, .pointer = out.get()});
+  send({.kind = iscsi::ToWorkerKind::send_pdu,
+        .connection = logins_[slot].connection,
+        .pointer = out.get()});
   pdus_.push_back(std::move(out));
 }
 
@@ -134,7 +139,9 @@ void SimWorld::handle(const iscsi::ToControl& message) {
   if (message.kind == iscsi::ToControlKind::pdu) {
     auto* slab = static_cast<iscsi::Slab*>(message.pointer);
     on_pdu(state, *slab);
-    return send({.kind = iscsi::ToWorkerKind::credit_return, .connection = message.connection, .pointer = slab});
+    return send({.kind = iscsi::ToWorkerKind::credit_return,
+                 .connection = message.connection,
+                 .pointer = slab});
   }
   if (message.kind == iscsi::ToControlKind::gate_taken) return;
   if (message.kind == iscsi::ToControlKind::ended) {
@@ -163,7 +170,9 @@ void SimWorld::on_pdu(LoginState& state, iscsi::Slab& slab) {
                   .exp_cmd_sn = success->result.exp_cmd_sn,
                   .max_cmd_sn = success->result.max_cmd_sn,
                   .exp_stat_sn = success->result.exp_stat_sn};
-    send({.kind = iscsi::ToWorkerKind::set_gate, .connection = state.connection, .pointer = &state.gate});
+    send({.kind = iscsi::ToWorkerKind::set_gate,
+          .connection = state.connection,
+          .pointer = &state.gate});
     state.logged_in = true;
   }
   state.login.reset();

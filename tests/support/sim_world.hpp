@@ -1,5 +1,6 @@
-// A worker and the embedded target at the two ends of a simulated wire, with virtual time: the whole data
-// path of production, driven turn by turn. Control is played by the test through a small login driver.
+// A worker and the embedded target at the two ends of a simulated wire, with virtual time: the
+// whole data path of production, driven turn by turn. Control is played by the test through a small
+// login driver.
 #pragma once
 
 #include <functional>
@@ -22,7 +23,8 @@ struct WorldOptions {
   target::TargetConfig target;
   SimPortOptions initiator_port;
   SimPortOptions target_port;
-  iscsi::Limits limits{.connections = 8, .tasks = 256, .slabs = 16, .snapshot_small = 64, .snapshot_large = 16};
+  iscsi::Limits limits{
+      .connections = 8, .tasks = 256, .slabs = 16, .snapshot_small = 64, .snapshot_large = 16};
   iscsi::Timeouts timeouts;
   std::size_t lent_budget_bytes = 8 * MiB;
 };
@@ -42,15 +44,21 @@ class SimWorld {
   /// Sends Logout (reason 0), waits for the response and the end of the connection.
   bool log_out(std::uint16_t slot);
 
-  [[nodiscard]] std::uint64_t session_id(std::uint16_t slot) const { return (std::uint64_t{7} << 40) | (1 + slot) << 16 | slot; }
-  [[nodiscard]] const iscsi::Parameters& parameters(std::uint16_t slot) const { return logins_[slot].gate.parameters; }
+  [[nodiscard]] std::uint64_t session_id(std::uint16_t slot) const {
+    return (std::uint64_t{7} << 40) | (1 + slot) << 16 | slot;
+  }
+  [[nodiscard]] const iscsi::Parameters& parameters(std::uint16_t slot) const {
+    return logins_[slot].gate.parameters;
+  }
   [[nodiscard]] Instant now() const { return wire.now(); }
 
   // Messages, for tests that play control themselves.
   void send(const iscsi::ToWorker& message);
   /// Takes the oldest message that the login driver did not use.
   std::optional<iscsi::ToControl> take_message();
-  [[nodiscard]] iscsi::ConnectionRef connection(std::uint16_t slot) const { return logins_[slot].connection; }
+  [[nodiscard]] iscsi::ConnectionRef connection(std::uint16_t slot) const {
+    return logins_[slot].connection;
+  }
   void send_pdu(std::uint16_t slot, const session::OutgoingPdu& pdu, bool closes_reader = false);
 
   SimWire wire;

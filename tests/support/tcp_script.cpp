@@ -86,8 +86,7 @@ SentSegment TcpScript::open(const tcp::OpenRequest& request, Where where) {
   for (int i = 0; i < 3; ++i) turn();  // ARP goes first
   local_port = engine().local(id).port;
   SentSegment syn = take(where);
-  if (syn.flags != wire::kTcpSyn)
-    ADD_FAILURE_AT(where.file, where.line) << "no SYN";
+  if (syn.flags != wire::kTcpSyn) ADD_FAILURE_AT(where.file, where.line) << "no SYN";
   iss = syn.seq;
   return syn;
 }

@@ -71,7 +71,8 @@ class TcpScript {
   struct Where {
     const char* file;
     int line;
-    static constexpr Where current(const char* file_ = __builtin_FILE(), int line_ = __builtin_LINE()) {
+    static constexpr Where current(const char* file_ = __builtin_FILE(),
+                                   int line_ = __builtin_LINE()) {
       return {file_, line_};
     }
   };

@@ -18,7 +18,8 @@ struct Lab::Wire {
 };
 
 library::RingPortSource Lab::port_source() {
-  return [this](const std::string&, const service::PortConfig& port, platform::DpdkPacketMemory& left,
+  return [this](const std::string&, const service::PortConfig& port,
+                platform::DpdkPacketMemory& left,
                 std::string& error) -> std::shared_ptr<platform::Port> {
     auto wire = std::make_shared<Wire>();
     platform::DpdkMemoryOptions memory;
@@ -45,8 +46,9 @@ library::RingPortSource Lab::port_source() {
       (void)platform::register_worker_thread(ignored);
     };
     thread.on_stop = [] { platform::unregister_worker_thread(); };
-    wire->thread = std::make_unique<LabThread>(std::move(thread), wire->ring->right(), *wire->memory,
-                                               platform::TscClock(platform::tsc_hz()));
+    wire->thread =
+        std::make_unique<LabThread>(std::move(thread), wire->ring->right(), *wire->memory,
+                                    platform::TscClock(platform::tsc_hz()));
     if (!wire->thread->start()) {
       error = "the target's thread cannot be pinned to its CPU";
       return nullptr;

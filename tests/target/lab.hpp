@@ -1,5 +1,5 @@
-// The embedded target at the far end of a wire inside the process: what "ring:NAME" means in pollux-lab
-// and in the benchmarks.
+// The embedded target at the far end of a wire inside the process: what "ring:NAME" means in
+// pollux-lab and in the benchmarks.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,10 @@ namespace pollux::target {
 struct LabOptions {
   TargetConfig target;
   net::IpAddress address = net::IpAddress::v4(10, 99, 0, 1);
-  int cpu = -1;                          ///< of the target's thread; -1: not pinned
-  std::uint32_t wire_frames = 1024;      ///< in flight in each direction; power of two
-  bool emulate_checksum_offload = true;  ///< as between two NICs; false: software sums on both sides
+  int cpu = -1;                      ///< of the target's thread; -1: not pinned
+  std::uint32_t wire_frames = 1024;  ///< in flight in each direction; power of two
+  bool emulate_checksum_offload =
+      true;  ///< as between two NICs; false: software sums on both sides
 };
 
 /// EAL memory of one target's pools, for OpenSetup::ring_memory_mib.

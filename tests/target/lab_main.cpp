@@ -1,5 +1,5 @@
-// pollux-lab: the service together with the embedded target, joined by a wire inside the process. Needs no
-// root, no hugepages and no network; the pollux program works with it as with polluxd.
+// pollux-lab: the service together with the embedded target, joined by a wire inside the process.
+// Needs no root, no hugepages and no network; the pollux program works with it as with polluxd.
 #include <fmt/format.h>
 #include <pollux/pollux.h>
 
@@ -36,8 +36,11 @@ int serve(const Flags& flags) {
   pollux::target::LabOptions lab_options;
   lab_options.cpu = flags.target_cpu;
   lab_options.emulate_checksum_offload = !flags.software_checksums;
-  lab_options.target.luns = {{.kind = pollux::target::LunKind::ram, .bytes = flags.ram_mib * pollux::MiB, .block_bytes = 512},
-                             {.kind = pollux::target::LunKind::null, .bytes = 1 * pollux::GiB, .block_bytes = 512}};
+  lab_options.target.luns = {
+      {.kind = pollux::target::LunKind::ram,
+       .bytes = flags.ram_mib * pollux::MiB,
+       .block_bytes = 512},
+      {.kind = pollux::target::LunKind::null, .bytes = 1 * pollux::GiB, .block_bytes = 512}};
   pollux::target::Lab lab(lab_options);
 
   pollux::library::OpenSetup setup;
@@ -49,7 +52,9 @@ int serve(const Flags& flags) {
   setup.config.worker.sessions_max = 16;
   setup.config.ports = {{.name = "wire",
                          .device = "ring:wire",
-                         .interface = {.address = pollux::net::IpAddress::v4(10, 99, 0, 2), .prefix_length = 24, .gateway = {}},
+                         .interface = {.address = pollux::net::IpAddress::v4(10, 99, 0, 2),
+                                       .prefix_length = 24,
+                                       .gateway = {}},
                          .mtu = flags.mtu}};
   setup.open_ring = true;
   setup.log = [](void*, int, const char* line) { fmt::print(stderr, "pollux-lab: {}\n", line); };
@@ -62,17 +67,19 @@ int serve(const Flags& flags) {
     fmt::print(stderr, "pollux-lab: {}\n", error);
     return 1;
   }
-  fmt::print("pollux-lab: ready, target {} at 10.99.0.1:3260, instance {}\n", lab_options.target.names.front(),
-             flags.instance);
+  fmt::print("pollux-lab: ready, target {} at 10.99.0.1:3260, instance {}\n",
+             lab_options.target.names.front(), flags.instance);
   std::fflush(stdout);
   int signal_number = 0;
   sigwait(&signals, &signal_number);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   const std::uint64_t violations = lab.thread() != nullptr ? lab.thread()->violations() : 0;
   pollux_close(instance);
-  // The library leaves DPDK running for a next instance; this program has none, and leaves no files.
+  // The library leaves DPDK running for a next instance; this program has none, and leaves no
+  // files.
   pollux::platform::stop_eal();
-  if (violations != 0) fmt::print(stderr, "pollux-lab: the target noted {} violations of the protocol\n", violations);
+  if (violations != 0)
+    fmt::print(stderr, "pollux-lab: the target noted {} violations of the protocol\n", violations);
   return violations == 0 ? 0 : 1;
 }
 
@@ -80,11 +87,13 @@ int serve(const Flags& flags) {
 
 int main(int argc, char** argv) {
   Flags flags;
-  CLI::App app{"pollux-lab: the pollux service with an iSCSI target of its own inside the process", "pollux-lab"};
+  CLI::App app{"pollux-lab: the pollux service with an iSCSI target of its own inside the process",
+               "pollux-lab"};
   app.add_option("--instance", flags.instance, "name of the instance");
   app.add_option("--socket", flags.socket, "socket of the command ring");
   app.add_option("--state-dir", flags.state_directory, "where boot counter and ISIDs are kept");
-  app.add_option("--ram-mib", flags.ram_mib, "size of LUN 0, a RAM disk; LUN 1 discards and gives a pattern");
+  app.add_option("--ram-mib", flags.ram_mib,
+                 "size of LUN 0, a RAM disk; LUN 1 discards and gives a pattern");
   app.add_option("--mtu", flags.mtu, "of the wire")->check(CLI::Range(576, 9000));
   app.add_option("--target-cpu", flags.target_cpu, "CPU of the target's thread");
   app.add_option("--cpu", flags.worker_cpu, "CPU of the worker");

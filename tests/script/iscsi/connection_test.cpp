@@ -13,7 +13,8 @@ using iscsi::ProtocolError;
 using iscsi::ToControlKind;
 using iscsi::ToWorkerKind;
 
-// --- NOP --------------------------------------------------------------------------------------------
+// --- NOP
+// --------------------------------------------------------------------------------------------
 
 TEST(Nop, Nop01_TheAnswerCopiesTagAndLun) {
   Script s;
@@ -134,7 +135,8 @@ TEST(Nop, PingDueWhileTheConnectionEndsAmongWaitingAnswers) {
   s.expect_completion(command, POLLUX_ESESSION_LOST);
 }
 
-// --- Gates (docs/decisions/0001-gate.md) ------------------------------------------------------------
+// --- Gates (docs/decisions/0001-gate.md)
+// ------------------------------------------------------------
 
 Options in_login() {
   Options options;
@@ -148,7 +150,10 @@ TEST(Gate, ReaderStopsAfterALoginResponseUntilTheGate) {
   Script s(options);
   // The final Login Response without digests and the first PDU with them, in one segment.
   Bytes stream = s.stream_of({login_response().carries(pattern(20, 1))});
-  const Bytes ping = nop_in(kReserved, 3).stat_sn(s.stat_sn()).window(s.next_cmd_sn(), s.next_cmd_sn() + 3).bytes(true, true);
+  const Bytes ping = nop_in(kReserved, 3)
+                         .stat_sn(s.stat_sn())
+                         .window(s.next_cmd_sn(), s.next_cmd_sn() + 3)
+                         .bytes(true, true);
   stream.insert(stream.end(), ping.begin(), ping.end());
   s.pour(stream);
   s.settle();
@@ -169,7 +174,8 @@ TEST(Gate, ResumeGoesOnInTheSamePhase) {
 }
 
 TEST(Gate, OnlyALoginResponseMayComeInLogin) {
-  for (const std::uint32_t opcode : {0x20u, 0x21u, 0x24u, 0x25u, 0x26u, 0x31u, 0x32u, 0x3fu, 0x01u}) {
+  for (const std::uint32_t opcode :
+       {0x20u, 0x21u, 0x24u, 0x25u, 0x26u, 0x31u, 0x32u, 0x3fu, 0x01u}) {
     Script s(in_login());
     s.receive(login_response().set8(0, opcode));
     s.expect_lost(ProtocolError::opcode_in_wrong_phase);
@@ -200,7 +206,8 @@ TEST(Gate, ReaderStopsAfterALogoutResponse) {
   logout.set8(0, 0x46).set8(1, 0x80);
   s.send_control_pdu(logout);
   const std::uint32_t itt = s.next().itt();
-  s.receive({logout_response(itt), scsi_response(0x1234), nop_in(kReserved, 1).set8(0, 0x30)});  // LGO-11
+  s.receive(
+      {logout_response(itt), scsi_response(0x1234), nop_in(kReserved, 1).set8(0, 0x30)});  // LGO-11
   EXPECT_EQ(s.pdus_for_control().size(), 1u);
   s.expect_silence();
   EXPECT_FALSE(s.lost());
@@ -259,8 +266,9 @@ TEST(Gate, MessagesAboutAnEarlierUseOfTheSlotAreDropped) {
   s.set_gate(s.gate());  // comes back all the same
   Pdu text;
   s.send_control_pdu(text.set8(0, 0x04).final(true).ttt(kReserved));
-  for (const auto kind : {ToWorkerKind::abort, ToWorkerKind::close, ToWorkerKind::resume_reader, ToWorkerKind::refuse_commands,
-                          ToWorkerKind::abort_commands, ToWorkerKind::free_slot})
+  for (const auto kind :
+       {ToWorkerKind::abort, ToWorkerKind::close, ToWorkerKind::resume_reader,
+        ToWorkerKind::refuse_commands, ToWorkerKind::abort_commands, ToWorkerKind::free_slot})
     s.control(kind);
   EXPECT_GE(s.counters().late_messages_dropped.get(), 6u);
   s.set_connection(stale);
@@ -270,7 +278,8 @@ TEST(Gate, MessagesAboutAnEarlierUseOfTheSlotAreDropped) {
   s.expect_alive();
 }
 
-// --- Credits (docs/decisions/0003-mailbox-credits.md) -----------------------------------------------
+// --- Credits (docs/decisions/0003-mailbox-credits.md)
+// -----------------------------------------------
 
 TEST(Credits, AFloodPausesOnlyItsConnection) {
   Options options;
@@ -295,7 +304,8 @@ TEST(Credits, SlabsGoRoundWhenThereAreFewerThanCredits) {
   options.limits.slabs = 2;
   Script s(options);
   s.hold_credits(true);
-  for (std::uint16_t slot = 0; slot < 3; ++slot) s.on(slot).receive(std::vector(10, async_message(255)));
+  for (std::uint16_t slot = 0; slot < 3; ++slot)
+    s.on(slot).receive(std::vector(10, async_message(255)));
   EXPECT_EQ(s.pdus_for_control().size(), 2u);
   s.hold_credits(false);
   s.run_for(1s);
@@ -328,13 +338,14 @@ TEST(Credits, EventTooLongForControl) {
   s.expect_lost(ProtocolError::control_pdu_too_long);
 }
 
-// --- How connections end ----------------------------------------------------------------------------
+// --- How connections end
+// ----------------------------------------------------------------------------
 
 /// Commands of every kind, in every state.
 std::vector<std::size_t> many_commands(Script& s) {
   std::vector<std::size_t> commands;
-  for (const auto& request : {read(4096), lent_read(4096), write(4096), registered_write(4096), write(512 * 1024),
-                              registered_write(512 * 1024), test_unit_ready()})
+  for (const auto& request : {read(4096), lent_read(4096), write(4096), registered_write(4096),
+                              write(512 * 1024), registered_write(512 * 1024), test_unit_ready()})
     commands.push_back(s.submit(request));
   s.set_window(0);
   return commands;
@@ -369,7 +380,8 @@ TEST(End, H004_H005_InTheMiddleOfAPdu) {
         options.lent_bytes_max = 4096;
         Script s(options);
         const auto command = s.submit(lent ? lent_read(1024) : read(1024));
-        const Bytes stream = s.stream_of({data_in(s.next().itt(), 0, 0, pattern(1024, 1)).status(0)});
+        const Bytes stream =
+            s.stream_of({data_in(s.next().itt(), 0, 0, pattern(1024, 1)).status(0)});
         s.pour(std::span{stream}.first(cut));
         s.settle();
         s.close_from_target(reset);
@@ -458,8 +470,9 @@ TEST(End, AbortedCommandsMayStillBeAnswered) {
   const auto late = s.submit(read(512));
   s.expect_completion(late, POLLUX_EABORTED);
   ASSERT_GE(tags.size(), 4u);
-  s.receive({data_in(tags[0], 0, 0, pattern(4096, 1)), scsi_response(tags[0]), data_in(tags[1], 0, 0, pattern(4096, 1)).status(0),
-             r2t(tags[2], 1, 0, 512, 512), scsi_response(tags[3]).set8(3, 2).carries(fixed_sense(1, 2, 3))});
+  s.receive({data_in(tags[0], 0, 0, pattern(4096, 1)), scsi_response(tags[0]),
+             data_in(tags[1], 0, 0, pattern(4096, 1)).status(0), r2t(tags[2], 1, 0, 512, 512),
+             scsi_response(tags[3]).set8(3, 2).carries(fixed_sense(1, 2, 3))});
   while (s.tx_waiting() != 0) EXPECT_EQ(s.next().opcode(), 0x00);
   EXPECT_FALSE(s.lost());
 }

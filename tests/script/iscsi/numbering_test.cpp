@@ -17,7 +17,8 @@ Pdu text_request(bool immediate = false) {
   return text.set8(0, immediate ? 0x44 : 0x04).final(true).ttt(kReserved);
 }
 
-// --- CmdSN and the command window -------------------------------------------------------------------
+// --- CmdSN and the command window
+// -------------------------------------------------------------------
 
 TEST(CommandNumbers, Cmd01_Cmd02_Cmd14_OneForEachRequestThatIsNotImmediate) {
   Script s;  // CmdSN starts at 0xfffffffe; the script compares each PDU with the number that is due
@@ -83,12 +84,16 @@ TEST(CommandWindow, Cmd06_EveryPduFromTheTargetOpensIt) {
   const auto sixth = s.submit(read(512));
   s.receive(r2t(write_itt, 5, 0, 0, 512).window(s.next_cmd_sn(), s.next_cmd_sn()));
   Pdu opened = s.next();
-  if (opened.opcode() == 0x05) opened = s.next();
-  else s.expect_tx(data_out(write_itt, 5, 0, 0, s.sent_by(writing, 0, 512), true));
+  if (opened.opcode() == 0x05)
+    opened = s.next();
+  else
+    s.expect_tx(data_out(write_itt, 5, 0, 0, s.sent_by(writing, 0, 512), true));
   EXPECT_EQ(opened.opcode(), 0x01);
   const auto seventh = s.submit(test_unit_ready());
   s.expect_silence();
-  s.receive(data_in(opened.itt(), 0, 0, pattern(256, 1)).final(false).window(s.next_cmd_sn(), s.next_cmd_sn()));
+  s.receive(data_in(opened.itt(), 0, 0, pattern(256, 1))
+                .final(false)
+                .window(s.next_cmd_sn(), s.next_cmd_sn()));
   EXPECT_EQ(s.next().opcode(), 0x01);
   s.expect_completion(fourth, POLLUX_ETARGET);  // rejected
   for (const auto command : {second, third, fifth, sixth, seventh}) s.expect_pending(command);
@@ -100,11 +105,11 @@ TEST(CommandWindow, Cmd07_Cmd08_Cmd10_Cmd11_H073_H076_ValuesThatCannotBeAreIgnor
   Script s(options);
   const std::uint32_t next = s.next_cmd_sn();
   const std::uint32_t pairs[][2] = {
-      {next, next - 2},              // MaxCmdSN below ExpCmdSN-1
-      {next + 100, next + 50},       // both ahead of anything sent, and in the wrong order
-      {next - 10, next - 5},         // old
+      {next, next - 2},                // MaxCmdSN below ExpCmdSN-1
+      {next + 100, next + 50},         // both ahead of anything sent, and in the wrong order
+      {next - 10, next - 5},           // old
       {next, next + 3 + 0x8000'0000},  // neither before nor after what is known
-      {next + 5, next + 40},         // acknowledges the future
+      {next + 5, next + 40},           // acknowledges the future
   };
   for (const auto& pair : pairs) s.receive(nop_in(kReserved, kReserved).window(pair[0], pair[1]));
   for (int i = 0; i < 8; ++i) s.submit(test_unit_ready());
@@ -165,7 +170,8 @@ TEST(CommandWindow, Lgo08_ImmediateLogoutLeavesThroughAClosedWindow) {
   EXPECT_EQ(s.pdus_for_control().size(), 1u);
 }
 
-// --- StatSN -----------------------------------------------------------------------------------------
+// --- StatSN
+// -----------------------------------------------------------------------------------------
 
 std::uint32_t acknowledged(Script& s) {
   s.receive(nop_in(kReserved, 0xabc));
@@ -245,7 +251,8 @@ TEST(StatusNumbers, Stn04_Stn05_Stn07_H070_H071_AnyOtherNumberEndsTheConnection)
   EXPECT_TRUE(s.pdus_for_control().empty());
 }
 
-// --- Initiator Task Tag -----------------------------------------------------------------------------
+// --- Initiator Task Tag
+// -----------------------------------------------------------------------------
 
 TEST(TaskTags, Itt01_Itt02_UniqueAmongAllThatLive) {
   Options options;
@@ -273,9 +280,10 @@ TEST(TaskTags, Itt03_H035_TagsThatAreNotInUse) {
       Script s;
       const auto command = s.submit(read(512));
       const std::uint32_t itt = s.next().itt() ^ wrong;
-      const Pdu pdus[] = {scsi_response(itt),        data_in(itt, 0, 0, {}),          r2t(itt, 1, 0, 0, 512),
-                          nop_in(itt, kReserved),    task_management_response(itt),  text_response(itt),
-                          logout_response(itt)};
+      const Pdu pdus[] = {
+          scsi_response(itt),     data_in(itt, 0, 0, {}),        r2t(itt, 1, 0, 0, 512),
+          nop_in(itt, kReserved), task_management_response(itt), text_response(itt),
+          logout_response(itt)};
       s.receive(pdus[kind]);
       s.expect_lost(ProtocolError::unexpected_task_tag);
       s.expect_completion(command, POLLUX_ESESSION_LOST);
@@ -288,7 +296,8 @@ TEST(TaskTags, Itt04_TheOpcodeMustFitTheTask) {
     Script s;
     const auto command = s.submit(read(512));
     const std::uint32_t itt = s.next().itt();
-    const Pdu pdus[] = {nop_in(itt, kReserved), text_response(itt), logout_response(itt), task_management_response(itt)};
+    const Pdu pdus[] = {nop_in(itt, kReserved), text_response(itt), logout_response(itt),
+                        task_management_response(itt)};
     s.receive(pdus[kind]);
     s.expect_lost(ProtocolError::unexpected_task_tag);
     s.expect_completion(command, POLLUX_ESESSION_LOST);
@@ -319,7 +328,8 @@ TEST(TaskTags, Itt05_SecondResponseDoesNotReachTheNextUserOfTheSlot) {
   s.expect_completion(second, POLLUX_ESESSION_LOST);
 }
 
-// --- SCSI Command -----------------------------------------------------------------------------------
+// --- SCSI Command
+// -----------------------------------------------------------------------------------
 
 TEST(ScsiCommand, Scm01_Scm02_Scm03_Scm04_Scm10_FlagsAndLengthFitTheCommand) {
   Options options;
@@ -330,7 +340,9 @@ TEST(ScsiCommand, Scm01_Scm02_Scm03_Scm04_Scm10_FlagsAndLengthFitTheCommand) {
     Request request;
     std::uint8_t flags;
   };
-  const Case cases[] = {{test_unit_ready(), 0x81}, {read(4096), 0xc1}, {write(4096), 0xa1},
+  const Case cases[] = {{test_unit_ready(), 0x81},
+                        {read(4096), 0xc1},
+                        {write(4096), 0xa1},
                         {scsi({0x12, 0, 0, 0, 255, 0}, POLLUX_FROM_DEVICE, 255), 0xc1},
                         {scsi({0x2a, 0, 0, 0, 0, 0, 0, 0, 0, 0}), 0x81}};
   for (const Case& one : cases) {

@@ -11,7 +11,8 @@ namespace {
 
 using iscsi::ProtocolError;
 
-void expect_refused(const Request& request, const std::function<Pdu(std::uint32_t)>& bad, ProtocolError error) {
+void expect_refused(const Request& request, const std::function<Pdu(std::uint32_t)>& bad,
+                    ProtocolError error) {
   Options options;
   options.lent_bytes_max = 64 * 1024;
   Script s(options);
@@ -24,8 +25,9 @@ void expect_refused(const Request& request, const std::function<Pdu(std::uint32_
 }
 
 /// The answer of the target to one command; the completion of the command.
-pollux_completion answered(const Request& request, const std::function<std::vector<Pdu>(std::uint32_t)>& answer,
-                           int result, std::uint8_t status = 0) {
+pollux_completion answered(const Request& request,
+                           const std::function<std::vector<Pdu>(std::uint32_t)>& answer, int result,
+                           std::uint8_t status = 0) {
   Options options;
   options.lent_bytes_max = 64 * 1024;
   Script s(options);
@@ -38,7 +40,8 @@ pollux_completion answered(const Request& request, const std::function<std::vect
   return done;
 }
 
-// --- Data-In ----------------------------------------------------------------------------------------
+// --- Data-In
+// ----------------------------------------------------------------------------------------
 
 TEST(Read, Rda01_Rda02_DataLandsAtItsOffsetWhateverTheSizesOfThePdus) {
   for (const bool lent : {false, true}) {
@@ -55,7 +58,8 @@ TEST(Read, Rda01_Rda02_DataLandsAtItsOffsetWhateverTheSizesOfThePdus) {
       const std::uint32_t itt = s.expect_command(command).itt();
       std::vector<Pdu> pdus;
       for (std::uint32_t at = 0; at != bytes;) {
-        const std::uint32_t part = std::min(bytes - at, 1 + random.below(bytes > 100'000 ? 65'536u : 3000u));
+        const std::uint32_t part =
+            std::min(bytes - at, 1 + random.below(bytes > 100'000 ? 65'536u : 3000u));
         const auto number = static_cast<std::uint32_t>(pdus.size());
         pdus.push_back(data_in(itt, number, at, pattern(part, 77, at)).final(number % 2 == 1));
         at += part;
@@ -71,44 +75,80 @@ TEST(Read, Rda01_Rda02_DataLandsAtItsOffsetWhateverTheSizesOfThePdus) {
 }
 
 TEST(Read, Rda03_StatusInTheLastDataInCompletes) {
-  for (const std::uint8_t status : {std::uint8_t{0x00}, std::uint8_t{0x04}, std::uint8_t{0x10}, std::uint8_t{0x14}})
-    EXPECT_EQ(answered(read(512), [&](std::uint32_t itt) { return std::vector{data_in(itt, 0, 0, pattern(512, 1)).status(status)}; },
-                       POLLUX_OK, status).transferred, 512u);
+  for (const std::uint8_t status :
+       {std::uint8_t{0x00}, std::uint8_t{0x04}, std::uint8_t{0x10}, std::uint8_t{0x14}})
+    EXPECT_EQ(answered(
+                  read(512),
+                  [&](std::uint32_t itt) {
+                    return std::vector{data_in(itt, 0, 0, pattern(512, 1)).status(status)};
+                  },
+                  POLLUX_OK, status)
+                  .transferred,
+              512u);
 }
 
 TEST(Read, Rda04_Rda08_WithoutTheStatusBitStatusAndResidualAreNotRead) {
-  const auto done = answered(read(1024), [](std::uint32_t itt) {
-    return std::vector{data_in(itt, 0, 0, pattern(512, 1)).final(false).or8(1, 0x06).set8(3, 0x02).stat_sn(0x1234).residual(99),
-                       data_in(itt, 1, 512, pattern(512, 1, 512)).status(0)};
-  }, POLLUX_OK);
+  const auto done = answered(
+      read(1024),
+      [](std::uint32_t itt) {
+        return std::vector{data_in(itt, 0, 0, pattern(512, 1))
+                               .final(false)
+                               .or8(1, 0x06)
+                               .set8(3, 0x02)
+                               .stat_sn(0x1234)
+                               .residual(99),
+                           data_in(itt, 1, 512, pattern(512, 1, 512)).status(0)};
+      },
+      POLLUX_OK);
   EXPECT_EQ(done.transferred, 1024u);
-  EXPECT_EQ(answered(read(1024), [](std::uint32_t itt) {
-              return std::vector{data_in(itt, 0, 0, pattern(512, 1)).status(0).or8(1, 0x02).residual(512)};
-            }, POLLUX_OK).transferred, 512u);
+  EXPECT_EQ(answered(
+                read(1024),
+                [](std::uint32_t itt) {
+                  return std::vector{
+                      data_in(itt, 0, 0, pattern(512, 1)).status(0).or8(1, 0x02).residual(512)};
+                },
+                POLLUX_OK)
+                .transferred,
+            512u);
 }
 
 TEST(Read, Rda05_StatusWithoutFinal) {
-  expect_refused(read(512), [](std::uint32_t itt) { return data_in(itt, 0, 0, pattern(512, 1)).status(0).final(false); },
-                 ProtocolError::status_without_final);
+  expect_refused(
+      read(512),
+      [](std::uint32_t itt) { return data_in(itt, 0, 0, pattern(512, 1)).status(0).final(false); },
+      ProtocolError::status_without_final);
 }
 
 TEST(Read, Rda06_StatusThatADataInCannotCarry) {
-  for (const std::uint8_t status : {std::uint8_t{0x02}, std::uint8_t{0x08}, std::uint8_t{0x18}, std::uint8_t{0x28}})
-    expect_refused(read(512), [&](std::uint32_t itt) { return data_in(itt, 0, 0, pattern(512, 1)).status(status); },
-                   ProtocolError::status_in_data_in_not_good);
+  for (const std::uint8_t status :
+       {std::uint8_t{0x02}, std::uint8_t{0x08}, std::uint8_t{0x18}, std::uint8_t{0x28}})
+    expect_refused(
+        read(512),
+        [&](std::uint32_t itt) { return data_in(itt, 0, 0, pattern(512, 1)).status(status); },
+        ProtocolError::status_in_data_in_not_good);
 }
 
 TEST(Read, Rda09_H092_DataBeyondTheBufferWritesNothing) {
-  for (const auto& [offset, length] : {std::pair{4096u, 1u}, {0u, 4097u}, {4095u, 2u}, {0xffff'ff00u, 0x200u}, {0xffff'ffffu, 1u}}) {
+  for (const auto& [offset, length] : {std::pair{4096u, 1u},
+                                       {0u, 4097u},
+                                       {4095u, 2u},
+                                       {0xffff'ff00u, 0x200u},
+                                       {0xffff'ffffu, 1u}}) {
     for (const auto& request : {read(4096), lent_read(4096)})
-      expect_refused(request, [&, offset = offset, length = length](std::uint32_t itt) { return data_in(itt, 0, offset, pattern(length, 1)); },
-                     ProtocolError::data_outside_buffer);
+      expect_refused(
+          request,
+          [&, offset = offset, length = length](std::uint32_t itt) {
+            return data_in(itt, 0, offset, pattern(length, 1));
+          },
+          ProtocolError::data_outside_buffer);
   }
 }
 
 TEST(Read, Rda10_DataSnGap) {
   for (const std::uint32_t wrong : {1u, 5u, 0xffff'ffffu})
-    expect_refused(read(4096), [&](std::uint32_t itt) { return data_in(itt, wrong, 0, pattern(512, 1)); }, ProtocolError::data_sn_gap);
+    expect_refused(
+        read(4096), [&](std::uint32_t itt) { return data_in(itt, wrong, 0, pattern(512, 1)); },
+        ProtocolError::data_sn_gap);
 }
 
 TEST(Read, Rda12_RepeatedDataSnDoesNotReplaceTheFirst) {
@@ -133,27 +173,53 @@ TEST(Read, Rda13_H089_BackwardsOverlappingOrSkippingOffsets) {
 }
 
 TEST(Read, Rda16_EmptyDataInCounts) {
-  answered(read(512), [](std::uint32_t itt) {
-    return std::vector{data_in(itt, 0, 0, {}).final(false), data_in(itt, 1, 0, pattern(512, 1)).status(0)};
-  }, POLLUX_OK);
-  expect_refused(read(512), [](std::uint32_t itt) { return data_in(itt, 1, 0, {}); }, ProtocolError::data_sn_gap);
+  answered(
+      read(512),
+      [](std::uint32_t itt) {
+        return std::vector{data_in(itt, 0, 0, {}).final(false),
+                           data_in(itt, 1, 0, pattern(512, 1)).status(0)};
+      },
+      POLLUX_OK);
+  expect_refused(
+      read(512), [](std::uint32_t itt) { return data_in(itt, 1, 0, {}); },
+      ProtocolError::data_sn_gap);
 }
 
 TEST(Read, Rda17_ShortDataThatNoResidualExplainsIsAnError) {
   const auto half = [](std::uint32_t itt) { return data_in(itt, 0, 0, pattern(512, 1)); };
   for (const auto& request : {read(1024), lent_read(1024)}) {
-    answered(request, [&](std::uint32_t itt) { return std::vector{half(itt), scsi_response(itt)}; }, POLLUX_EPROTO);
-    answered(request, [&](std::uint32_t itt) { return std::vector{half(itt).status(0)}; }, POLLUX_EPROTO);
-    answered(request, [&](std::uint32_t itt) { return std::vector{half(itt).status(0).or8(1, 2).residual(511)}; }, POLLUX_EPROTO);
-    answered(request, [&](std::uint32_t itt) { return std::vector{half(itt), scsi_response(itt).or8(1, 2).residual(100)}; }, POLLUX_EPROTO);
-    answered(request, [&](std::uint32_t itt) { return std::vector{scsi_response(itt)}; }, POLLUX_EPROTO);
+    answered(
+        request,
+        [&](std::uint32_t itt) {
+          return std::vector{half(itt), scsi_response(itt)};
+        },
+        POLLUX_EPROTO);
+    answered(
+        request, [&](std::uint32_t itt) { return std::vector{half(itt).status(0)}; },
+        POLLUX_EPROTO);
+    answered(
+        request,
+        [&](std::uint32_t itt) { return std::vector{half(itt).status(0).or8(1, 2).residual(511)}; },
+        POLLUX_EPROTO);
+    answered(
+        request,
+        [&](std::uint32_t itt) {
+          return std::vector{half(itt), scsi_response(itt).or8(1, 2).residual(100)};
+        },
+        POLLUX_EPROTO);
+    answered(
+        request, [&](std::uint32_t itt) { return std::vector{scsi_response(itt)}; }, POLLUX_EPROTO);
   }
 }
 
 TEST(Read, Rda19_H094_TheABitIsIgnoredAtErrorRecoveryLevelZero) {
-  answered(read(512), [](std::uint32_t itt) {
-    return std::vector{data_in(itt, 0, 0, pattern(512, 1)).or8(1, 0x40).lun(0).ttt(9).status(0)};
-  }, POLLUX_OK);
+  answered(
+      read(512),
+      [](std::uint32_t itt) {
+        return std::vector{
+            data_in(itt, 0, 0, pattern(512, 1)).or8(1, 0x40).lun(0).ttt(9).status(0)};
+      },
+      POLLUX_OK);
 }
 
 TEST(Read, Rda23_InterleavedDataOfManyTasks) {
@@ -167,7 +233,8 @@ TEST(Read, Rda23_InterleavedDataOfManyTasks) {
   std::vector<Pdu> pdus;
   for (std::uint32_t part = 0; part < 8; ++part) {
     for (std::uint32_t i = 0; i < 64; ++i) {
-      pdus.push_back(data_in(tags[i], part, part * 512, pattern(512, i, part * 512)).final(part == 7));
+      pdus.push_back(
+          data_in(tags[i], part, part * 512, pattern(512, i, part * 512)).final(part == 7));
       if (part == 7) pdus.back().status(0);
     }
   }
@@ -180,7 +247,9 @@ TEST(Read, Rda23_InterleavedDataOfManyTasks) {
 
 TEST(Read, Rda25_Rda26_H088_DataForTasksThatDoNotRead) {
   for (const auto& request : {write(4096), registered_write(4096), test_unit_ready()})
-    expect_refused(request, [](std::uint32_t itt) { return data_in(itt, 0, 0, pattern(4, 1)); }, ProtocolError::data_for_wrong_direction);
+    expect_refused(
+        request, [](std::uint32_t itt) { return data_in(itt, 0, 0, pattern(4, 1)); },
+        ProtocolError::data_for_wrong_direction);
 }
 
 TEST(Read, Rda29_DataAfterStatus) {
@@ -194,55 +263,85 @@ TEST(Read, Rda29_DataAfterStatus) {
 }
 
 TEST(Read, LentReadsWithStatusAndManyPieces) {
-  const auto done = answered(lent_read(8192), [](std::uint32_t itt) {
-    std::vector<Pdu> pdus;
-    for (std::uint32_t i = 0; i < 16; ++i) pdus.push_back(data_in(itt, i, i * 512, pattern(512, 4, i * 512)).final(i == 15));
-    pdus.back().status(0);
-    return pdus;
-  }, POLLUX_OK);
+  const auto done = answered(
+      lent_read(8192),
+      [](std::uint32_t itt) {
+        std::vector<Pdu> pdus;
+        for (std::uint32_t i = 0; i < 16; ++i)
+          pdus.push_back(data_in(itt, i, i * 512, pattern(512, 4, i * 512)).final(i == 15));
+        pdus.back().status(0);
+        return pdus;
+      },
+      POLLUX_OK);
   EXPECT_EQ(done.transferred, 8192u);
-  // More pieces than the record of the read has room for: an error that says so, and nothing is kept.
-  answered(lent_read(64 * 1024), [](std::uint32_t itt) {
-    std::vector<Pdu> pdus;
-    for (std::uint32_t i = 0; i < 1024; ++i) pdus.push_back(data_in(itt, i, i * 64, pattern(64, 4, i * 64)).final(i == 1023));
-    pdus.back().status(0);
-    return pdus;
-  }, POLLUX_EAGAIN);
+  // More pieces than the record of the read has room for: an error that says so, and nothing is
+  // kept.
+  answered(
+      lent_read(64 * 1024),
+      [](std::uint32_t itt) {
+        std::vector<Pdu> pdus;
+        for (std::uint32_t i = 0; i < 1024; ++i)
+          pdus.push_back(data_in(itt, i, i * 64, pattern(64, 4, i * 64)).final(i == 1023));
+        pdus.back().status(0);
+        return pdus;
+      },
+      POLLUX_EAGAIN);
 }
 
-// --- SCSI Response ----------------------------------------------------------------------------------
+// --- SCSI Response
+// ----------------------------------------------------------------------------------
 
 TEST(Response, Rsp01_EveryStatusIsPassedUnchanged) {
-  for (const std::uint32_t status : {0x00u, 0x04u, 0x08u, 0x10u, 0x14u, 0x18u, 0x22u, 0x28u, 0x30u, 0x40u})
-    answered(test_unit_ready(), [&](std::uint32_t itt) { return std::vector{scsi_response(itt).set8(3, status)}; }, POLLUX_OK,
-             static_cast<std::uint8_t>(status));
+  for (const std::uint32_t status :
+       {0x00u, 0x04u, 0x08u, 0x10u, 0x14u, 0x18u, 0x22u, 0x28u, 0x30u, 0x40u})
+    answered(
+        test_unit_ready(),
+        [&](std::uint32_t itt) { return std::vector{scsi_response(itt).set8(3, status)}; },
+        POLLUX_OK, static_cast<std::uint8_t>(status));
 }
 
 TEST(Response, Rsp02_Rsp20_DeliveryFailureIsNeverSuccess) {
   for (const std::uint32_t response : {0x01u, 0x80u, 0xffu})
-    answered(read(512), [&](std::uint32_t itt) {
-      return std::vector{scsi_response(itt).set8(2, response).set8(1, 0x9e).set64(36, ~0ull).residual(kReserved)};
-    }, POLLUX_ETARGET);
+    answered(
+        read(512),
+        [&](std::uint32_t itt) {
+          return std::vector{scsi_response(itt)
+                                 .set8(2, response)
+                                 .set8(1, 0x9e)
+                                 .set64(36, ~0ull)
+                                 .residual(kReserved)};
+        },
+        POLLUX_ETARGET);
 }
 
 TEST(Response, Rsp03_ReservedResponseCodes) {
   for (const std::uint32_t response : {0x02u, 0x40u, 0x7fu})
-    expect_refused(test_unit_ready(), [&](std::uint32_t itt) { return scsi_response(itt).set8(2, response); },
-                   ProtocolError::reserved_response_code);
+    expect_refused(
+        test_unit_ready(), [&](std::uint32_t itt) { return scsi_response(itt).set8(2, response); },
+        ProtocolError::reserved_response_code);
 }
 
 TEST(Response, Rsp04_Rsp05_H100_MalformedSense) {
-  const auto check = [](std::uint32_t itt, Bytes data) { return scsi_response(itt).set8(3, 0x02).carries(std::move(data)); };
+  const auto check = [](std::uint32_t itt, Bytes data) {
+    return scsi_response(itt).set8(3, 0x02).carries(std::move(data));
+  };
   const auto segment = [](std::size_t bytes, std::uint32_t claimed) {
     Bytes data(bytes, std::byte{0x70});
     data[0] = static_cast<std::byte>(claimed >> 8);
     if (bytes > 1) data[1] = static_cast<std::byte>(claimed);
     return data;
   };
-  expect_refused(test_unit_ready(), [&](std::uint32_t itt) { return check(itt, {}); }, ProtocolError::sense_malformed);
-  for (const auto& [bytes, claimed] : {std::pair{1u, 0u}, {20u, 0xffffu}, {20u, 19u}, {20u, 0u}, {2u, 0u}, {2u, 1u}})
-    expect_refused(test_unit_ready(), [&, bytes = bytes, claimed = claimed](std::uint32_t itt) { return check(itt, segment(bytes, claimed)); },
-                   ProtocolError::sense_malformed);
+  expect_refused(
+      test_unit_ready(), [&](std::uint32_t itt) { return check(itt, {}); },
+      ProtocolError::sense_malformed);
+  for (const auto& [bytes, claimed] :
+       {std::pair{1u, 0u}, {20u, 0xffffu}, {20u, 19u}, {20u, 0u}, {2u, 0u}, {2u, 1u}})
+    expect_refused(
+        test_unit_ready(),
+        [&, bytes = bytes, claimed = claimed](std::uint32_t itt) {
+          return check(itt, segment(bytes, claimed));
+        },
+        ProtocolError::sense_malformed);
 }
 
 TEST(Response, Rsp06_Rsp07_Rsp08_H101_SenseIsDecodedAndCut) {
@@ -262,15 +361,20 @@ TEST(Response, Rsp06_Rsp07_Rsp08_H101_SenseIsDecodedAndCut) {
   std::vector<std::uint8_t> middle = fixed;
   middle.resize(512);
   std::vector<std::uint8_t> shortest{0x70};
-  const Case cases[] = {{fixed, 6, 0x29, 1}, {descriptor, 0xb, 0x47, 3}, {deferred, 6, 0x29, 1}, {vendor, 0, 0, 0},
-                        {unknown, 0, 0, 0}, {longest, 6, 0x29, 1}, {middle, 6, 0x29, 1}, {shortest, 0, 0, 0}};
+  const Case cases[] = {{fixed, 6, 0x29, 1},  {descriptor, 0xb, 0x47, 3}, {deferred, 6, 0x29, 1},
+                        {vendor, 0, 0, 0},    {unknown, 0, 0, 0},         {longest, 6, 0x29, 1},
+                        {middle, 6, 0x29, 1}, {shortest, 0, 0, 0}};
   for (const Case& one : cases) {
     for (const std::size_t behind : {0u, 5u}) {
       SCOPED_TRACE(one.sense[0]);
       Bytes data = sense_segment(one.sense);
       data.resize(data.size() + behind, std::byte{0xee});
-      const auto done = answered(test_unit_ready(), [&](std::uint32_t itt) { return std::vector{scsi_response(itt).set8(3, 2).carries(data)}; },
-                                 POLLUX_OK, 0x02);
+      const auto done = answered(
+          test_unit_ready(),
+          [&](std::uint32_t itt) {
+            return std::vector{scsi_response(itt).set8(3, 2).carries(data)};
+          },
+          POLLUX_OK, 0x02);
       EXPECT_EQ(done.sense_key, one.key);
       EXPECT_EQ(done.asc, one.asc);
       EXPECT_EQ(done.ascq, one.ascq);
@@ -281,11 +385,16 @@ TEST(Response, Rsp06_Rsp07_Rsp08_H101_SenseIsDecodedAndCut) {
 }
 
 TEST(Response, Rsp16_ConditionsOfIscsiSurface) {
-  const std::uint8_t conditions[][3] = {{0xb, 0x0c, 0x0c}, {0xb, 0x0c, 0x0d}, {0xb, 0x47, 0x05}, {0xb, 0x11, 0x13}};
+  const std::uint8_t conditions[][3] = {
+      {0xb, 0x0c, 0x0c}, {0xb, 0x0c, 0x0d}, {0xb, 0x47, 0x05}, {0xb, 0x11, 0x13}};
   for (const auto& condition : conditions) {
-    const auto done = answered(test_unit_ready(), [&](std::uint32_t itt) {
-      return std::vector{scsi_response(itt).set8(3, 2).carries(fixed_sense(condition[0], condition[1], condition[2]))};
-    }, POLLUX_OK, 0x02);
+    const auto done = answered(
+        test_unit_ready(),
+        [&](std::uint32_t itt) {
+          return std::vector{scsi_response(itt).set8(3, 2).carries(
+              fixed_sense(condition[0], condition[1], condition[2]))};
+        },
+        POLLUX_OK, 0x02);
     EXPECT_EQ(done.sense_key, condition[0]);
     EXPECT_EQ(done.asc, condition[1]);
     EXPECT_EQ(done.ascq, condition[2]);
@@ -293,53 +402,101 @@ TEST(Response, Rsp16_ConditionsOfIscsiSurface) {
 }
 
 TEST(Response, Rsp18_Rsp19_SenseWithGoodAndAStatusQualifierAreTaken) {
-  answered(test_unit_ready(), [](std::uint32_t itt) { return std::vector{scsi_response(itt).carries(fixed_sense(1, 2, 3))}; }, POLLUX_OK);
-  answered(test_unit_ready(), [](std::uint32_t itt) { return std::vector{scsi_response(itt).set8(3, 8).set16(8, 0xffff)}; }, POLLUX_OK, 8);
+  answered(
+      test_unit_ready(),
+      [](std::uint32_t itt) {
+        return std::vector{scsi_response(itt).carries(fixed_sense(1, 2, 3))};
+      },
+      POLLUX_OK);
+  answered(
+      test_unit_ready(),
+      [](std::uint32_t itt) { return std::vector{scsi_response(itt).set8(3, 8).set16(8, 0xffff)}; },
+      POLLUX_OK, 8);
 }
 
-// --- Residuals --------------------------------------------------------------------------------------
+// --- Residuals
+// --------------------------------------------------------------------------------------
 
 TEST(Residual, Rsp09_OverflowAndUnderflowTogether) {
   for (const std::uint32_t both : {0x06u, 0x18u})
-    expect_refused(read(512), [&](std::uint32_t itt) { return scsi_response(itt).or8(1, both).residual(0); }, ProtocolError::bad_residual);
-  expect_refused(read(512), [](std::uint32_t itt) { return data_in(itt, 0, 0, pattern(512, 1)).status(0).or8(1, 0x06); },
-                 ProtocolError::bad_residual);
+    expect_refused(
+        read(512), [&](std::uint32_t itt) { return scsi_response(itt).or8(1, both).residual(0); },
+        ProtocolError::bad_residual);
+  expect_refused(
+      read(512),
+      [](std::uint32_t itt) { return data_in(itt, 0, 0, pattern(512, 1)).status(0).or8(1, 0x06); },
+      ProtocolError::bad_residual);
 }
 
 TEST(Residual, Rsp10_TheCountMeansNothingWithoutItsFlag) {
-  EXPECT_EQ(answered(read(512), [](std::uint32_t itt) {
-              return std::vector{data_in(itt, 0, 0, pattern(512, 1)), scsi_response(itt).residual(0xdead'beef)};
-            }, POLLUX_OK).transferred, 512u);
+  EXPECT_EQ(answered(
+                read(512),
+                [](std::uint32_t itt) {
+                  return std::vector{data_in(itt, 0, 0, pattern(512, 1)),
+                                     scsi_response(itt).residual(0xdead'beef)};
+                },
+                POLLUX_OK)
+                .transferred,
+            512u);
 }
 
 TEST(Residual, Rsp11_UnderflowSaysHowMuchMoved) {
   for (const auto& request : {scsi({0x12, 0, 0, 0, 255, 0}, POLLUX_FROM_DEVICE, 255)})
-    EXPECT_EQ(answered(request, [](std::uint32_t itt) {
-                return std::vector{data_in(itt, 0, 0, pattern(36, 1)), scsi_response(itt).or8(1, 0x02).residual(255 - 36)};
-              }, POLLUX_OK).transferred, 36u);
-  EXPECT_EQ(answered(write(1024), [](std::uint32_t itt) { return std::vector{scsi_response(itt).or8(1, 0x02).residual(24)}; }, POLLUX_OK).transferred,
+    EXPECT_EQ(answered(
+                  request,
+                  [](std::uint32_t itt) {
+                    return std::vector{data_in(itt, 0, 0, pattern(36, 1)),
+                                       scsi_response(itt).or8(1, 0x02).residual(255 - 36)};
+                  },
+                  POLLUX_OK)
+                  .transferred,
+              36u);
+  EXPECT_EQ(answered(
+                write(1024),
+                [](std::uint32_t itt) {
+                  return std::vector{scsi_response(itt).or8(1, 0x02).residual(24)};
+                },
+                POLLUX_OK)
+                .transferred,
             1000u);
 }
 
 TEST(Residual, Rsp12_H098_MoreThanWasExpectedCannotBeMissing) {
   for (const std::uint32_t residual : {513u, 0xffff'ffffu}) {
-    expect_refused(read(512), [&](std::uint32_t itt) { return scsi_response(itt).or8(1, 0x02).residual(residual); }, ProtocolError::bad_residual);
-    answered(read(512), [&](std::uint32_t itt) { return std::vector{data_in(itt, 0, 0, {}).status(0).or8(1, 0x02).residual(residual)}; },
-             POLLUX_EPROTO);
+    expect_refused(
+        read(512),
+        [&](std::uint32_t itt) { return scsi_response(itt).or8(1, 0x02).residual(residual); },
+        ProtocolError::bad_residual);
+    answered(
+        read(512),
+        [&](std::uint32_t itt) {
+          return std::vector{data_in(itt, 0, 0, {}).status(0).or8(1, 0x02).residual(residual)};
+        },
+        POLLUX_EPROTO);
   }
 }
 
 TEST(Residual, Rsp13_OverflowKeepsTheData) {
-  EXPECT_EQ(answered(read(512), [](std::uint32_t itt) {
-              return std::vector{data_in(itt, 0, 0, pattern(512, 1)), scsi_response(itt).or8(1, 0x04).residual(100)};
-            }, POLLUX_OK).transferred, 512u);
+  EXPECT_EQ(answered(
+                read(512),
+                [](std::uint32_t itt) {
+                  return std::vector{data_in(itt, 0, 0, pattern(512, 1)),
+                                     scsi_response(itt).or8(1, 0x04).residual(100)};
+                },
+                POLLUX_OK)
+                .transferred,
+            512u);
 }
 
 TEST(Residual, Rsp14_WithOtherStatusAsWell) {
-  const auto done = answered(read(1024), [](std::uint32_t itt) {
-    return std::vector{data_in(itt, 0, 0, pattern(512, 1)),
-                       scsi_response(itt).or8(1, 0x02).residual(512).set8(3, 2).carries(fixed_sense(3, 0x11, 0))};
-  }, POLLUX_OK, 0x02);
+  const auto done = answered(
+      read(1024),
+      [](std::uint32_t itt) {
+        return std::vector{data_in(itt, 0, 0, pattern(512, 1)),
+                           scsi_response(itt).or8(1, 0x02).residual(512).set8(3, 2).carries(
+                               fixed_sense(3, 0x11, 0))};
+      },
+      POLLUX_OK, 0x02);
   EXPECT_EQ(done.transferred, 512u);
   EXPECT_EQ(done.sense_key, 3u);
 }

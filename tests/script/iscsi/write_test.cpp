@@ -11,8 +11,8 @@ namespace {
 
 using iscsi::ProtocolError;
 
-Options negotiated(bool initial_r2t, bool immediate, std::uint32_t segment, std::uint32_t first_burst,
-                   std::uint32_t max_burst = 256 * KiB) {
+Options negotiated(bool initial_r2t, bool immediate, std::uint32_t segment,
+                   std::uint32_t first_burst, std::uint32_t max_burst = 256 * KiB) {
   Options options;
   options.parameters.initial_r2t = initial_r2t;
   options.parameters.immediate_data = immediate;
@@ -29,17 +29,19 @@ Options only_solicited(std::uint16_t outstanding = 1, std::uint32_t segment = 81
   return options;
 }
 
-void expect_answer(Script& s, std::size_t command, std::uint32_t itt, std::uint32_t ttt, std::uint32_t offset,
-                   std::uint32_t length, std::uint32_t segment) {
+void expect_answer(Script& s, std::size_t command, std::uint32_t itt, std::uint32_t ttt,
+                   std::uint32_t offset, std::uint32_t length, std::uint32_t segment) {
   std::uint32_t data_sn = 0;
   for (std::uint32_t end = offset + length; offset != end;) {
     const std::uint32_t part = std::min(segment, end - offset);
-    s.expect_tx(data_out(itt, ttt, data_sn++, offset, s.sent_by(command, offset, part), offset + part == end));
+    s.expect_tx(data_out(itt, ttt, data_sn++, offset, s.sent_by(command, offset, part),
+                         offset + part == end));
     offset += part;
   }
 }
 
-// --- Without being asked ----------------------------------------------------------------------------
+// --- Without being asked
+// ----------------------------------------------------------------------------
 
 TEST(Write, Wrt01_To_Wrt07_Wrt31_TheFourCasesOfInitialR2tAndImmediateData) {
   constexpr std::uint32_t kFirst = 8192;
@@ -50,8 +52,10 @@ TEST(Write, Wrt01_To_Wrt07_Wrt31_TheFourCasesOfInitialR2tAndImmediateData) {
         Script s(negotiated(initial_r2t, immediate_data, segment, kFirst, kMax));
         for (const std::uint32_t bytes :
              {1u, 511u, 512u, kFirst - 1, kFirst, kFirst + 1, kMax, kMax + 1, 4 * kMax}) {
-          SCOPED_TRACE(testing::Message() << segment << " " << initial_r2t << immediate_data << " " << bytes);
-          const auto command = s.submit(scsi({0x3b, 0, 0, 0, 0, 0, 0, 0, 0, 0}, POLLUX_TO_DEVICE, bytes));
+          SCOPED_TRACE(testing::Message()
+                       << segment << " " << initial_r2t << immediate_data << " " << bytes);
+          const auto command =
+              s.submit(scsi({0x3b, 0, 0, 0, 0, 0, 0, 0, 0, 0}, POLLUX_TO_DEVICE, bytes));
           const std::uint32_t immediate = immediate_data ? std::min({segment, kFirst, bytes}) : 0;
           const std::uint32_t burst = initial_r2t ? immediate : std::min(kFirst, bytes);
           const std::uint32_t itt = s.expect_command(command, immediate, burst == immediate).itt();
@@ -88,13 +92,15 @@ TEST(Write, Wrt08_UnsolicitedDataComesInTheOrderOfTheCommands) {
   while (s.tx_waiting() != 0) {
     const Pdu pdu = s.next();
     if (pdu.opcode() == 0x01) tags.push_back(pdu.itt());
-    if (pdu.opcode() == 0x05 && (data_tags.empty() || data_tags.back() != pdu.itt())) data_tags.push_back(pdu.itt());
+    if (pdu.opcode() == 0x05 && (data_tags.empty() || data_tags.back() != pdu.itt()))
+      data_tags.push_back(pdu.itt());
   }
   EXPECT_EQ(tags.size(), 20u);
   EXPECT_EQ(tags, data_tags);
 }
 
-// --- Answers to R2T ---------------------------------------------------------------------------------
+// --- Answers to R2T
+// ---------------------------------------------------------------------------------
 
 TEST(Write, Wrt10_Wrt11_Wrt12_TheAnswerHasTheFieldsOfTheR2t) {
   for (const std::uint32_t segment : {512u, 8192u, 65536u}) {
@@ -105,12 +111,14 @@ TEST(Write, Wrt10_Wrt11_Wrt12_TheAnswerHasTheFieldsOfTheR2t) {
     const auto command = s.submit(request);
     const std::uint32_t itt = s.expect_command(command).itt();
     std::uint32_t r2t_sn = 0;
-    for (const auto& [offset, length] : {std::pair{0u, 1u}, {1u, 512u}, {513u, 65536u}, {66'049u, 196'095u}}) {
+    for (const auto& [offset, length] :
+         {std::pair{0u, 1u}, {1u, 512u}, {513u, 65536u}, {66'049u, 196'095u}}) {
       s.receive(r2t(itt, 0xa000 + r2t_sn, r2t_sn, offset, length).lun(request.lun));
       std::uint32_t data_sn = 0;
       for (std::uint32_t at = offset; at != offset + length;) {
         const std::uint32_t part = std::min(segment, offset + length - at);
-        s.expect_tx(data_out(itt, 0xa000 + r2t_sn, data_sn++, at, s.sent_by(command, at, part), at + part == offset + length)
+        s.expect_tx(data_out(itt, 0xa000 + r2t_sn, data_sn++, at, s.sent_by(command, at, part),
+                             at + part == offset + length)
                         .lun(request.lun));
         at += part;
       }
@@ -144,9 +152,10 @@ TEST(Write, Wrt14_Wrt15_SeveralR2tsOfOneTaskAreServedInOrderOfArrival) {
   Script s(only_solicited(4));
   const auto command = s.submit(write(64 * 1024));
   const std::uint32_t itt = s.expect_command(command).itt();
-  s.receive({r2t(itt, 10, 0, 0, 16384), r2t(itt, 11, 1, 16384, 16384), r2t(itt, 12, 2, 32768, 16384),
-             r2t(itt, 13, 3, 49152, 16384)});
-  for (std::uint32_t i = 0; i < 4; ++i) expect_answer(s, command, itt, 10 + i, i * 16384, 16384, 8192);
+  s.receive({r2t(itt, 10, 0, 0, 16384), r2t(itt, 11, 1, 16384, 16384),
+             r2t(itt, 12, 2, 32768, 16384), r2t(itt, 13, 3, 49152, 16384)});
+  for (std::uint32_t i = 0; i < 4; ++i)
+    expect_answer(s, command, itt, 10 + i, i * 16384, 16384, 8192);
   s.receive(scsi_response(itt));
   s.expect_completion(command, POLLUX_OK);
   s.expect_alive();
@@ -162,7 +171,8 @@ TEST(Write, Wrt16_R2tsOfManyTasksAreAllServed) {
   }
   for (std::uint32_t half = 0; half < 2; ++half) {
     std::vector<Pdu> asked;
-    for (std::uint32_t i = 0; i < 64; ++i) asked.push_back(r2t(tags[i], i, half, half * 8192, 8192));
+    for (std::uint32_t i = 0; i < 64; ++i)
+      asked.push_back(r2t(tags[i], i, half, half * 8192, 8192));
     s.receive(asked);
     s.run_for(1s);
     std::vector<bool> served(64);
@@ -196,10 +206,11 @@ TEST(Write, Wrt27_R2tDuringUnsolicitedDataIsServedAfterIt) {
   EXPECT_EQ(s.expect_completion(command, POLLUX_OK).transferred, 516 * 1024u);
 }
 
-// --- R2Ts that must not be --------------------------------------------------------------------------
+// --- R2Ts that must not be
+// --------------------------------------------------------------------------
 
-void expect_refused(const Options& options, const Request& request, const std::function<Pdu(std::uint32_t)>& bad,
-                    ProtocolError error) {
+void expect_refused(const Options& options, const Request& request,
+                    const std::function<Pdu(std::uint32_t)>& bad, ProtocolError error) {
   Script s(options);
   const auto command = s.submit(request);
   const Pdu sent = s.next();
@@ -213,33 +224,53 @@ TEST(Write, Wrt17_R2tForTasksThatDoNotWrite) {
   const auto ask = [](std::uint32_t itt) { return r2t(itt, 1, 0, 0, 512); };
   expect_refused({}, read(4096), ask, ProtocolError::r2t_for_wrong_task);
   expect_refused({}, test_unit_ready(), ask, ProtocolError::r2t_for_wrong_task);
-  expect_refused({}, write(512), [](std::uint32_t itt) { return r2t(itt + 1, 1, 0, 0, 512); }, ProtocolError::unexpected_task_tag);
+  expect_refused(
+      {}, write(512), [](std::uint32_t itt) { return r2t(itt + 1, 1, 0, 0, 512); },
+      ProtocolError::unexpected_task_tag);
 }
 
 TEST(Write, Wrt18_R2tOfAnotherLun) {
-  expect_refused(only_solicited(), write(4096), [](std::uint32_t itt) { return r2t(itt, 1, 0, 0, 512).lun(1); },
-                 ProtocolError::r2t_for_wrong_task);
+  expect_refused(
+      only_solicited(), write(4096),
+      [](std::uint32_t itt) { return r2t(itt, 1, 0, 0, 512).lun(1); },
+      ProtocolError::r2t_for_wrong_task);
 }
 
 TEST(Write, Wrt19_H082_MalformedR2t) {
-  expect_refused(only_solicited(), write(4096), [](std::uint32_t itt) { return r2t(itt, 1, 0, 0, 0); }, ProtocolError::r2t_malformed);
-  expect_refused(only_solicited(), write(4096), [](std::uint32_t itt) { return r2t(itt, kReserved, 0, 0, 512); }, ProtocolError::r2t_malformed);
-  expect_refused(only_solicited(), write(4096), [](std::uint32_t itt) { return r2t(itt, 1, 0, 0, 512).carries(pattern(4, 0)); },
-                 ProtocolError::r2t_malformed);
+  expect_refused(
+      only_solicited(), write(4096), [](std::uint32_t itt) { return r2t(itt, 1, 0, 0, 0); },
+      ProtocolError::r2t_malformed);
+  expect_refused(
+      only_solicited(), write(4096),
+      [](std::uint32_t itt) { return r2t(itt, kReserved, 0, 0, 512); },
+      ProtocolError::r2t_malformed);
+  expect_refused(
+      only_solicited(), write(4096),
+      [](std::uint32_t itt) { return r2t(itt, 1, 0, 0, 512).carries(pattern(4, 0)); },
+      ProtocolError::r2t_malformed);
 }
 
 TEST(Write, Wrt20_R2tBeyondTheBufferSendsNothing) {
-  for (const auto& [offset, length] : {std::pair{4096u, 1u}, {0u, 4097u}, {4095u, 2u}, {0xffff'f000u, 0x1000u},
-                                       {0xffff'ffffu, 1u}, {1u, 0xffff'ffffu}, {0u, 0xffff'ffffu}}) {
-    expect_refused(only_solicited(), write(4096),
-                   [&, offset = offset, length = length](std::uint32_t itt) { return r2t(itt, 1, 0, offset, length); },
-                   ProtocolError::r2t_outside_buffer);
+  for (const auto& [offset, length] : {std::pair{4096u, 1u},
+                                       {0u, 4097u},
+                                       {4095u, 2u},
+                                       {0xffff'f000u, 0x1000u},
+                                       {0xffff'ffffu, 1u},
+                                       {1u, 0xffff'ffffu},
+                                       {0u, 0xffff'ffffu}}) {
+    expect_refused(
+        only_solicited(), write(4096),
+        [&, offset = offset, length = length](std::uint32_t itt) {
+          return r2t(itt, 1, 0, offset, length);
+        },
+        ProtocolError::r2t_outside_buffer);
   }
 }
 
 TEST(Write, Wrt15_Wrt24_R2tOverGroundThatIsCovered) {
-  expect_refused(negotiated(false, true, 8192, 2048), write(4096), [](std::uint32_t itt) { return r2t(itt, 1, 0, 0, 512); },
-                 ProtocolError::r2t_outside_buffer);
+  expect_refused(
+      negotiated(false, true, 8192, 2048), write(4096),
+      [](std::uint32_t itt) { return r2t(itt, 1, 0, 0, 512); }, ProtocolError::r2t_outside_buffer);
   Script s(only_solicited(4));
   const auto command = s.submit(write(4096));
   const std::uint32_t itt = s.expect_command(command).itt();
@@ -268,8 +299,9 @@ TEST(Write, Wrt22_H083_MoreR2tsThanAgreed) {
 
 TEST(Write, Wrt23_H079_R2tsnOutOfOrder) {
   for (const std::uint32_t wrong : {1u, 7u, 0xffff'ffffu})
-    expect_refused(only_solicited(2), write(4096), [=](std::uint32_t itt) { return r2t(itt, 1, wrong, 0, 512); },
-                   ProtocolError::r2t_sn_gap);
+    expect_refused(
+        only_solicited(2), write(4096),
+        [=](std::uint32_t itt) { return r2t(itt, 1, wrong, 0, 512); }, ProtocolError::r2t_sn_gap);
   Script s(only_solicited(2));
   const std::uint32_t itt = s.expect_command(s.submit(write(4096))).itt();
   s.receive(r2t(itt, 1, 0, 0, 512));
@@ -278,7 +310,8 @@ TEST(Write, Wrt23_H079_R2tsnOutOfOrder) {
   s.expect_lost(ProtocolError::r2t_sn_gap);
 }
 
-// --- Odd ends ---------------------------------------------------------------------------------------
+// --- Odd ends
+// ---------------------------------------------------------------------------------------
 
 TEST(Write, Wrt26_H095_StatusWhileDataIsOwedEndsTheDataAtAPdu) {
   for (const std::uint8_t status : {std::uint8_t{0x00}, std::uint8_t{0x02}}) {
@@ -286,7 +319,8 @@ TEST(Write, Wrt26_H095_StatusWhileDataIsOwedEndsTheDataAtAPdu) {
       Options options = only_solicited(4, 8192);
       options.parameters.max_burst_length = 16 * 1024 * 1024;
       Script s(options);
-      const auto command = s.submit(registered ? registered_write(8 * 1024 * 1024) : write(8 * 1024 * 1024));
+      const auto command =
+          s.submit(registered ? registered_write(8 * 1024 * 1024) : write(8 * 1024 * 1024));
       const std::uint32_t itt = s.expect_command(command).itt();
       s.target_stops_reading(true);
       s.receive(r2t(itt, 1, 0, 0, 8 * 1024 * 1024));

@@ -71,7 +71,8 @@ TEST(SpscRing, TwoThreadsLoseDoubleAndReorderNothing) {
     for (std::uint64_t next = 0; next < kItems;) {
       Item batch[7];
       const std::size_t size = std::min<std::uint64_t>(1 + random.below(7), kItems - next);
-      for (std::size_t i = 0; i < size; ++i) batch[i] = {next + i, (next + i) * 0x9e37'79b9'7f4a'7c15};
+      for (std::size_t i = 0; i < size; ++i)
+        batch[i] = {next + i, (next + i) * 0x9e37'79b9'7f4a'7c15};
       const std::size_t pushed = ring.push(std::span<const Item>{batch, size});
       next += pushed;
       if (pushed == 0) std::this_thread::yield();

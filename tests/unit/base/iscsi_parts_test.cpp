@@ -1,4 +1,5 @@
-// Small parts of the iSCSI data path: command window, scatter list cursor, snapshot pool, task table.
+// Small parts of the iSCSI data path: command window, scatter list cursor, snapshot pool, task
+// table.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,7 +27,8 @@ TEST(CommandWindow, OpensAndClosesAcrossTheWrap) {
     EXPECT_TRUE(window.update(CmdSn{start + 4}, CmdSn{start + 4}));
     EXPECT_TRUE(window.open());
     window.take();
-    EXPECT_TRUE(window.update(CmdSn{start + 5}, CmdSn{start + 4}));  // MaxCmdSN = ExpCmdSN-1: closed
+    EXPECT_TRUE(
+        window.update(CmdSn{start + 5}, CmdSn{start + 4}));  // MaxCmdSN = ExpCmdSN-1: closed
     EXPECT_FALSE(window.open());
   }
 }
@@ -77,7 +79,8 @@ TEST(IovCursor, SeeksAndStepsThroughAnyList) {
 }
 
 TEST(SnapshotPool, GivesTheSmallestAndTakesBackWhenNothingPointsIntoIt) {
-  const Limits limits{.connections = 1, .tasks = 2, .slabs = 1, .snapshot_small = 2, .snapshot_large = 1};
+  const Limits limits{
+      .connections = 1, .tasks = 2, .slabs = 1, .snapshot_small = 2, .snapshot_large = 1};
   sim::HeapPacketMemory memory({.buffers = 8, .buffer_bytes = 256, .trackers = 2 + 3});
   std::vector<std::byte> area(SnapshotPool::bytes_needed(limits));
   SnapshotPool pool(limits, area, memory, 2);

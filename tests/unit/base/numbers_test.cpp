@@ -40,7 +40,8 @@ void round_trip(Value value, std::initializer_list<unsigned> bytes) {
   EXPECT_EQ(static_cast<Value>(field.get()), value);
   ASSERT_EQ(sizeof(field), bytes.size());
   std::size_t i = 0;
-  for (const unsigned byte : bytes) EXPECT_EQ(reinterpret_cast<const unsigned char*>(&field)[i++], byte);
+  for (const unsigned byte : bytes)
+    EXPECT_EQ(reinterpret_cast<const unsigned char*>(&field)[i++], byte);
 }
 
 TEST(ByteOrder, MostSignificantByteFirst) {

@@ -44,7 +44,10 @@ TEST(TimerWheel, RandomOperationsAgreeWithAModel) {
         case 0:
         case 1: {
           const Duration reach = reaches[random.below(6)];
-          const Instant deadline = now + Duration(static_cast<std::int64_t>(random.next() % static_cast<std::uint64_t>(reach.count()))) - 1ms;
+          const Instant deadline = now +
+                                   Duration(static_cast<std::int64_t>(
+                                       random.next() % static_cast<std::uint64_t>(reach.count()))) -
+                                   1ms;
           wheel.arm(nodes[i], deadline);
           model[i] = deadline;
           break;
@@ -55,9 +58,11 @@ TEST(TimerWheel, RandomOperationsAgreeWithAModel) {
           break;
         default: {
           const Duration step = reaches[random.below(random.below(20) == 0 ? 6 : 4)];
-          now += Duration(static_cast<std::int64_t>(random.next() % static_cast<std::uint64_t>(step.count())));
+          now += Duration(
+              static_cast<std::int64_t>(random.next() % static_cast<std::uint64_t>(step.count())));
           for (const std::uint32_t fired : expire(wheel, now)) ASSERT_EQ(model.erase(fired), 1u);
-          for (const auto& [left, deadline] : model) ASSERT_GT(deadline + 2 * kTick, now) << "late: " << left;
+          for (const auto& [left, deadline] : model)
+            ASSERT_GT(deadline + 2 * kTick, now) << "late: " << left;
         }
       }
       ASSERT_EQ(wheel.armed_count(), model.size());
@@ -78,7 +83,8 @@ TEST(TimerWheel, JumpOfAYearIsBoundedWork) {
   const auto before = std::chrono::steady_clock::now();
   // 400 days in 800 steps: tick by tick these are 264 billion ticks.
   std::size_t fired = 0;
-  for (int half_days = 1; half_days <= 800; ++half_days) fired += expire(wheel, kStart + half_days * 12h).size();
+  for (int half_days = 1; half_days <= 800; ++half_days)
+    fired += expire(wheel, kStart + half_days * 12h).size();
   EXPECT_EQ(fired, 1000u);
   EXPECT_EQ(wheel.armed_count(), 0u);
   EXPECT_LT(std::chrono::steady_clock::now() - before, 5s);
@@ -90,7 +96,8 @@ TEST(TimerWheel, LimitLeavesTheRestForTheNextCall) {
   for (TimerNode& node : nodes) wheel.arm(node, kStart + 1ms);
   EXPECT_EQ(expire(wheel, kStart + 10ms, 4).size(), 4u);
   EXPECT_EQ(wheel.armed_count(), 6u);
-  wheel.cancel(*std::find_if(nodes.begin(), nodes.end(), [](const TimerNode& node) { return node.armed(); }));
+  wheel.cancel(*std::find_if(nodes.begin(), nodes.end(),
+                             [](const TimerNode& node) { return node.armed(); }));
   EXPECT_EQ(expire(wheel, kStart + 10ms, 100).size(), 5u);
 }
 

@@ -89,8 +89,7 @@ TEST_F(CliTest, LoginFailuresHaveTheirOwnExitCodesAndWords) {
 TEST_F(CliTest, ADiscoverySessionStaysUntilLogout) {
   const Outcome by_url = pollux({"login", "--discovery", "iscsi://10.0.0.1"});
   EXPECT_EQ(by_url.exit_code, 0) << by_url.err;
-  EXPECT_EQ(by_url.out,
-            "Logged in for discovery at 10.0.0.1:3260: session 0x5e1f000000000001.\n");
+  EXPECT_EQ(by_url.out, "Logged in for discovery at 10.0.0.1:3260: session 0x5e1f000000000001.\n");
   EXPECT_EQ(pollux({"login", "--discovery", "--portal", "10.0.0.1:3261"}).exit_code, 0);
   EXPECT_THAT(pollux({"sessions"}).out, HasSubstr("discovery  logged in"));
   EXPECT_THAT(pollux({"send-targets", "0x5e1f000000000001"}).out, HasSubstr(kTarget));

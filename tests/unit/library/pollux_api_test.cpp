@@ -1,5 +1,6 @@
-// pollux.h as an application uses it, against the embedded target on a wire inside the process: both ways
-// of polling, both ways of completing, every kind of memory, and every way to ask for too much.
+// pollux.h as an application uses it, against the embedded target on a wire inside the process:
+// both ways of polling, both ways of completing, every kind of memory, and every way to ask for too
+// much.
 #include <gtest/gtest.h>
 #include <pollux/iscsierr.h>
 #include <pollux/pollux.h>
@@ -35,7 +36,9 @@ class PolluxApi : public testing::TestWithParam<pollux_poll_mode> {
     setup.config.login.timeout = service::Seconds{3};
     setup.config.ports = {{.name = "wire",
                            .device = "ring:wire",
-                           .interface = {.address = net::IpAddress::v4(10, 99, 0, 2), .prefix_length = 24, .gateway = {}},
+                           .interface = {.address = net::IpAddress::v4(10, 99, 0, 2),
+                                         .prefix_length = 24,
+                                         .gateway = {}},
                            .mtu = 9000}};
     setup.poll_mode = GetParam();
     setup.ring_ports = lab_.port_source();
@@ -54,7 +57,8 @@ class PolluxApi : public testing::TestWithParam<pollux_poll_mode> {
     pollux_session_id session = 0;
     std::uint64_t lun = 1;
     pollux_error error{};
-    EXPECT_EQ(pollux_login(instance_, url, nullptr, &session, &lun, &error), POLLUX_OK) << error.message;
+    EXPECT_EQ(pollux_login(instance_, url, nullptr, &session, &lun, &error), POLLUX_OK)
+        << error.message;
     EXPECT_EQ(lun, 0u);
     return session;
   }
@@ -90,12 +94,13 @@ class PolluxApi : public testing::TestWithParam<pollux_poll_mode> {
 
   void destroy(pollux_queue* queue) {
     int result = POLLUX_EBUSY;
-    for (int i = 0; i < 10'000'000 && (result = pollux_queue_destroy(queue)) == POLLUX_EBUSY; ++i) turn();
+    for (int i = 0; i < 10'000'000 && (result = pollux_queue_destroy(queue)) == POLLUX_EBUSY; ++i)
+      turn();
     EXPECT_EQ(result, POLLUX_OK);
   }
 
-  static pollux_command transfer(std::uint8_t opcode, pollux_session_id session, std::uint64_t lba, const iovec& iov,
-                                 std::uint8_t flags = 0) {
+  static pollux_command transfer(std::uint8_t opcode, pollux_session_id session, std::uint64_t lba,
+                                 const iovec& iov, std::uint8_t flags = 0) {
     pollux_command command{};
     command.opcode = opcode;
     command.flags = flags;
@@ -126,22 +131,29 @@ TEST_P(PolluxApi, WritesAndReadsThroughEveryKindOfMemory) {
       static_cast<std::byte*>(std::aligned_alloc(4096, bytes)), &std::free};
   pollux_region* region = nullptr;
   pollux_error error{};
-  ASSERT_EQ(pollux_memory_register(instance_, memory.get(), bytes, &region, &error), POLLUX_OK) << error.message;
+  ASSERT_EQ(pollux_memory_register(instance_, memory.get(), bytes, &region, &error), POLLUX_OK)
+      << error.message;
   std::vector<std::byte> plain(bytes);
   for (int round = 1; round <= 8; ++round) {
     const bool registered = round % 2 == 0;
     std::byte* source = registered ? memory.get() : plain.data();
     sim::stamp({source, bytes}, 64, round, 7);
     const iovec iov{source, bytes};
-    ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_WRITE, session, 64, iov,
-                                                             registered ? POLLUX_REGISTERED : 0)}.data(), 1), 1);
+    ASSERT_EQ(pollux_queue_submit(queue,
+                                  std::array{transfer(POLLUX_WRITE, session, 64, iov,
+                                                      registered ? POLLUX_REGISTERED : 0)}
+                                      .data(),
+                                  1),
+              1);
     auto done = wait(queue);
     ASSERT_EQ(done.result, POLLUX_OK);
     ASSERT_EQ(done.transferred, bytes);
 
     std::vector<std::byte> back(bytes);
     const iovec in{back.data(), bytes};
-    ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, session, 64, in)}.data(), 1), 1);
+    ASSERT_EQ(
+        pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, session, 64, in)}.data(), 1),
+        1);
     done = wait(queue);
     ASSERT_EQ(done.result, POLLUX_OK);
     EXPECT_EQ(sim::wrong_blocks(back, 64, round, 7), 0u);
@@ -231,9 +243,17 @@ TEST_P(PolluxApi, SubmitTakesNoMoreThanTheDepthAndRefusesMalformedCommands) {
   EXPECT_EQ(refused([](auto& c) { c.iov = nullptr; }), POLLUX_EINVAL);
   EXPECT_EQ(refused([](auto& c) { c.block_count = 0; }), POLLUX_EINVAL);
   EXPECT_EQ(refused([](auto& c) { c.flags = POLLUX_LENT; }), POLLUX_EINVAL);
-  EXPECT_EQ(refused([](auto& c) { c.opcode = POLLUX_WRITE; c.flags = POLLUX_REGISTERED; }), POLLUX_EINVAL)
+  EXPECT_EQ(refused([](auto& c) {
+              c.opcode = POLLUX_WRITE;
+              c.flags = POLLUX_REGISTERED;
+            }),
+            POLLUX_EINVAL)
       << "memory that is not registered";
-  EXPECT_EQ(refused([](auto& c) { c.opcode = POLLUX_SCSI; c.cdb_length = 7; }), POLLUX_EINVAL);
+  EXPECT_EQ(refused([](auto& c) {
+              c.opcode = POLLUX_SCSI;
+              c.cdb_length = 7;
+            }),
+            POLLUX_EINVAL);
   // The good ones before a malformed one are taken.
   std::vector<pollux_command> mixed(3, good);
   mixed[2].opcode = 99;
@@ -246,15 +266,19 @@ TEST_P(PolluxApi, SubmitTakesNoMoreThanTheDepthAndRefusesMalformedCommands) {
 TEST_P(PolluxApi, LoginErrorsNameThePortalAndTheReason) {
   pollux_session_id session = 0;
   pollux_error error{};
-  EXPECT_EQ(pollux_login(instance_, "iscsi://10.99.0.1/iqn.2026-01.org.pollux:other/0", nullptr, &session, nullptr, &error),
+  EXPECT_EQ(pollux_login(instance_, "iscsi://10.99.0.1/iqn.2026-01.org.pollux:other/0", nullptr,
+                         &session, nullptr, &error),
             POLLUX_ELOGIN);
   EXPECT_EQ(error.status, std::uint32_t{ISDSC_NOT_FOUND});
   EXPECT_NE(std::string(error.message).find("10.99.0.1:3260"), std::string::npos) << error.message;
-  EXPECT_EQ(pollux_login(instance_, "iscsi://10.99.0.1:3999/iqn.2026-01.org.pollux:disk/0", nullptr, &session, nullptr,
-                         &error), POLLUX_ECONNECT);
+  EXPECT_EQ(pollux_login(instance_, "iscsi://10.99.0.1:3999/iqn.2026-01.org.pollux:disk/0", nullptr,
+                         &session, nullptr, &error),
+            POLLUX_ECONNECT);
   EXPECT_NE(std::string(error.message).find("10.99.0.1:3999"), std::string::npos) << error.message;
-  EXPECT_EQ(pollux_login(instance_, "http://10.99.0.1/", nullptr, &session, nullptr, &error), POLLUX_EINVAL);
-  EXPECT_EQ(pollux_login(instance_, "iscsi://10.99.0.1", nullptr, &session, nullptr, &error), POLLUX_EINVAL);
+  EXPECT_EQ(pollux_login(instance_, "http://10.99.0.1/", nullptr, &session, nullptr, &error),
+            POLLUX_EINVAL);
+  EXPECT_EQ(pollux_login(instance_, "iscsi://10.99.0.1", nullptr, &session, nullptr, &error),
+            POLLUX_EINVAL);
   EXPECT_EQ(session, 0u);
   EXPECT_EQ(pollux_logout(instance_, 0x123, &error), POLLUX_ENOSESSION);
 }
@@ -267,9 +291,11 @@ TEST_P(PolluxApi, LoggedOutSessionRefusesCommandsAndIsNeverAnother) {
   pollux_queue* queue = make_queue();
   std::vector<std::byte> memory(512);
   const iovec iov{memory.data(), memory.size()};
-  ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, first, 0, iov)}.data(), 1), 1);
+  ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, first, 0, iov)}.data(), 1),
+            1);
   EXPECT_EQ(wait(queue).result, POLLUX_ENOSESSION);
-  ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, second, 0, iov)}.data(), 1), 1);
+  ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, second, 0, iov)}.data(), 1),
+            1);
   EXPECT_EQ(wait(queue).result, POLLUX_OK);
   destroy(queue);
 }
@@ -283,7 +309,8 @@ TEST_P(PolluxApi, CountersShowWhatWasCopied) {
   before.size = sizeof(before);
   pollux_worker_stats after = before;
   ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &before), POLLUX_OK);
-  ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, session, 0, iov)}.data(), 1), 1);
+  ASSERT_EQ(
+      pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, session, 0, iov)}.data(), 1), 1);
   ASSERT_EQ(wait(queue).result, POLLUX_OK);
   ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &after), POLLUX_OK);
   EXPECT_EQ(after.copied_bytes - before.copied_bytes, 4096u);
@@ -308,7 +335,9 @@ TEST_P(PolluxApi, RefusesMoreQueuesThanAWorkerHas) {
   pollux_error error{};
   // The control thread may have some of its own.
   int result = POLLUX_OK;
-  for (int i = 0; i < 100 && (result = pollux_queue_create(instance_, &options, &queue, &error)) == POLLUX_OK; ++i)
+  for (int i = 0;
+       i < 100 && (result = pollux_queue_create(instance_, &options, &queue, &error)) == POLLUX_OK;
+       ++i)
     queues.push_back(queue);
   EXPECT_EQ(result, POLLUX_ENOMEM);
   EXPECT_NE(std::string(error.message).find("64 queues"), std::string::npos) << error.message;
@@ -322,7 +351,8 @@ TEST_P(PolluxApi, RefusesListsWhoseLengthsWrapAndQueuesLargerThanMemory) {
   const auto session = log_in();
   pollux_queue* queue = make_queue(4);
   std::vector<std::byte> memory(4096);
-  const std::array<iovec, 2> wrapping{iovec{memory.data(), SIZE_MAX - 511}, iovec{memory.data(), 4096 + 512}};
+  const std::array<iovec, 2> wrapping{iovec{memory.data(), SIZE_MAX - 511},
+                                      iovec{memory.data(), 4096 + 512}};
   pollux_command command = transfer(POLLUX_READ, session, 0, iovec{memory.data(), memory.size()});
   command.iov = wrapping.data();
   command.iov_count = 2;
@@ -370,14 +400,15 @@ TEST_P(PolluxApi, OneTurnAtATimeWhoeverPolls) {
 TEST_P(PolluxApi, RegionsAreRegisteredAndUnregisteredWhileOthersSubmit) {
   constexpr std::size_t kBytes = 4096;
   const auto make = [] {
-    return std::unique_ptr<std::byte, decltype(&std::free)>{static_cast<std::byte*>(std::aligned_alloc(kBytes, kBytes)),
-                                                            &std::free};
+    return std::unique_ptr<std::byte, decltype(&std::free)>{
+        static_cast<std::byte*>(std::aligned_alloc(kBytes, kBytes)), &std::free};
   };
   const auto stays = make();
   const auto comes_and_goes = make();
   pollux_region* first = nullptr;
   pollux_region* second = nullptr;
-  ASSERT_EQ(pollux_memory_register(instance_, comes_and_goes.get(), kBytes, &second, nullptr), POLLUX_OK);
+  ASSERT_EQ(pollux_memory_register(instance_, comes_and_goes.get(), kBytes, &second, nullptr),
+            POLLUX_OK);
   ASSERT_EQ(pollux_memory_register(instance_, stays.get(), kBytes, &first, nullptr), POLLUX_OK);
   std::atomic<bool> stop{false};
   std::thread looks([&] {
@@ -386,16 +417,19 @@ TEST_P(PolluxApi, RegionsAreRegisteredAndUnregisteredWhileOthersSubmit) {
   for (int i = 0; i < 200; ++i) {
     EXPECT_EQ(pollux_memory_unregister(second), POLLUX_OK);
     EXPECT_FALSE(instance_->lies_in_region({comes_and_goes.get(), kBytes}));
-    EXPECT_EQ(pollux_memory_register(instance_, comes_and_goes.get(), kBytes, &second, nullptr), POLLUX_OK);
+    EXPECT_EQ(pollux_memory_register(instance_, comes_and_goes.get(), kBytes, &second, nullptr),
+              POLLUX_OK);
   }
   stop = true;
   looks.join();
   // Both are still registered when the instance closes: it lets go of them.
 }
 
-INSTANTIATE_TEST_SUITE_P(Polling, PolluxApi, testing::Values(POLLUX_POLL_LIBRARY, POLLUX_POLL_EMBEDDER),
+INSTANTIATE_TEST_SUITE_P(Polling, PolluxApi,
+                         testing::Values(POLLUX_POLL_LIBRARY, POLLUX_POLL_EMBEDDER),
                          [](const auto& mode) {
-                           return std::string(mode.param == POLLUX_POLL_LIBRARY ? "library" : "embedder");
+                           return std::string(mode.param == POLLUX_POLL_LIBRARY ? "library"
+                                                                                : "embedder");
                          });
 
 TEST(PolluxOpen, SaysWhatIsWrongWithTheConfiguration) {
@@ -409,7 +443,8 @@ TEST(PolluxOpen, SaysWhatIsWrongWithTheConfiguration) {
   options.config_text = nullptr;
   options.config_path = "/nonexistent/pollux.toml";
   EXPECT_EQ(pollux_open(&options, &instance, &error), POLLUX_ECONFIG);
-  EXPECT_NE(std::string(error.message).find("/nonexistent/pollux.toml"), std::string::npos) << error.message;
+  EXPECT_NE(std::string(error.message).find("/nonexistent/pollux.toml"), std::string::npos)
+      << error.message;
   options.size = 3;
   EXPECT_EQ(pollux_open(&options, &instance, &error), POLLUX_EINVAL);
   EXPECT_EQ(instance, nullptr);

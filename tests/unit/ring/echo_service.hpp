@@ -25,8 +25,8 @@ namespace pollux::ring::testing {
 inline constexpr std::uint32_t kEcho = 2000;      // output = input
 inline constexpr std::uint32_t kHold = 2001;      // stays until cancelled or released
 inline constexpr std::uint32_t kDeadline = 2002;  // output = the deadline, four bytes
-inline constexpr std::uint32_t kSum = 2003;       // output = sum of the input bytes; 8 bytes at least
-inline constexpr std::uint32_t kLook = 2004;      // echo that monitors may ask for
+inline constexpr std::uint32_t kSum = 2003;   // output = sum of the input bytes; 8 bytes at least
+inline constexpr std::uint32_t kLook = 2004;  // echo that monitors may ask for
 inline constexpr Operation kOperations[] = {{kEcho, "ECHO", Access::manage, 0, 0},
                                             {kHold, "HOLD", Access::manage, 0, 0},
                                             {kDeadline, "DEADLINE", Access::manage, 0, 4},
@@ -196,7 +196,8 @@ inline bool echoes(pollux_client* client, std::size_t bytes, unsigned seed) {
     in[index] = static_cast<unsigned char>(index * 31 + seed);
   }
   std::size_t length = 0;
-  const int result = pollux_client_call(client, kEcho, in.data(), bytes, out.data(), bytes, &length, 5000);
+  const int result =
+      pollux_client_call(client, kEcho, in.data(), bytes, out.data(), bytes, &length, 5000);
   EXPECT_EQ(result, 0) << pollux_strerror(result);
   return result == 0 && length == bytes && in == out;
 }

@@ -1,4 +1,5 @@
-// Client and service over a real ring: answers, sizes, cancelling, deadlines, rights, sleeping, endings.
+// Client and service over a real ring: answers, sizes, cancelling, deadlines, rights, sleeping,
+// endings.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -41,9 +42,11 @@ TEST_F(RingTest, RefusesWhatIsNotAnOperationOrTooShort) {
   char buffer[64] = {};
   EXPECT_EQ(pollux_client_call(client, 999, nullptr, 0, nullptr, 0, nullptr, 1000), POLLUX_ENOTSUP);
   EXPECT_EQ(pollux_client_call(client, kSum, buffer, 7, buffer, 8, nullptr, 1000), POLLUX_EINVAL);
-  EXPECT_EQ(pollux_client_call(client, POLLUX_RING_OP_NOP, nullptr, 0, nullptr, 0, nullptr, 1000), 0);
-  EXPECT_EQ(pollux_client_call(client, kEcho, buffer, std::size_t{1} << 40, buffer, 8, nullptr, 1000),
-            POLLUX_ETOOLARGE);
+  EXPECT_EQ(pollux_client_call(client, POLLUX_RING_OP_NOP, nullptr, 0, nullptr, 0, nullptr, 1000),
+            0);
+  EXPECT_EQ(
+      pollux_client_call(client, kEcho, buffer, std::size_t{1} << 40, buffer, 8, nullptr, 1000),
+      POLLUX_ETOOLARGE);
   EXPECT_EQ(pollux_client_call(client, kEcho, nullptr, 8, buffer, 8, nullptr, 1000), POLLUX_EINVAL);
   pollux_client_close(client);
 }
@@ -237,7 +240,8 @@ TEST_F(RingTest, ADeadServiceIsNoticedByEveryKindOfWait) {
   });
   EXPECT_EQ(pollux_client_wait(client, 10000), POLLUX_ESERVICE);
   killer.join();
-  EXPECT_EQ(pollux_client_call(client, kEcho, nullptr, 0, nullptr, 0, nullptr, 10000), POLLUX_ESERVICE);
+  EXPECT_EQ(pollux_client_call(client, kEcho, nullptr, 0, nullptr, 0, nullptr, 10000),
+            POLLUX_ESERVICE);
   pollux_client_completion completion;
   EXPECT_EQ(pollux_client_reap(client, &completion, 1), POLLUX_ESERVICE);
   pollux_client_close(client);
@@ -314,7 +318,8 @@ int open_code(const char* path, std::uint32_t opcode) {
   pollux_client_options_init(&options);
   options.socket_path = path;
   pollux_client* client = nullptr;
-  if (const int result = pollux_client_open(&options, &client, nullptr, 0); result != 0) return -result;
+  if (const int result = pollux_client_open(&options, &client, nullptr, 0); result != 0)
+    return -result;
   const int result = pollux_client_call(client, opcode, nullptr, 0, nullptr, 0, nullptr, 2000);
   pollux_client_close(client);
   return -result;

@@ -1,5 +1,5 @@
-// Clients that break every rule of the ring through their own mapping: the service lives, other clients
-// notice nothing.
+// Clients that break every rule of the ring through their own mapping: the service lives, other
+// clients notice nothing.
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -33,7 +33,8 @@ class HostileTest : public RingTest {
     const std::uint64_t one = 1;
     static_cast<void>(!::write(connection.doorbell.get(), &one, sizeof one));
   }
-  static void put(client::Connection& connection, std::uint64_t position, const pollux_ring_command& command) {
+  static void put(client::Connection& connection, std::uint64_t position,
+                  const pollux_ring_command& command) {
     std::memcpy(connection.region.get() + connection.reply.geometry.commands_offset +
                     (position & 15) * sizeof command,
                 &command, sizeof command);
@@ -88,14 +89,19 @@ TEST_F(HostileTest, EveryMalformedCommandGetsItsVerdictAndTheChannelGoesOn) {
   EXPECT_EQ(verdict([](Command& c) { c.reserved0 = 1; }), bad_command);
   EXPECT_EQ(verdict([](Command& c) { c.reserved1 = 1; }), bad_command);
   EXPECT_EQ(verdict([](Command& c) { c.argument = 1; }), bad_command);
-  EXPECT_EQ(verdict([&](Command& c) { c.input_offset = arena - 8, c.input_bytes = 9; }), bad_extent);
+  EXPECT_EQ(verdict([&](Command& c) { c.input_offset = arena - 8, c.input_bytes = 9; }),
+            bad_extent);
   EXPECT_EQ(verdict([](Command& c) { c.input_offset = 4, c.input_bytes = 4; }), bad_extent);
-  EXPECT_EQ(verdict([](Command& c) { c.output_offset = UINT64_MAX - 7, c.output_bytes = 16; }), bad_extent);
+  EXPECT_EQ(verdict([](Command& c) { c.output_offset = UINT64_MAX - 7, c.output_bytes = 16; }),
+            bad_extent);
   EXPECT_EQ(verdict([](Command& c) { c.output_offset = UINT64_MAX; }), bad_extent);
   EXPECT_EQ(verdict([](Command& c) { c.output_bytes = UINT32_MAX; }), bad_extent);
-  EXPECT_EQ(verdict([&](Command& c) { c.input_bytes = static_cast<std::uint32_t>(arena), c.opcode = kLook; }),
+  EXPECT_EQ(verdict([&](Command& c) {
+              c.input_bytes = static_cast<std::uint32_t>(arena), c.opcode = kLook;
+            }),
             static_cast<std::uint32_t>(POLLUX_RING_OUTPUT_TOO_SMALL));
-  EXPECT_EQ(verdict([](Command& c) { c.opcode = 0; }), static_cast<std::uint32_t>(POLLUX_RING_UNKNOWN_OPCODE));
+  EXPECT_EQ(verdict([](Command& c) { c.opcode = 0; }),
+            static_cast<std::uint32_t>(POLLUX_RING_UNKNOWN_OPCODE));
   EXPECT_EQ(verdict([](Command& c) { c.opcode = POLLUX_RING_OP_CANCEL, c.argument = 12345; }),
             static_cast<std::uint32_t>(POLLUX_RING_TAG_NOT_FOUND));
 }
@@ -109,7 +115,8 @@ TEST_F(HostileTest, OverlappingInputsCannotPileUpInTheService) {
   put(connection, 0, hold);
   put(connection, 1, hold);
   publish(connection, 2);
-  EXPECT_TRUE(eventually([&] { return std::atomic_ref(header(connection).complete_tail.value).load() == 1; }));
+  EXPECT_TRUE(eventually(
+      [&] { return std::atomic_ref(header(connection).complete_tail.value).load() == 1; }));
   pollux_ring_completion completion;
   std::memcpy(&completion, connection.region.get() + connection.reply.geometry.completions_offset,
               sizeof completion);
@@ -143,13 +150,15 @@ TEST_F(HostileTest, AClientThatDoesNotReapWaitsAlone) {
   echo.opcode = kEcho;
   for (std::uint64_t position = 0; position < 32; ++position) put(connection, position, echo);
   publish(connection, 16);
-  EXPECT_TRUE(eventually([&] { return std::atomic_ref(header(connection).complete_tail.value).load() == 16; }));
+  EXPECT_TRUE(eventually(
+      [&] { return std::atomic_ref(header(connection).complete_tail.value).load() == 16; }));
   publish(connection, 32);
   EXPECT_TRUE(echoes(honest, 1000, 1));
   EXPECT_EQ(std::atomic_ref(header(connection).submit_head.value).load(), 16u);
   std::atomic_ref(header(connection).complete_head.value).store(4);
   ring(connection);
-  EXPECT_TRUE(eventually([&] { return std::atomic_ref(header(connection).complete_tail.value).load() == 20; }));
+  EXPECT_TRUE(eventually(
+      [&] { return std::atomic_ref(header(connection).complete_tail.value).load() == 20; }));
   EXPECT_EQ(std::atomic_ref(header(connection).submit_head.value).load(), 20u);
   pollux_client_close(honest);
 }
@@ -181,9 +190,10 @@ TEST_F(HostileTest, ADoorbellMadeBlockingAndFilledStopsNobody) {
   start();
   pollux_client* honest = open();
   client::Connection connection = raw();
-  // O_NONBLOCK belongs to the open file, which the service shares: a service that read or wrote this
-  // eventfd would now hang.
-  ::fcntl(connection.doorbell.get(), F_SETFL, ::fcntl(connection.doorbell.get(), F_GETFL) & ~O_NONBLOCK);
+  // O_NONBLOCK belongs to the open file, which the service shares: a service that read or wrote
+  // this eventfd would now hang.
+  ::fcntl(connection.doorbell.get(), F_SETFL,
+          ::fcntl(connection.doorbell.get(), F_GETFL) & ~O_NONBLOCK);
   const std::uint64_t most = UINT64_MAX - 1;
   ASSERT_EQ(::write(connection.doorbell.get(), &most, sizeof most), ssize_t{sizeof most});
   EXPECT_TRUE(echoes(honest, 100, 1));

@@ -1,5 +1,5 @@
-// Client processes that are killed at any moment: nobody else notices, and the service's descriptors and
-// mappings return to what they were. The binary is its own victim: see main.
+// Client processes that are killed at any moment: nobody else notices, and the service's
+// descriptors and mappings return to what they were. The binary is its own victim: see main.
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -16,7 +16,8 @@ namespace {
 
 std::size_t descriptor_count() {
   std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++count;
   return count;
 }
 

@@ -8,13 +8,13 @@
 
 size_t c11_login_key_offset(uint32_t lun_count);
 uint32_t c11_invalid_session_id(void);
-int c11_encode_all(SendTargets_IN *in);
+int c11_encode_all(SendTargets_IN* in);
 
 size_t c11_login_key_offset(uint32_t lun_count) { return POLLUX_LOGIN_KEY_OFFSET(lun_count); }
 
 uint32_t c11_invalid_session_id(void) { return ISDSC_INVALID_SESSION_ID; }
 
-int c11_encode_all(SendTargets_IN *in) {
+int c11_encode_all(SendTargets_IN* in) {
   return pollux_text_encode(in->SendTargetsText,
                             sizeof in->SendTargetsText / sizeof in->SendTargetsText[0], "All");
 }

@@ -63,7 +63,8 @@ TEST(Isdsc, EveryCodeHasANameAndWordsOfItsOwn) {
 
 TEST(Strerror, KnowsBothSignsAndNoNumberBreaksIt) {
   EXPECT_STREQ(pollux_strerror(POLLUX_ESERVICE), pollux_strerror(-POLLUX_ESERVICE));
-  for (const int error : {INT32_MIN, INT32_MAX, -1000, 23, -23}) EXPECT_NE(pollux_strerror(error), nullptr);
+  for (const int error : {INT32_MIN, INT32_MAX, -1000, 23, -23})
+    EXPECT_NE(pollux_strerror(error), nullptr);
 }
 
 TEST(Text, IsCountedInBytesAndZeroPadded) {

@@ -373,9 +373,8 @@ TEST_F(SessionManagerTest, SendTargetsAtOnceWaitForEachOther) {
   const std::uint64_t id = login_ok(SessionKind::discovery);
   std::vector<std::uint32_t> statuses;
   for (std::size_t i = 0; i < kTextsWaitingMax + 2; ++i) {
-    manager->send_targets(id, "All", now, now + 5s, [&](const TextReply& reply) {
-      statuses.push_back(reply.status);
-    });
+    manager->send_targets(id, "All", now, now + 5s,
+                          [&](const TextReply& reply) { statuses.push_back(reply.status); });
   }
   ASSERT_EQ(statuses.size(), 1u) << "one runs, some wait, one is too many";
   EXPECT_EQ(statuses[0], ISDSC_SESSION_BUSY);

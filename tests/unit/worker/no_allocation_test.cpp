@@ -1,6 +1,6 @@
-// Steady state of a worker on the in-process wire, through the public queue API: no allocation of any
-// kind and no system call. Allocators are replaced in this program by ones that count while a flag of the
-// thread is up; system calls are caught by a seccomp filter on the polling thread.
+// Steady state of a worker on the in-process wire, through the public queue API: no allocation of
+// any kind and no system call. Allocators are replaced in this program by ones that count while a
+// flag of the thread is up; system calls are caught by a seccomp filter on the polling thread.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
@@ -57,10 +57,18 @@ void* __libc_memalign(std::size_t, std::size_t);
 void __libc_free(void*);
 
 POLLUX_STRONG void* malloc(std::size_t bytes) { return count(), __libc_malloc(bytes); }
-POLLUX_STRONG void* calloc(std::size_t items, std::size_t bytes) { return count(), __libc_calloc(items, bytes); }
-POLLUX_STRONG void* realloc(void* old, std::size_t bytes) { return count(), __libc_realloc(old, bytes); }
-POLLUX_STRONG void* aligned_alloc(std::size_t alignment, std::size_t bytes) { return count(), __libc_memalign(alignment, bytes); }
-POLLUX_STRONG void* memalign(std::size_t alignment, std::size_t bytes) { return count(), __libc_memalign(alignment, bytes); }
+POLLUX_STRONG void* calloc(std::size_t items, std::size_t bytes) {
+  return count(), __libc_calloc(items, bytes);
+}
+POLLUX_STRONG void* realloc(void* old, std::size_t bytes) {
+  return count(), __libc_realloc(old, bytes);
+}
+POLLUX_STRONG void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
+  return count(), __libc_memalign(alignment, bytes);
+}
+POLLUX_STRONG void* memalign(std::size_t alignment, std::size_t bytes) {
+  return count(), __libc_memalign(alignment, bytes);
+}
 POLLUX_STRONG int posix_memalign(void** out, std::size_t alignment, std::size_t bytes) {
   count();
   *out = __libc_memalign(alignment, bytes);
@@ -70,7 +78,8 @@ POLLUX_STRONG void free(void* memory) {
   if (memory != nullptr) count();
   __libc_free(memory);
 }
-POLLUX_STRONG void* mmap(void* at, std::size_t bytes, int protection, int flags, int fd, off_t offset) noexcept {
+POLLUX_STRONG void* mmap(void* at, std::size_t bytes, int protection, int flags, int fd,
+                         off_t offset) noexcept {
   count();
   return reinterpret_cast<void*>(syscall(SYS_mmap, at, bytes, protection, flags, fd, offset));
 }
@@ -90,12 +99,14 @@ POLLUX_STRONG void* rte_zmalloc(const char* type, std::size_t bytes, unsigned al
   static const auto next = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "rte_zmalloc"));
   return count(), next(type, bytes, alignment);
 }
-POLLUX_STRONG void* rte_malloc_socket(const char* type, std::size_t bytes, unsigned alignment, int socket) {
+POLLUX_STRONG void* rte_malloc_socket(const char* type, std::size_t bytes, unsigned alignment,
+                                      int socket) {
   using Function = void* (*)(const char*, std::size_t, unsigned, int);
   static const auto next = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "rte_malloc_socket"));
   return count(), next(type, bytes, alignment, socket);
 }
-POLLUX_STRONG void* rte_zmalloc_socket(const char* type, std::size_t bytes, unsigned alignment, int socket) {
+POLLUX_STRONG void* rte_zmalloc_socket(const char* type, std::size_t bytes, unsigned alignment,
+                                       int socket) {
   using Function = void* (*)(const char*, std::size_t, unsigned, int);
   static const auto next = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "rte_zmalloc_socket"));
   return count(), next(type, bytes, alignment, socket);
@@ -138,7 +149,8 @@ bool forbid_system_calls() {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   sock_fprog program{.len = std::size(filter), .filter = filter};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
 }
 
 constexpr std::uint32_t kBytes = 4096;
@@ -150,14 +162,17 @@ class Application {
  public:
   explicit Application(bool digests) {
     target::LabOptions lab_options;
-    lab_options.target.luns = {{.kind = target::LunKind::null, .bytes = 64 * MiB, .block_bytes = 512}};
+    lab_options.target.luns = {
+        {.kind = target::LunKind::null, .bytes = 64 * MiB, .block_bytes = 512}};
     lab_.emplace(lab_options);
     library::OpenSetup setup;
     setup.config.instance = "no-allocation-" + std::to_string(getpid());
     setup.config.memory.hugepages = false;
     setup.config.ports = {{.name = "wire",
                            .device = "ring:wire",
-                           .interface = {.address = net::IpAddress::v4(10, 99, 0, 2), .prefix_length = 24, .gateway = {}},
+                           .interface = {.address = net::IpAddress::v4(10, 99, 0, 2),
+                                         .prefix_length = 24,
+                                         .gateway = {}},
                            .mtu = 9000}};
     setup.poll_mode = POLLUX_POLL_EMBEDDER;
     setup.ring_ports = lab_->port_source();
@@ -169,7 +184,8 @@ class Application {
     }
     const std::string mode = digests ? "crc32c" : "none";
     const std::string url =
-        "iscsi://10.99.0.1/iqn.2026-01.org.pollux:disk/0?header_digest=" + mode + "&data_digest=" + mode;
+        "iscsi://10.99.0.1/iqn.2026-01.org.pollux:disk/0?header_digest=" + mode +
+        "&data_digest=" + mode;
     pollux_error reason{};
     if (pollux_login(instance_, url.c_str(), nullptr, &session_, nullptr, &reason) != POLLUX_OK) {
       ADD_FAILURE() << reason.message;
@@ -179,16 +195,20 @@ class Application {
     pollux_queue_options_init(&options);
     options.depth = kSlots;
     options.lent_read_bytes_max = kLongBytes;
-    EXPECT_EQ(pollux_queue_create(instance_, &options, &queue_, &reason), POLLUX_OK) << reason.message;
+    EXPECT_EQ(pollux_queue_create(instance_, &options, &queue_, &reason), POLLUX_OK)
+        << reason.message;
     memory_ = static_cast<std::byte*>(std::aligned_alloc(4096, kSlots * kLongBytes));
     std::fill_n(memory_, kSlots * kLongBytes, std::byte{0x33});
-    EXPECT_EQ(pollux_memory_register(instance_, memory_, kSlots * kLongBytes, &region_, &reason), POLLUX_OK) << reason.message;
+    EXPECT_EQ(pollux_memory_register(instance_, memory_, kSlots * kLongBytes, &region_, &reason),
+              POLLUX_OK)
+        << reason.message;
   }
   ~Application() {
     if (queue_ != nullptr)
       while (pollux_queue_destroy(queue_) == POLLUX_EBUSY) pollux_worker_poll(instance_, 0);
     if (session_ != 0) pollux_logout(instance_, session_, nullptr);
-    while (region_ != nullptr && pollux_memory_unregister(region_) == POLLUX_EBUSY) pollux_worker_poll(instance_, 0);
+    while (region_ != nullptr && pollux_memory_unregister(region_) == POLLUX_EBUSY)
+      pollux_worker_poll(instance_, 0);
     if (instance_ != nullptr) pollux_close(instance_);
     std::free(memory_);
   }
@@ -212,7 +232,8 @@ class Application {
         ++completed;
         failed += done[i].result != 0 || done[i].scsi_status != 0;
         if (done[i].lent != nullptr) pollux_release(done[i].lent);
-        if (submitted < commands) submit(reinterpret_cast<std::uintptr_t>(done[i].context), submitted++);
+        if (submitted < commands)
+          submit(reinterpret_cast<std::uintptr_t>(done[i].context), submitted++);
       }
     }
     return failed;
@@ -266,7 +287,10 @@ TEST(SteadyState, TheCounterCounts) {
   EXPECT_GE(counted([&] { ::operator delete(memory); }), 1u);
   EXPECT_EQ(counted([&] { memory = std::aligned_alloc(64, 64); }), 1u);
   std::free(memory);
-  EXPECT_EQ(counted([&] { memory = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }), 1u);
+  EXPECT_EQ(counted([&] {
+              memory = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            }),
+            1u);
   EXPECT_EQ(counted([&] { ::munmap(memory, 4096); }), 1u);
 }
 #endif
