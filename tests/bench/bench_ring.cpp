@@ -15,6 +15,7 @@
 #include "control/library/instance.hpp"
 #include "control/service/latency_histogram.hpp"
 #include "dataplane/base/random.hpp"
+#include "dataplane/platform/dpdk_runtime.hpp"
 #include "dataplane/platform/tsc_clock.hpp"
 #include "tests/target/lab.hpp"
 
@@ -243,6 +244,7 @@ int measure(const Flags& flags) {
   const std::uint64_t violations = lab.thread()->violations();
   run.close();
   pollux_close(instance);
+  platform::stop_eal();
 
   const double ios = static_cast<double>(std::max<std::uint64_t>(run.completed(), 1));
   const double seconds = static_cast<double>(run.elapsed_cycles()) / static_cast<double>(hz);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "control/library/instance.hpp"
+#include "dataplane/platform/dpdk_runtime.hpp"
 #include "tests/support/disk_stamp.hpp"
 #include "tests/target/lab.hpp"
 
@@ -449,6 +450,12 @@ TEST(PolluxOpen, SaysWhatIsWrongWithTheConfiguration) {
   EXPECT_EQ(pollux_open(&options, &instance, &error), POLLUX_EINVAL);
   EXPECT_EQ(instance, nullptr);
 }
+
+/// Gives back the lock and the directory that DPDK keeps for the process.
+class EndOfEal final : public testing::Environment {
+  void TearDown() override { platform::stop_eal(); }
+};
+[[maybe_unused]] const auto* const kEndOfEal = testing::AddGlobalTestEnvironment(new EndOfEal);
 
 }  // namespace
 }  // namespace pollux

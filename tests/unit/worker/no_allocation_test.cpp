@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "control/library/instance.hpp"
+#include "dataplane/platform/dpdk_runtime.hpp"
 #include "tests/target/lab.hpp"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -337,6 +338,12 @@ TEST_P(SteadyStateOfTheWorker, NeitherAllocatesNorCallsTheSystem) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Digests, SteadyStateOfTheWorker, testing::Bool());
+
+/// Gives back the lock and the directory that DPDK keeps for the process.
+class EndOfEal final : public testing::Environment {
+  void TearDown() override { platform::stop_eal(); }
+};
+[[maybe_unused]] const auto* const kEndOfEal = testing::AddGlobalTestEnvironment(new EndOfEal);
 
 }  // namespace
 }  // namespace pollux
