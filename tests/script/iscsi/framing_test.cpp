@@ -1,7 +1,10 @@
 // FRM and DIG rows of the conformance page: how PDUs are put on the stream and cut out of it.
-#include <gtest/gtest.h>
+// Golden headers stand as the layouts of RFC 7143 section 11 do, a word at a time.
+// clang-format off
 
+#include <gtest/gtest.h>
 #include <algorithm>
+
 
 #include "tests/support/iscsi_script.hpp"
 
@@ -18,8 +21,7 @@ Options with_digests(bool header, bool data) {
   return options;
 }
 
-// --- What we send
-// -----------------------------------------------------------------------------------
+// --- What we send -----------------------------------------------------------------------------------
 
 TEST(Framing, Frm01_Frm02_Frm06_EveryRequestHasItsGoldenBytes) {
   Options options;
@@ -28,54 +30,10 @@ TEST(Framing, Frm01_Frm02_Frm06_EveryRequestHasItsGoldenBytes) {
   Script s(options);
   const auto reading = s.submit(read(4096));
   const Pdu command = s.next();
-  const std::array<std::uint8_t, 48> golden_read{0x01,
-                                                 0xc1,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 command.bhs[16],
-                                                 command.bhs[17],
-                                                 command.bhs[18],
-                                                 command.bhs[19],
-                                                 0,
-                                                 0,
-                                                 0x10,
-                                                 0,
-                                                 0xff,
-                                                 0xff,
-                                                 0xff,
-                                                 0xfe,
-                                                 0xff,
-                                                 0xff,
-                                                 0xff,
-                                                 0xfd,
-                                                 0x88,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 8,
-                                                 0,
-                                                 0};
+  const std::array<std::uint8_t, 48> golden_read{0x01, 0xc1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                                 command.bhs[16], command.bhs[17], command.bhs[18], command.bhs[19],
+                                                 0, 0, 0x10, 0, 0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xfd,
+                                                 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0};
   EXPECT_EQ(command.bhs, golden_read) << command.hex();
   s.receive(data_in(command.itt(), 0, 0, pattern(4096, 3)).status(0));
   s.expect_completion(reading, POLLUX_OK);
@@ -84,201 +42,39 @@ TEST(Framing, Frm01_Frm02_Frm06_EveryRequestHasItsGoldenBytes) {
   request.lun = 0x0102'0304'0506'0708;
   const auto writing = s.submit(request);
   const Pdu written = s.next();
-  const std::array<std::uint8_t, 48> golden_write{0x01,
-                                                  0x21,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  2,
-                                                  0,
-                                                  1,
-                                                  2,
-                                                  3,
-                                                  4,
-                                                  5,
-                                                  6,
-                                                  7,
-                                                  8,
-                                                  written.bhs[16],
-                                                  written.bhs[17],
-                                                  written.bhs[18],
-                                                  written.bhs[19],
-                                                  0,
-                                                  0,
-                                                  8,
-                                                  0,
-                                                  0xff,
-                                                  0xff,
-                                                  0xff,
-                                                  0xff,
-                                                  0xff,
-                                                  0xff,
-                                                  0xff,
-                                                  0xfe,
-                                                  0x8a,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  0,
-                                                  4,
-                                                  0,
-                                                  0};
+  const std::array<std::uint8_t, 48> golden_write{0x01, 0x21, 0, 0, 0, 0, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8,
+                                                  written.bhs[16], written.bhs[17], written.bhs[18], written.bhs[19],
+                                                  0, 0, 8, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe,
+                                                  0x8a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0};
   EXPECT_EQ(written.bhs, golden_write) << written.hex();
   const Pdu unsolicited = s.next();
-  const std::array<std::uint8_t, 48> golden_data{0x05,
-                                                 0x80,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 2,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 written.bhs[16],
-                                                 written.bhs[17],
-                                                 written.bhs[18],
-                                                 written.bhs[19],
-                                                 0xff,
-                                                 0xff,
-                                                 0xff,
-                                                 0xff,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0xff,
-                                                 0xff,
-                                                 0xff,
-                                                 0xfe,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 2,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0};
+  const std::array<std::uint8_t, 48> golden_data{0x05, 0x80, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                                 written.bhs[16], written.bhs[17], written.bhs[18], written.bhs[19],
+                                                 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xfe,
+                                                 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0};
   EXPECT_EQ(unsolicited.bhs, golden_data) << unsolicited.hex();
   s.receive(r2t(written.itt(), 0x99, 0, 1024, 512).lun(request.lun));
   const Pdu solicited = s.next();
-  const std::array<std::uint8_t, 48> golden_answer{0x05,
-                                                   0x80,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   2,
-                                                   0,
-                                                   1,
-                                                   2,
-                                                   3,
-                                                   4,
-                                                   5,
-                                                   6,
-                                                   7,
-                                                   8,
-                                                   written.bhs[16],
-                                                   written.bhs[17],
-                                                   written.bhs[18],
-                                                   written.bhs[19],
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0x99,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0xff,
-                                                   0xff,
-                                                   0xff,
-                                                   0xfe,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   4,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0};
+  const std::array<std::uint8_t, 48> golden_answer{0x05, 0x80, 0, 0, 0, 0, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8,
+                                                   written.bhs[16], written.bhs[17], written.bhs[18], written.bhs[19],
+                                                   0, 0, 0, 0x99, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xfe,
+                                                   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0};
   EXPECT_EQ(solicited.bhs, golden_answer) << solicited.hex();
   s.receive(scsi_response(written.itt()).set8(3, 0x08));
   s.expect_completion(writing, POLLUX_OK, 0x08);
 
   s.receive(nop_in(kReserved, 0x1234'5678));
-  const std::array<std::uint8_t, 48> golden_nop{
-      0x40, 0x80, 0,    0,    0,    0,    0,    0,    0, 0, 0, 0, 0,    0,    0,    0,
-      0xff, 0xff, 0xff, 0xff, 0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
+  const std::array<std::uint8_t, 48> golden_nop{0x40, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
+                                                0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
   EXPECT_EQ(s.next().bhs, golden_nop);
 
   Pdu text;
   text.set8(0, 0x04).final(true).ttt(kReserved).carries(pattern(13, 1));
   s.send_control_pdu(text);
   const Pdu asked = s.next();
-  const std::array<std::uint8_t, 48> golden_text{0x04,
-                                                 0x80,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 13,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 asked.bhs[16],
-                                                 asked.bhs[17],
-                                                 asked.bhs[18],
-                                                 asked.bhs[19],
-                                                 0xff,
-                                                 0xff,
-                                                 0xff,
-                                                 0xff,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0,
-                                                 0xff,
-                                                 0xff,
-                                                 0xff,
-                                                 0xff};
+  const std::array<std::uint8_t, 48> golden_text{0x04, 0x80, 0, 0, 0, 0, 0, 13, 0, 0, 0, 0, 0, 0, 0, 0,
+                                                 asked.bhs[16], asked.bhs[17], asked.bhs[18], asked.bhs[19],
+                                                 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
   EXPECT_EQ(asked.bhs, golden_text) << asked.hex();
   s.receive(text_response(asked.itt()));
 
@@ -286,38 +82,9 @@ TEST(Framing, Frm01_Frm02_Frm06_EveryRequestHasItsGoldenBytes) {
   logout.set8(0, 0x46).set8(1, 0x80);
   s.send_control_pdu(logout);
   const Pdu leaving = s.next();
-  const std::array<std::uint8_t, 48> golden_logout{0x46,
-                                                   0x80,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   leaving.bhs[16],
-                                                   leaving.bhs[17],
-                                                   leaving.bhs[18],
-                                                   leaving.bhs[19],
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   1,
-                                                   0,
-                                                   0,
-                                                   0,
-                                                   0};
+  const std::array<std::uint8_t, 48> golden_logout{0x46, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                                   leaving.bhs[16], leaving.bhs[17], leaving.bhs[18], leaving.bhs[19],
+                                                   0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0};
   EXPECT_EQ(leaving.bhs, golden_logout) << leaving.hex();
 }
 
@@ -327,8 +94,7 @@ TEST_P(Lengths, Frm04_WrittenSegmentsArePaddedWithZeros) {
   for (const bool digests : {false, true}) {
     Script s(with_digests(digests, digests));
     const auto command = s.submit(scsi({0x15, 0x10, 0, 0, 0, 0}, POLLUX_TO_DEVICE, GetParam()));
-    const Pdu sent =
-        s.expect_command(command, GetParam());  // padding and digests: checked for every PDU
+    const Pdu sent = s.expect_command(command, GetParam());  // padding and digests: checked for every PDU
     s.receive(scsi_response(sent.itt()));
     s.expect_completion(command, POLLUX_OK);
     s.expect_alive();
@@ -354,8 +120,8 @@ TEST(Framing, Frm14_Frm17_SegmentsKeepTheTargetsLimitAndTheLunIsCopied) {
     Options options;
     options.parameters.target_max_recv_data_segment_length = limit;
     Script s(options);
-    for (const std::uint64_t lun : {0x0005'0000'0000'0000ull, 0x40ff'0000'0000'0000ull,
-                                    0x4100'0000'0000'0000ull, 0xc101'0203'0405'0607ull}) {
+    for (const std::uint64_t lun : {0x0005'0000'0000'0000ull, 0x40ff'0000'0000'0000ull, 0x4100'0000'0000'0000ull,
+                                    0xc101'0203'0405'0607ull}) {
       auto request = write(64 * 1024);
       request.lun = lun;
       const auto command = s.submit(request);
@@ -390,8 +156,7 @@ TEST(Framing, Frm19_PdusStayWholeWhenTheTargetStopsReading) {
   std::size_t commands = 0;
   std::size_t answers = 0;
   std::vector<std::uint32_t> tags;
-  for (std::size_t left = s.tx_waiting(); left != 0;
-       --left) {  // parse() has found each where it must begin
+  for (std::size_t left = s.tx_waiting(); left != 0; --left) {  // parse() has found each where it must begin
     const Pdu pdu = s.next();
     if (pdu.opcode() == 0x01) tags.push_back(pdu.itt());
     commands += pdu.opcode() == 0x01;
@@ -403,28 +168,15 @@ TEST(Framing, Frm19_PdusStayWholeWhenTheTargetStopsReading) {
   for (const auto command : writes) s.expect_completion(command, POLLUX_OK);
 }
 
-// --- What we take
-// -----------------------------------------------------------------------------------
+// --- What we take -----------------------------------------------------------------------------------
 
 TEST(Framing, Frm03_ReservedBitsOfTheTargetAreIgnored) {
   Script s;
   const auto reading = s.submit(read(1024));
   Pdu sent = s.expect_command(reading);
-  s.receive(data_in(sent.itt(), 0, 0, pattern(512, 1))
-                .or8(0, 0xc0)
-                .or8(1, 0x38)
-                .set8(2, 0xff)
-                .final(false)
-                .stat_sn(0xdead));
-  s.receive(scsi_response(0)
-                .itt(sent.itt())
-                .or8(0, 0xc0)
-                .or8(1, 0x61)
-                .or8(1, 0x02)
-                .residual(512)
-                .set64(8, ~0ull)
-                .ttt(kReserved)
-                .set32(40, kReserved));
+  s.receive(data_in(sent.itt(), 0, 0, pattern(512, 1)).or8(0, 0xc0).or8(1, 0x38).set8(2, 0xff).final(false).stat_sn(0xdead));
+  s.receive(scsi_response(0).itt(sent.itt()).or8(0, 0xc0).or8(1, 0x61).or8(1, 0x02).residual(512).set64(8, ~0ull)
+                .ttt(kReserved).set32(40, kReserved));
   EXPECT_EQ(s.expect_completion(reading, POLLUX_OK).transferred, 512u);
   const auto writing = s.submit(write(128 * 1024));
   sent = s.next();
@@ -433,15 +185,9 @@ TEST(Framing, Frm03_ReservedBitsOfTheTargetAreIgnored) {
   s.expect_tx(data_out(sent.itt(), 5, 0, 64 * 1024, s.sent_by(writing, 64 * 1024, 512), true));
   s.receive(scsi_response(sent.itt()).set8(3, 0x08));
   s.expect_completion(writing, POLLUX_OK, 0x08);
-  s.receive(nop_in(kReserved, 7)
-                .or8(0, 0xc0)
-                .or8(1, 0x7f)
-                .set16(2, 0xffff)
-                .set32(36, kReserved)
-                .set64(40, ~0ull));
+  s.receive(nop_in(kReserved, 7).or8(0, 0xc0).or8(1, 0x7f).set16(2, 0xffff).set32(36, kReserved).set64(40, ~0ull));
   s.expect_tx(nop_out(kReserved, 7));
-  s.receive(async_message(255).or8(0, 0xc0).or8(1, 0x7f).set16(2, 0xffff).ttt(kReserved).set32(
-      44, kReserved));
+  s.receive(async_message(255).or8(0, 0xc0).or8(1, 0x7f).set16(2, 0xffff).ttt(kReserved).set32(44, kReserved));
   s.expect_alive();
 }
 
@@ -454,8 +200,7 @@ TEST(Framing, Frm07_AdditionalHeaderFromTheTargetEndsTheConnection) {
       response.ahs.assign(words * 4, std::byte{1});
       s.receive(response);
       // With header digests the digest lies behind the AHS, so either verdict may come first.
-      digest ? s.expect_lost(LossReason::header_digest_error)
-             : s.expect_lost(ProtocolError::additional_header);
+      digest ? s.expect_lost(LossReason::header_digest_error) : s.expect_lost(ProtocolError::additional_header);
       s.expect_completion(command, POLLUX_ESESSION_LOST);
     }
   }
@@ -463,8 +208,7 @@ TEST(Framing, Frm07_AdditionalHeaderFromTheTargetEndsTheConnection) {
 
 TEST(Framing, Frm08_Frm09_Frm10_H029_OpcodesThatNoTargetHasEndTheConnection) {
   for (unsigned opcode = 0; opcode < 0x40; ++opcode) {
-    const bool known =
-        (opcode >= 0x20 && opcode <= 0x26) || opcode == 0x31 || opcode == 0x32 || opcode == 0x3f;
+    const bool known = (opcode >= 0x20 && opcode <= 0x26) || opcode == 0x31 || opcode == 0x32 || opcode == 0x3f;
     if (known) continue;
     SCOPED_TRACE(opcode);
     Script s;
@@ -505,8 +249,7 @@ TEST(Framing, Frm13_H025_InLoginTheLimitIsTheDefaultWhateverWasDeclared) {
 }
 
 TEST(Framing, H031_GarbageEndsTheConnectionWithinOneHeader) {
-  for (const char* text : {"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
-                           "SSH-2.0-OpenSSH_9.2p1 Debian-2 and enough more bytes for it\r\n"}) {
+  for (const char* text : {"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "SSH-2.0-OpenSSH_9.2p1 Debian-2 and enough more bytes for it\r\n"}) {
     Script s;
     s.pour(std::as_bytes(std::span{text, 48}));
     s.settle();
@@ -602,8 +345,7 @@ TEST(Framing, Frm18_EmptySegmentsAreTaken) {
   s.expect_alive();
 }
 
-// --- Digests
-// ----------------------------------------------------------------------------------------
+// --- Digests ----------------------------------------------------------------------------------------
 
 TEST(Digests, Dig01_Dig02_Dig03_AllCombinationsCarryEveryKindOfPdu) {
   for (int digests = 0; digests < 4; ++digests) {
