@@ -23,7 +23,7 @@ void Engine::Impl::take_ack(Connection& c, const Segment& segment, Instant now) 
   } else if (c.flight() != 0 && segment.length == 0 && !segment.fin()) {
     // RFC 5681 2: no data, nothing new acknowledged, the same window. RFC 6675 2: with SACK, a
     // duplicate is one that reports something new.
-    if (c.sack_ok ? sack_news : same_window) on_duplicate_ack(c);
+    if (c.sack_ok ? sack_news : same_window) on_duplicate_ack(c, now);
   }
   take_window(c, segment, now);
 }
@@ -48,12 +48,9 @@ void Engine::Impl::take_new_ack(Connection& c, TcpSeq ack, std::uint32_t tsecr, 
     c.dupacks = 0;
     // The last recovery point must not fall so far behind that it seems to lie ahead (2 GiB).
     if (c.recover.precedes(ack)) c.recover = ack - 1;
-    // RFC 7661: a window that was not the limit proves nothing and does not grow.
-    const bool slow_start = c.congestion.cwnd < c.congestion.ssthresh;
-    if (c.cwnd_limited || (slow_start && 2 * flight_before >= c.congestion.cwnd))
-      c.congestion.on_ack(acked, c.mss);
+    grow_window(c, acked, flight_before, now);
   } else {
-    on_recovery_ack(c, acked);
+    on_recovery_ack(c, acked, now);
   }
   // RFC 6298 5.2 and 5.3.
   if (c.flight() == 0)

@@ -79,12 +79,12 @@ struct alignas(64) Connection {
   std::uint32_t ts_offset = 0;
   std::uint16_t mss = 536;  ///< payload of a full segment, options already taken off
   std::uint8_t dupacks = 0;
-  bool cwnd_limited = false;
   bool fin_queued = false;
   bool fin_sent = false;
   bool probe_sent = false;  ///< the byte at snd_nxt went out as a window probe
   bool probe_due = false;   ///< the persist timer has fired
   bool rtt_timing = false;
+  TcpSeq cwnd_limited_end;        ///< snd_nxt when cwnd last was full
   std::uint32_t send_cursor = 0;  ///< ring index of the descriptor that holds snd_nxt
   Congestion congestion;
   SlabRing<ReceivedView> received;

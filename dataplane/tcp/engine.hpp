@@ -13,6 +13,7 @@
 #include "dataplane/base/time.hpp"
 #include "dataplane/net/ip_address.hpp"
 #include "dataplane/platform/packet_memory.hpp"
+#include "dataplane/tcp/congestion_options.hpp"
 
 namespace pollux::net {
 class Interface;
@@ -99,7 +100,7 @@ struct RxView {
   void* handle = nullptr;
 };
 
-/// Every maximum of one engine; memory is taken once at construction.
+/// Every maximum of one engine (memory is taken once at construction), and how it shares the path.
 struct EngineLimits {
   std::uint32_t connections = 64;                ///< power of two
   std::uint32_t receive_window_bytes = 1 << 20;  ///< most that one connection advertises
@@ -113,6 +114,7 @@ struct EngineLimits {
   std::uint32_t out_of_order_views = 256;  ///< pieces waiting for a hole to fill, per connection
   std::uint32_t send_descriptors = 1024;   ///< per connection; power of two
   std::uint32_t send_inline_bytes = 64 * 1024;  ///< per connection; power of two
+  CongestionOptions congestion;                 ///< of every connection
 };
 
 /// RFC 6298 lower bound of the retransmission timeout and the ACK delay.

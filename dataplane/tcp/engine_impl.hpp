@@ -185,10 +185,10 @@ struct Engine::Impl {
 
   // --- recovery.cpp
   // -------------------------------------------------------------------------------------
-  void on_duplicate_ack(Connection& c) noexcept;
-  void on_recovery_ack(Connection& c, std::uint32_t acked) noexcept;
-  void enter_fast_recovery(Connection& c) noexcept;
-  void on_retransmission_timeout(Connection& c) noexcept;
+  void on_duplicate_ack(Connection& c, Instant now) noexcept;
+  void on_recovery_ack(Connection& c, std::uint32_t acked, Instant now) noexcept;
+  void enter_fast_recovery(Connection& c, Instant now) noexcept;
+  void on_retransmission_timeout(Connection& c, Instant now) noexcept;
   [[nodiscard]] std::uint32_t pipe(const Connection& c) const noexcept;
   /// The next bytes to send again: length 0 when there are none.
   struct Range {
@@ -196,6 +196,13 @@ struct Engine::Impl {
     std::uint32_t length = 0;
   };
   [[nodiscard]] Range next_retransmission(const Connection& c, bool only_lost) const noexcept;
+
+  // --- window_use.cpp: when cwnd may grow, and when it starts again
+  // ---------------------------------------------------------------------------------------
+  void note_window_use(Connection& c, std::uint32_t in_pipe) noexcept;
+  void grow_window(Connection& c, std::uint32_t acked, std::uint32_t flight_before,
+                   Instant now) noexcept;
+  void restart_if_idle(Connection& c, Instant now) noexcept;
 
   // --- output.cpp
   // ---------------------------------------------------------------------------------------

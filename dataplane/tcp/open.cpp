@@ -69,6 +69,8 @@ void Engine::Impl::start(Connection& c, const OpenRequest& request, Instant now)
   c.snd_end = c.iss + 1;
   c.recover = c.iss;
   c.rtx_next = c.iss;
+  c.cwnd_limited_end = c.iss;
+  c.congestion.algorithm = limits.congestion.algorithm;
   c.ts_offset = static_cast<std::uint32_t>(random.next());
   c.rtt.rto = timers.rto_initial;
   c.progress_at = now;

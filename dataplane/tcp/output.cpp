@@ -87,7 +87,7 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
   if (c.probe_due) send_due_probe(c, now, sent);
   if (c.snd_nxt == c.snd_una) {
     if (c.unsent() == 0 && (!c.fin_queued || c.fin_sent)) return sent;
-    if (now - c.last_send_at > c.rtt.rto) c.congestion.on_idle(c.mss);
+    restart_if_idle(c, now);
   }
   if (c.rtx_pending && c.flight() != 0) {
     const Range range{c.snd_una, std::min<std::uint32_t>(c.flight(), c.mss)};
@@ -101,7 +101,6 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
   const bool repairs = c.phase == Phase::loss || (c.phase == Phase::fast_recovery && c.sack_ok);
   std::uint32_t in_pipe = pipe(c);
   std::uint32_t budget = kBytesPerPass;
-  c.cwnd_limited = false;
   while (true) {
     if (budget < c.mss) {
       mark_dirty(c);
@@ -137,6 +136,7 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
     in_pipe += c.snd_nxt.distance_from(before);
     budget -= std::min(budget, c.snd_nxt.distance_from(before));
   }
+  note_window_use(c, in_pipe);
   return sent;
 }
 
@@ -167,10 +167,7 @@ bool Engine::Impl::sendable(Connection& c, std::uint32_t in_pipe, Instant now,
       c.phase == Phase::open ? std::min<std::uint32_t>(c.dupacks, 2) * c.mss : 0;
   const std::uint32_t cwnd_room = minus(c.congestion.cwnd + limited, in_pipe);
   const std::uint32_t wanted = std::min<std::uint32_t>(unsent, c.mss);
-  if (cwnd_room < wanted) {
-    c.cwnd_limited = true;
-    if (in_pipe != 0) return false;
-  }
+  if (cwnd_room < wanted && in_pipe != 0) return false;
   // RFC 9293 3.8.6.2.1 MUST-38: whole segments, the last one, or half of the largest window seen.
   // Nagle's rule is not used: what belongs together is queued together.
   if (wanted <= room) {

@@ -33,7 +33,7 @@ std::uint32_t below(TcpSeq from, TcpSeq to, TcpSeq edge) noexcept {
 
 }  // namespace
 
-void Engine::Impl::on_duplicate_ack(Connection& c) noexcept {
+void Engine::Impl::on_duplicate_ack(Connection& c, Instant now) noexcept {
   if (c.dupacks < 255) ++c.dupacks;
   mark_dirty(c);
   if (c.phase == Phase::loss) return;
@@ -48,21 +48,21 @@ void Engine::Impl::on_duplicate_ack(Connection& c) noexcept {
       c.sack_ok ? c.recover.precedes_or_is(c.snd_una) : c.recover.precedes(c.snd_una);
   const bool is_lost =
       c.dupacks >= kDupThresh || (!c.scoreboard.empty() && c.scoreboard.lost_below(0, c.mss));
-  if (may_enter && is_lost) enter_fast_recovery(c);
+  if (may_enter && is_lost) enter_fast_recovery(c, now);
 }
 
-void Engine::Impl::enter_fast_recovery(Connection& c) noexcept {
+void Engine::Impl::enter_fast_recovery(Connection& c, Instant now) noexcept {
   counters.fast_recoveries.add();
   c.phase = Phase::fast_recovery;
   c.recover = c.snd_nxt;
   c.rtx_next = c.snd_una;
   c.rtx_pending = true;
   c.rtt_timing = false;  // Karn: what is timed now may be acknowledged by a copy
-  c.congestion.reduce_threshold(c.flight(), c.mss);
+  c.congestion.on_congestion(c.flight(), c.mss, now);
   c.congestion.cwnd = c.congestion.ssthresh + (c.sack_ok ? 0u : kDupThresh * c.mss);
 }
 
-void Engine::Impl::on_recovery_ack(Connection& c, std::uint32_t acked) noexcept {
+void Engine::Impl::on_recovery_ack(Connection& c, std::uint32_t acked, Instant now) noexcept {
   Congestion& congestion = c.congestion;
   c.rtx_next = later(c.rtx_next, c.snd_una);
   if (c.recover.precedes_or_is(c.snd_una)) {
@@ -71,13 +71,14 @@ void Engine::Impl::on_recovery_ack(Connection& c, std::uint32_t acked) noexcept 
     if (c.phase == Phase::fast_recovery)
       congestion.cwnd =
           std::min(congestion.ssthresh, std::max<std::uint32_t>(c.flight(), c.mss) + c.mss);
+    congestion.forget_undo();
     c.phase = Phase::open;
     c.dupacks = 0;
     c.rtx_pending = false;
     return;
   }
   if (c.phase == Phase::loss) {
-    congestion.on_ack(acked, c.mss);
+    congestion.on_ack(acked, c.mss, now, c.rtt.srtt);
     return;
   }
   if (c.sack_ok) return;
@@ -87,12 +88,10 @@ void Engine::Impl::on_recovery_ack(Connection& c, std::uint32_t acked) noexcept 
   if (acked >= c.mss) congestion.cwnd += c.mss;
 }
 
-void Engine::Impl::on_retransmission_timeout(Connection& c) noexcept {
+void Engine::Impl::on_retransmission_timeout(Connection& c, Instant now) noexcept {
   counters.timeouts.add();
-  // RFC 5681 3.1: the threshold falls once for one loss, however often the timer expires for it.
-  if (c.rtt.backoff == 0) c.congestion.reduce_threshold(c.flight(), c.mss);
+  c.congestion.on_timeout(c.flight(), c.mss, now, c.rtt.backoff == 0);
   c.rtt.back_off();
-  c.congestion.on_timeout(c.mss);
   c.phase = Phase::loss;
   c.recover = c.snd_nxt;
   c.rtx_next = c.snd_una;

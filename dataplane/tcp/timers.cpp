@@ -72,7 +72,7 @@ void Engine::Impl::on_retransmit_timer(Connection& c, Instant now) noexcept {
     return mark_dirty(c);
   }
   if (now >= c.progress_at + c.user_timeout) return abort(c, EndReason::user_timeout);
-  on_retransmission_timeout(c);
+  on_retransmission_timeout(c, now);
   start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
   mark_dirty(c);
 }

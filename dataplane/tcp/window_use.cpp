@@ -1,0 +1,33 @@
+// Whether the congestion window is what holds a sender back, and so whether it may grow.
+// Read first: RFC 7661 4.1 and 4.3, RFC 5681 3.1 and 4.1, RFC 9438 5.8.
+#include "dataplane/tcp/engine_impl.hpp"
+
+namespace pollux::tcp {
+
+/// Output is done with the connection for now; `in_pipe` bytes are in the network.
+void Engine::Impl::note_window_use(Connection& c, std::uint32_t in_pipe) noexcept {
+  // No room for a full segment more: what is in flight now proves this window when it is
+  // acknowledged, whatever the application does meanwhile.
+  if (in_pipe + c.mss > c.congestion.cwnd) c.cwnd_limited_end = c.snd_nxt;
+}
+
+/// `acked` bytes left the `flight_before` that were out; snd_una has moved.
+void Engine::Impl::grow_window(Connection& c, std::uint32_t acked, std::uint32_t flight_before,
+                               Instant now) noexcept {
+  const TcpSeq una_before = c.snd_una - acked;
+  const bool was_full = una_before.precedes(c.cwnd_limited_end);
+  // A recorded end must not fall so far behind that it seems to lie ahead (2 GiB).
+  if (c.cwnd_limited_end.precedes(c.snd_una)) c.cwnd_limited_end = c.snd_una;
+  // RFC 7661 4.1: half a window in use proves enough while every round trip doubles it.
+  const bool proves =
+      was_full || (c.congestion.in_slow_start() && 2 * flight_before >= c.congestion.cwnd);
+  if (proves) c.congestion.on_ack(acked, c.mss, now, c.rtt.srtt);
+}
+
+/// Nothing is in flight and data is about to leave.
+void Engine::Impl::restart_if_idle(Connection& c, Instant now) noexcept {
+  if (limits.congestion.idle_restart && now - c.last_send_at > c.rtt.rto)
+    c.congestion.on_idle(c.mss, now);
+}
+
+}  // namespace pollux::tcp
