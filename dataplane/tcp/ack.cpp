@@ -8,57 +8,87 @@ namespace pollux::tcp {
 
 void Engine::Impl::take_ack(Connection& c, const Segment& segment, Instant now) noexcept {
   if (segment.ack.precedes(c.snd_una)) return;  // an old one; RFC 5961 5.2 lets its data in
-  const bool is_new = segment.ack != c.snd_una;
+  AckNews news{.ack = segment.ack,
+               .tsecr = segment.options.tsecr,
+               .has_timestamp = segment.options.has_timestamps,
+               .is_new = segment.ack != c.snd_una};
   const bool same_window = (std::uint32_t{segment.window} << c.snd_wnd_shift) == c.snd_wnd;
-  if (is_new)
-    take_new_ack(c, segment.ack, segment.options.tsecr, segment.options.has_timestamps, now);
+  const std::uint32_t sacked_before = c.scoreboard.sacked_bytes();
+  if (c.sack_ok && segment.options.sack_count != 0) take_sack(c, segment, news, now);
+  const bool sack_news = c.scoreboard.sacked_bytes() != sacked_before;
+  // RFC 5681 2: no data, nothing new acknowledged, the same window. RFC 6675 2: with SACK, a
+  // duplicate is one that reports something new.
+  news.is_duplicate = !news.is_new && c.flight() != 0 && segment.length == 0 && !segment.fin() &&
+                      (c.sack_ok ? sack_news : same_window);
+  if (news.is_new) take_new_ack(c, news, now);
   if (c.state == State::closed || c.state == State::time_wait) return;
-  bool sack_news = false;
-  if (c.sack_ok) {
-    for (std::uint8_t i = 0; i < segment.options.sack_count; ++i)
-      sack_news |= c.scoreboard.add(segment.options.sack[i], c.snd_una, c.snd_nxt);
-  }
-  if (is_new) {
-    if (sack_news) mark_dirty(c);
-  } else if (c.flight() != 0 && segment.length == 0 && !segment.fin()) {
-    // RFC 5681 2: no data, nothing new acknowledged, the same window. RFC 6675 2: with SACK, a
-    // duplicate is one that reports something new.
-    if (c.sack_ok ? sack_news : same_window) on_duplicate_ack(c, now);
-  }
+  news.delivered = news.acked + c.scoreboard.sacked_bytes() - sacked_before;
+  on_ack_news(c, news, now);
   take_window(c, segment, now);
 }
 
-void Engine::Impl::take_new_ack(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
-                                Instant now) noexcept {
-  const std::uint32_t acked = ack.distance_from(c.snd_una);
+void Engine::Impl::take_sack(Connection& c, const Segment& segment, AckNews& news,
+                             Instant now) noexcept {
+  const wire::TcpOptions& options = segment.options;
+  for (std::uint8_t i = 0; i < options.sack_count; ++i) {
+    const wire::SackBlock& block = options.sack[i];
+    if (i == 0) {
+      // RFC 2883 4: the first block reports a duplicate when it lies below the acknowledgment or
+      // inside the second block.
+      const bool is_below = block.right.precedes_or_is(segment.ack);
+      const bool is_inside = options.sack_count > 1 &&
+                             options.sack[1].left.precedes_or_is(block.left) &&
+                             block.right.precedes_or_is(options.sack[1].right);
+      if (block.left.precedes(block.right) && (is_below || is_inside)) {
+        news.has_dsack = true;
+        news.dsack = block;
+        continue;
+      }
+    }
+    c.scoreboard.add(block, c.snd_una, c.snd_nxt,
+                     [&](const Transmission& run) { note_delivered(c, run, news, now); });
+  }
+}
+
+/// The run answers only its last copy if the echoed timestamp is not older than that copy
+/// (RFC 8985 6.2 step 2).
+void Engine::Impl::note_delivered(Connection& c, const Transmission& run, const AckNews& news,
+                                  Instant now) noexcept {
+  const bool is_ambiguous = run.ever_resent && c.ts_ok && news.has_timestamp &&
+                            static_cast<std::int32_t>(news.tsecr - timestamp(c, run.sent_at())) < 0;
+  c.rack.on_delivered(run, is_ambiguous, now);
+}
+
+void Engine::Impl::take_new_ack(Connection& c, AckNews& news, Instant now) noexcept {
   const std::uint32_t flight_before = c.flight();
-  sample_rtt(c, ack, tsecr, has_ts, now);
-  if (c.snd_nxt.precedes(ack)) {
+  news.acked = news.ack.distance_from(c.snd_una);
+  sample_rtt(c, news, now);
+  if (c.snd_nxt.precedes(news.ack)) {
     // The peer took the byte of a window probe.
-    c.snd_nxt = ack;
+    c.snd_nxt = news.ack;
     c.probe_sent = false;
     end_persist(c);
     advance_cursor(c);
   }
-  c.snd_una = ack;
+  c.snd_una = news.ack;
   c.progress_at = now;
   drop_acknowledged(c);
-  c.scoreboard.advance(ack);
+  c.scoreboard.advance(news.ack,
+                       [&](const Transmission& run) { note_delivered(c, run, news, now); });
   if (c.phase == Phase::open) {
     c.dupacks = 0;
+    c.duplicate_bytes = 0;
     // The last recovery point must not fall so far behind that it seems to lie ahead (2 GiB).
-    if (c.recover.precedes(ack)) c.recover = ack - 1;
-    grow_window(c, acked, flight_before, now);
-  } else {
-    on_recovery_ack(c, acked, now);
+    if (c.recover.precedes(news.ack)) c.recover = news.ack - 1;
+    grow_window(c, news.acked, flight_before, now);
   }
   // RFC 6298 5.2 and 5.3.
   if (c.flight() == 0)
     stop_timer(c);
   else
-    start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+    restart_retransmission_timer(c, now);
   mark_dirty(c);
-  if (c.fin_sent && ack == c.snd_end + 1) on_fin_acknowledged(c, now);
+  if (c.fin_sent && news.ack == c.snd_end + 1) on_fin_acknowledged(c, now);
 }
 
 /// RFC 9293 3.10.7.4: only a segment no older than the last one that did may change the window.
@@ -88,17 +118,16 @@ void Engine::Impl::end_persist(Connection& c) noexcept {
   c.rtt.backoff = 0;
 }
 
-void Engine::Impl::sample_rtt(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
-                              Instant now) noexcept {
+void Engine::Impl::sample_rtt(Connection& c, const AckNews& news, Instant now) noexcept {
   if (c.rtt_timing) {
-    if (!c.rtt_seq.precedes_or_is(ack)) return;
+    if (!c.rtt_seq.precedes_or_is(news.ack)) return;
     c.rtt_timing = false;
     c.rtt.on_sample(now - c.rtt_start, timers.rto_min, timers.rto_max);
     return;
   }
   // RFC 6298 3: something was sent twice, so only a timestamp tells which copy was answered.
-  if (!c.ts_ok || !has_ts || (c.phase == Phase::open && c.rtt.backoff == 0)) return;
-  const std::uint32_t elapsed_ms = timestamp(c, now) - tsecr;
+  if (!c.ts_ok || !news.has_timestamp || (c.phase == Phase::open && c.rtt.backoff == 0)) return;
+  const std::uint32_t elapsed_ms = timestamp(c, now) - news.tsecr;
   if (elapsed_ms > 600'000) return;  // no echo of ours
   c.rtt.on_sample(std::max<Duration>(std::chrono::milliseconds(elapsed_ms), 1ms), timers.rto_min,
                   timers.rto_max);

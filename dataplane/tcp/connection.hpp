@@ -17,6 +17,8 @@
 #include "dataplane/net/ip_address.hpp"
 #include "dataplane/tcp/congestion.hpp"
 #include "dataplane/tcp/engine.hpp"
+#include "dataplane/tcp/prr.hpp"
+#include "dataplane/tcp/rack.hpp"
 #include "dataplane/tcp/reassembly.hpp"
 #include "dataplane/tcp/rtt.hpp"
 #include "dataplane/tcp/scoreboard.hpp"
@@ -47,7 +49,30 @@ enum class Phase : std::uint8_t {
   loss,           ///< after a timeout: everything up to recover is sent again
 };
 
-enum class TimerKind : std::uint8_t { none, retransmit, persist };
+enum class TimerKind : std::uint8_t {
+  none,
+  retransmit,  ///< RFC 6298
+  tail_probe,  ///< RFC 8985 7: stands in for retransmit until the probe is out
+  reordering,  ///< RFC 8985 6.2: something will be lost if it does not arrive by then
+  persist,     ///< RFC 9293 3.8.6.1
+};
+
+/// What tells whether a recovery was needless. Read first: RFC 3522 3.2, RFC 3708 3, RFC 4015.
+struct UndoState {
+  bool is_possible = false;       ///< a recovery has begun
+  bool was_answered = false;      ///< something new was acknowledged since the first copy
+  std::uint32_t timestamp = 0;    ///< TSval of the first copy
+  std::uint32_t copies_sent = 0;  ///< segments
+  std::uint32_t copies_open = 0;  ///< of those, not reported as duplicates
+};
+
+/// RFC 8985 7: the probe that is out.
+struct TailProbe {
+  bool is_due = false;   ///< the timer has fired
+  bool is_out = false;   ///< until `end` is acknowledged
+  bool is_copy = false;  ///< of something sent before
+  TcpSeq end;            ///< snd_nxt behind it
+};
 
 struct alignas(64) Connection {
   // Receive side of the fast path.
@@ -77,8 +102,8 @@ struct alignas(64) Connection {
   TcpSeq snd_wl2;
   std::uint32_t max_snd_wnd = 0;
   std::uint32_t ts_offset = 0;
-  std::uint16_t mss = 536;  ///< payload of a full segment, options already taken off
-  std::uint8_t dupacks = 0;
+  std::uint16_t mss = 536;   ///< payload of a full segment, options already taken off
+  std::uint8_t dupacks = 0;  ///< in a row; saturates
   bool fin_queued = false;
   bool fin_sent = false;
   bool probe_sent = false;  ///< the byte at snd_nxt went out as a window probe
@@ -101,11 +126,16 @@ struct alignas(64) Connection {
   TimerKind timer_kind = TimerKind::none;
 
   // Recovery.
-  bool rtx_pending = false;  ///< one segment at snd_una goes out whatever the window says
-  TcpSeq recover;            ///< snd_nxt when the loss was found
-  TcpSeq rtx_next;           ///< retransmitted up to here in this recovery
+  bool rtx_pending = false;           ///< one lost segment goes out whatever the window says
+  bool rescue_sent = false;           ///< RFC 6675 4 NextSeg (4): once in a recovery
+  TcpSeq recover;                     ///< snd_nxt when the loss was found
+  std::uint32_t duplicate_bytes = 0;  ///< without SACK: what duplicate ACKs say has arrived
   RttEstimator rtt;
   Scoreboard scoreboard;
+  Rack rack;
+  ProportionalRateReduction prr;
+  UndoState undo;
+  TailProbe tail_probe;
   Reassembly reassembly;
   bool dsack_pending = false;
   wire::SackBlock dsack;
@@ -152,6 +182,10 @@ struct alignas(64) Connection {
   Connection* next_event = nullptr;
 
   [[nodiscard]] std::uint32_t flight() const noexcept { return snd_nxt.distance_from(snd_una); }
+  /// RFC 6675 4: bytes thought to be in the network. Without SACK, duplicates stand for reports.
+  [[nodiscard]] std::uint32_t pipe() const noexcept {
+    return scoreboard.pipe(flight()) - duplicate_bytes;
+  }
   /// One past everything the peer can have seen.
   [[nodiscard]] TcpSeq snd_max() const noexcept { return snd_nxt + (probe_sent ? 1u : 0u); }
   [[nodiscard]] std::uint32_t rcv_wnd() const noexcept { return rcv_edge.distance_from(rcv_nxt); }

@@ -24,6 +24,13 @@ struct Counters {
   Counter bytes_retransmitted;
   Counter timeouts;
   Counter fast_recoveries;
+  Counter reordering_timeouts;
+  Counter rescue_retransmissions;
+  Counter tail_probes_sent;
+  Counter tail_losses_repaired;
+  Counter spurious_recoveries;
+  Counter dsacks_received;
+  Counter sack_reneging;
   Counter challenge_acks;
   Counter duplicate_segments;
   Counter out_of_order_segments;
@@ -77,6 +84,19 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
     {"tcp_timeouts_total", "expiries of the retransmission timer", &Counters::timeouts},
     {"tcp_fast_recoveries_total", "losses found by duplicate acknowledgments or SACK",
      &Counters::fast_recoveries},
+    {"tcp_reordering_timeouts_total", "losses found because nothing arrived in time (RFC 8985 6)",
+     &Counters::reordering_timeouts},
+    {"tcp_rescue_retransmissions_total", "last segments sent again in a recovery (RFC 6675 4)",
+     &Counters::rescue_retransmissions},
+    {"tcp_tail_probes_sent_total", "tail loss probes (RFC 8985 7)", &Counters::tail_probes_sent},
+    {"tcp_tail_losses_repaired_total", "losses that a tail loss probe repaired by itself",
+     &Counters::tail_losses_repaired},
+    {"tcp_spurious_recoveries_total", "recoveries taken back because nothing was lost",
+     &Counters::spurious_recoveries},
+    {"tcp_dsacks_received_total", "duplicates that the peer reported (RFC 2883)",
+     &Counters::dsacks_received},
+    {"tcp_sack_reneging_total", "timeouts after which the peer had dropped what it reported",
+     &Counters::sack_reneging},
     {"tcp_challenge_acks_total", "challenge ACKs of RFC 5961", &Counters::challenge_acks},
     {"tcp_duplicate_segments_total", "segments that held nothing new",
      &Counters::duplicate_segments},

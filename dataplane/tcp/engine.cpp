@@ -34,11 +34,14 @@ Engine::Impl::Impl(const EngineLimits& limits_in, const EngineTimers& timers_in,
           new OutOfOrderPiece[std::size_t{limits.connections} * limits.out_of_order_views]),
       descriptor_storage(
           new SendDescriptor[std::size_t{limits.connections} * limits.send_descriptors]),
+      transmission_storage(
+          new Transmission[std::size_t{limits.connections} * limits.transmissions]),
       inline_storage(new std::byte[std::size_t{limits.connections} * limits.send_inline_bytes]),
       reset_tokens_at(start) {
   POLLUX_ASSERT(std::has_single_bit(limits.receive_views));
   POLLUX_ASSERT(std::has_single_bit(limits.send_descriptors));
   POLLUX_ASSERT(std::has_single_bit(limits.send_inline_bytes));
+  POLLUX_ASSERT(std::has_single_bit(limits.transmissions) && limits.transmissions > 64);
   while (limits.receive_window_bytes >> window_shift > 0xffff) ++window_shift;
   POLLUX_ASSERT(window_shift <= wire::kWindowScaleMax);
   for (std::uint32_t slot = 0; slot < limits.connections; ++slot) {
@@ -51,6 +54,8 @@ Engine::Impl::Impl(const EngineLimits& limits_in, const EngineTimers& timers_in,
                         limits.out_of_order_views);
     c.queue.attach(&descriptor_storage[std::size_t{slot} * limits.send_descriptors],
                    limits.send_descriptors);
+    c.scoreboard.attach(&transmission_storage[std::size_t{slot} * limits.transmissions],
+                        limits.transmissions);
     c.inline_ring = &inline_storage[std::size_t{slot} * limits.send_inline_bytes];
     free_slots[limits.connections - 1 - slot] = slot;
   }
@@ -97,6 +102,8 @@ Connection* Engine::Impl::take_slot() noexcept {
   fresh.received.attach(c.received.items, limits.receive_views);
   fresh.queue.attach(c.queue.items, limits.send_descriptors);
   fresh.inline_ring = c.inline_ring;
+  fresh.scoreboard = c.scoreboard;
+  fresh.scoreboard.clear();
   fresh.reassembly = c.reassembly;
   fresh.reassembly.clear();
   c = fresh;

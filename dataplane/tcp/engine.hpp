@@ -100,6 +100,12 @@ struct RxView {
   void* handle = nullptr;
 };
 
+/// How losses are found. RACK and the tail loss probe need a peer that reports SACK.
+struct RecoveryOptions {
+  bool rack = true;  ///< by send times (RFC 8985 6); otherwise by RFC 6675's counts
+  bool tail_loss_probe = true;
+};
+
 /// Every maximum of one engine (memory is taken once at construction), and how it shares the path.
 struct EngineLimits {
   std::uint32_t connections = 64;                ///< power of two
@@ -113,8 +119,10 @@ struct EngineLimits {
   std::uint32_t receive_window_least = 16 * 1024;  ///< bytes offered when the total is used up
   std::uint32_t out_of_order_views = 256;  ///< pieces waiting for a hole to fill, per connection
   std::uint32_t send_descriptors = 1024;   ///< per connection; power of two
+  std::uint32_t transmissions = 1024;      ///< segments in flight told apart; power of two above 64
   std::uint32_t send_inline_bytes = 64 * 1024;  ///< per connection; power of two
   CongestionOptions congestion;                 ///< of every connection
+  RecoveryOptions recovery;                     ///< of every connection
 };
 
 /// RFC 6298 lower bound of the retransmission timeout and the ACK delay.
@@ -124,6 +132,10 @@ struct EngineTimers {
   Duration rto_max = 60s;
   Duration delayed_ack = 10ms;
   Duration time_wait = 1s;  ///< client ports are plentiful; a full 2 MSL is an option
+  /// Longest that a peer may keep an acknowledgment of less than two segments: RFC 8985 7.2.
+  Duration peer_ack_delay = 40ms;
+  /// Least time before a tail loss probe: a target that is busy for a moment is no lost segment.
+  Duration tail_probe_min = 1ms;
 };
 
 class Listener;   // tcp/listener.hpp

@@ -44,6 +44,19 @@ struct Segment {
   }
 };
 
+/// What one acknowledgment has told about the send side.
+struct AckNews {
+  TcpSeq ack;
+  std::uint32_t tsecr = 0;
+  bool has_timestamp = false;
+  bool is_new = false;        ///< snd_una moves
+  bool is_duplicate = false;  ///< RFC 5681 2; with SACK: something new was reported (RFC 6675 2)
+  bool has_dsack = false;
+  wire::SackBlock dsack;
+  std::uint32_t acked = 0;      ///< bytes that snd_una moved
+  std::uint32_t delivered = 0;  ///< bytes that are now known to have arrived (RFC 6937)
+};
+
 /// A frame while it is being put together.
 struct Frame {
   static constexpr std::size_t kSegmentsMax = 16;
@@ -172,30 +185,47 @@ struct Engine::Impl {
   // --- ack.cpp
   // ------------------------------------------------------------------------------------------
   void take_ack(Connection& c, const Segment& segment, Instant now) noexcept;
-  void take_new_ack(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
-                    Instant now) noexcept;
+  void take_new_ack(Connection& c, AckNews& news, Instant now) noexcept;
+  void take_sack(Connection& c, const Segment& segment, AckNews& news, Instant now) noexcept;
+  void note_delivered(Connection& c, const Transmission& run, const AckNews& news,
+                      Instant now) noexcept;
   void take_window(Connection& c, const Segment& segment, Instant now) noexcept;
   void change_window(Connection& c, std::uint32_t window) noexcept;
   void end_persist(Connection& c) noexcept;
-  void sample_rtt(Connection& c, TcpSeq ack, std::uint32_t tsecr, bool has_ts,
-                  Instant now) noexcept;
+  void sample_rtt(Connection& c, const AckNews& news, Instant now) noexcept;
   void drop_acknowledged(Connection& c) noexcept;
   void drop_send_queue(Connection& c) noexcept;
   void on_fin_acknowledged(Connection& c, Instant now) noexcept;
 
   // --- recovery.cpp
   // -------------------------------------------------------------------------------------
-  void on_duplicate_ack(Connection& c, Instant now) noexcept;
-  void on_recovery_ack(Connection& c, std::uint32_t acked, Instant now) noexcept;
+  void on_ack_news(Connection& c, AckNews& news, Instant now) noexcept;
+  void count_duplicate(Connection& c) noexcept;
+  void settle_duplicates(Connection& c, AckNews& news) noexcept;
+  bool find_losses(Connection& c, Instant now) noexcept;
   void enter_fast_recovery(Connection& c, Instant now) noexcept;
+  void leave_recovery(Connection& c) noexcept;
+  void on_recovery_ack(Connection& c, const AckNews& news, Instant now) noexcept;
   void on_retransmission_timeout(Connection& c, Instant now) noexcept;
-  [[nodiscard]] std::uint32_t pipe(const Connection& c) const noexcept;
-  /// The next bytes to send again: length 0 when there are none.
-  struct Range {
-    TcpSeq start;
-    std::uint32_t length = 0;
-  };
-  [[nodiscard]] Range next_retransmission(const Connection& c, bool only_lost) const noexcept;
+  void on_reordering_timer(Connection& c, Instant now) noexcept;
+  /// The next run of the scoreboard to send again; scoreboard.size() when there is none.
+  /// `has_new_data`: something never sent may go instead (RFC 6675 4 NextSeg 2).
+  [[nodiscard]] std::uint32_t next_retransmission(Connection& c, bool has_new_data) noexcept;
+
+  // --- undo.cpp
+  // -----------------------------------------------------------------------------------------
+  void begin_undo(Connection& c) noexcept;
+  void note_copy_sent(Connection& c, Instant now) noexcept;
+  /// True when the news show that the recovery was needless; it is then over.
+  bool try_undo(Connection& c, const AckNews& news, Instant now) noexcept;
+
+  // --- tail_probe.cpp
+  // -----------------------------------------------------------------------------------
+  [[nodiscard]] bool may_probe_tail(const Connection& c) const noexcept;
+  [[nodiscard]] Duration probe_timeout(const Connection& c) const noexcept;
+  void on_tail_probe_timer(Connection& c, Instant now) noexcept;
+  void send_tail_probe(Connection& c, Instant now, std::size_t& sent) noexcept;
+  void settle_tail_probe(Connection& c, const AckNews& news, Instant now) noexcept;
 
   // --- window_use.cpp: when cwnd may grow, and when it starts again
   // ---------------------------------------------------------------------------------------
@@ -209,7 +239,10 @@ struct Engine::Impl {
   std::size_t output(Instant now) noexcept;
   std::size_t output_one(Connection& c, Instant now) noexcept;
   std::size_t send_data(Connection& c, Instant now) noexcept;
-  bool send_retransmission(Connection& c, Range range, Instant now) noexcept;
+  /// Sends (up to a segment of) run `run` of the scoreboard again; returns the bytes, 0: it could
+  /// not.
+  std::uint32_t send_retransmission(Connection& c, std::uint32_t run, Instant now) noexcept;
+  [[nodiscard]] bool may_resend(const Connection& c, std::uint32_t run) const noexcept;
   bool send_new(Connection& c, std::uint32_t length, Instant now) noexcept;
   bool send_probe(Connection& c, Instant now) noexcept;
   void send_due_probe(Connection& c, Instant now, std::size_t& sent) noexcept;
@@ -246,6 +279,11 @@ struct Engine::Impl {
     if (!c.timer.armed() || at < c.timer.deadline) wheel.arm(c.timer, at);
   }
   void start_timer(Connection& c, TimerKind kind, Instant at) noexcept;
+  /// RFC 6298 5.3 and RFC 8985 7.2: the retransmission timer, or the tail probe before it, from
+  /// now.
+  void restart_retransmission_timer(Connection& c, Instant now) noexcept;
+  /// RFC 6298 5.1: something was sent. A running timer is only ever brought forward.
+  void start_retransmission_timer(Connection& c, Instant now) noexcept;
   void stop_timer(Connection& c) noexcept {
     c.timer_kind = TimerKind::none;
     c.timer_at = kNever;
@@ -284,6 +322,7 @@ struct Engine::Impl {
   std::unique_ptr<ReceivedView[]> view_storage;
   std::unique_ptr<OutOfOrderPiece[]> piece_storage;
   std::unique_ptr<SendDescriptor[]> descriptor_storage;
+  std::unique_ptr<Transmission[]> transmission_storage;
   std::unique_ptr<std::byte[]> inline_storage;
 
   ConnectionList<&Connection::next_dirty> dirty;

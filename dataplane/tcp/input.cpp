@@ -76,7 +76,8 @@ bool Engine::Impl::input_predicted(Connection& c, const wire::TcpHeader& header,
   const std::uint32_t length = datagram.payload_bytes;
   if ((header.flags & ~wire::kTcpPsh) != wire::kTcpAck || seq != c.rcv_nxt ||
       c.phase != Phase::open || !c.reassembly.empty() || c.fin_known || c.dupacks != 0 ||
-      length > c.rcv_wnd() || ack.distance_from(c.snd_una) > c.flight())
+      c.scoreboard.sacked_bytes() != 0 || c.tail_probe.is_out || length > c.rcv_wnd() ||
+      ack.distance_from(c.snd_una) > c.flight())
     return false;
   std::uint32_t tsecr = 0;
   if (c.ts_ok) {
@@ -111,7 +112,10 @@ bool Engine::Impl::input_predicted(Connection& c, const wire::TcpHeader& header,
   if (window != c.snd_wnd) change_window(c, window);
   c.snd_wl1 = seq;
   c.snd_wl2 = ack;
-  if (ack != c.snd_una) take_new_ack(c, ack, tsecr, c.ts_ok, now);
+  if (ack != c.snd_una) {
+    AckNews news{.ack = ack, .tsecr = tsecr, .has_timestamp = c.ts_ok, .is_new = true};
+    take_new_ack(c, news, now);
+  }
   if (length == 0) drop_payload({.payload = datagram.payload});
   return true;
 }
@@ -261,7 +265,8 @@ bool Engine::Impl::check_ack(Connection& c, const Segment& segment, Instant now)
     return false;
   }
   if (c.state == State::syn_received) {
-    sample_rtt(c, segment.ack, segment.options.tsecr, c.ts_ok, now);
+    sample_rtt(c, {.ack = segment.ack, .tsecr = segment.options.tsecr, .has_timestamp = c.ts_ok},
+               now);
     c.snd_una = c.iss + 1;
     c.snd_wl1 = segment.seq;
     c.snd_wl2 = segment.ack;

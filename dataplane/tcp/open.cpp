@@ -68,7 +68,6 @@ void Engine::Impl::start(Connection& c, const OpenRequest& request, Instant now)
   c.snd_una = c.snd_nxt = c.iss;
   c.snd_end = c.iss + 1;
   c.recover = c.iss;
-  c.rtx_next = c.iss;
   c.cwnd_limited_end = c.iss;
   c.congestion.algorithm = limits.congestion.algorithm;
   c.ts_offset = static_cast<std::uint32_t>(random.next());
@@ -166,7 +165,8 @@ void Engine::Impl::input_syn_sent(Connection& c, Segment& segment, Instant now) 
     mark_dirty(c);
     return;
   }
-  sample_rtt(c, segment.ack, segment.options.tsecr, c.ts_ok, now);
+  sample_rtt(c, {.ack = segment.ack, .tsecr = segment.options.tsecr, .has_timestamp = c.ts_ok},
+             now);
   c.snd_una = segment.ack;
   c.snd_wl2 = segment.ack;
   on_established(c, now);
@@ -186,6 +186,7 @@ void Engine::Impl::on_established(Connection& c, Instant now) noexcept {
   c.progress_at = now;
   stop_timer(c);
   set_mss(c);
+  c.rack.on_established(c.snd_una);
   c.congestion.on_established(c.mss, c.syn_lost);
   // RFC 6298 5.7: after a lost SYN the timer starts from 3 seconds, unless a sample was had.
   c.rtt.backoff = 0;

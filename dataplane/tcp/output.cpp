@@ -89,55 +89,47 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
     if (c.unsent() == 0 && (!c.fin_queued || c.fin_sent)) return sent;
     restart_if_idle(c, now);
   }
-  if (c.rtx_pending && c.flight() != 0) {
-    const Range range{c.snd_una, std::min<std::uint32_t>(c.flight(), c.mss)};
-    if (!send_retransmission(c, range, now)) {
-      mark_dirty(c);
-      return sent;
-    }
-    ++sent;
-  }
-  c.rtx_pending = false;
-  const bool repairs = c.phase == Phase::loss || (c.phase == Phase::fast_recovery && c.sack_ok);
-  std::uint32_t in_pipe = pipe(c);
+  if (c.tail_probe.is_due) send_tail_probe(c, now, sent);
   std::uint32_t budget = kBytesPerPass;
   while (true) {
     if (budget < c.mss) {
       mark_dirty(c);
       break;
     }
-    if (repairs && (in_pipe == 0 || in_pipe + c.mss <= c.congestion.cwnd)) {
-      Range range = next_retransmission(c, true);
-      std::uint32_t length = 0;
-      if (range.length == 0 && !sendable(c, in_pipe, now, length))
-        range = next_retransmission(c, false);
-      // A window that has shrunk is obeyed, but for the segment at snd_una (RFC 9293 3.8.6 SHLD-16,
-      // 17).
-      if (range.length != 0 && (range.start.distance_from(c.snd_una) + range.length <= c.snd_wnd ||
-                                range.start == c.snd_una)) {
-        if (!send_retransmission(c, range, now)) {
-          mark_dirty(c);
-          break;
-        }
-        ++sent;
-        in_pipe += range.length;
-        budget -= std::min(budget, range.length);
-        continue;
-      }
-    }
+    const std::uint32_t in_pipe = c.pipe();
     std::uint32_t length = 0;
-    if (!sendable(c, in_pipe, now, length)) break;
-    const TcpSeq before = c.snd_nxt;
-    if (!send_new(c, length, now)) {
+    std::uint32_t bytes = 0;
+    const bool may_repeat = c.phase != Phase::open &&
+                            (c.rtx_pending || in_pipe == 0 || in_pipe + c.mss <= c.congestion.cwnd);
+    const bool has_new = sendable(c, in_pipe, now, length);
+    const std::uint32_t run = may_repeat ? next_retransmission(c, has_new) : c.scoreboard.size();
+    if (run != c.scoreboard.size() && may_resend(c, run)) {
+      bytes = send_retransmission(c, run, now);
+    } else if (has_new) {
+      const TcpSeq before = c.snd_nxt;
+      send_new(c, length, now);
+      bytes = c.snd_nxt.distance_from(before);
+    } else {
+      break;
+    }
+    if (bytes == 0) {
       mark_dirty(c);
       break;
     }
+    c.rtx_pending = false;
     ++sent;
-    in_pipe += c.snd_nxt.distance_from(before);
-    budget -= std::min(budget, c.snd_nxt.distance_from(before));
+    budget -= std::min(budget, bytes);
   }
-  note_window_use(c, in_pipe);
+  note_window_use(c, c.pipe());
   return sent;
+}
+
+/// A window that has shrunk is obeyed, but for the segment at snd_una (RFC 9293 3.8.6 SHLD-16, 17).
+bool Engine::Impl::may_resend(const Connection& c, std::uint32_t run) const noexcept {
+  const Transmission& which = c.scoreboard[run];
+  const std::uint32_t end =
+      which.start - c.snd_una.raw() + std::min<std::uint32_t>(which.bytes(), c.mss);
+  return which.start == c.snd_una.raw() || end <= c.snd_wnd;
 }
 
 void Engine::Impl::send_due_probe(Connection& c, Instant now, std::size_t& sent) noexcept {
@@ -162,10 +154,8 @@ bool Engine::Impl::sendable(Connection& c, std::uint32_t in_pipe, Instant now,
   length = 0;
   if (unsent == 0) return c.fin_queued && !c.fin_sent;
   const std::uint32_t room = window_room(c);
-  // RFC 3042: the first two duplicates each let one more segment out.
-  const std::uint32_t limited =
-      c.phase == Phase::open ? std::min<std::uint32_t>(c.dupacks, 2) * c.mss : 0;
-  const std::uint32_t cwnd_room = minus(c.congestion.cwnd + limited, in_pipe);
+  // RFC 3042: what duplicates report has left the pipe, and lets as much out.
+  const std::uint32_t cwnd_room = minus(c.congestion.cwnd, in_pipe);
   const std::uint32_t wanted = std::min<std::uint32_t>(unsent, c.mss);
   if (cwnd_room < wanted && in_pipe != 0) return false;
   // RFC 9293 3.8.6.2.1 MUST-38: whole segments, the last one, or half of the largest window seen.
@@ -202,7 +192,10 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
   if (with_fin) flags |= wire::kTcpFin;
   finish_frame(c, frame, c.snd_nxt, flags, window_field(c), {options.data(), option_bytes});
   if (c.flight() == 0) c.progress_at = now;
-  c.snd_nxt += placed + (with_fin ? 1u : 0u);
+  const std::uint32_t taken = placed + (with_fin ? 1u : 0u);
+  c.scoreboard.on_sent(c.snd_nxt, c.snd_nxt + taken, now);
+  if (c.phase == Phase::fast_recovery) c.prr.on_sent(taken);
+  c.snd_nxt += taken;
   c.fin_sent |= with_fin;
   c.probe_sent = false;
   c.last_send_at = now;
@@ -213,43 +206,44 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
     c.rtt_start = now;
     c.rtt_seq = c.snd_nxt;
   }
-  // RFC 6298 5.1.
-  if (c.timer_kind != TimerKind::retransmit)
-    start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+  start_retransmission_timer(c, now);
   after_ack_sent(c);
   return true;
 }
 
-bool Engine::Impl::send_retransmission(Connection& c, Range range, Instant now) noexcept {
+std::uint32_t Engine::Impl::send_retransmission(Connection& c, std::uint32_t run,
+                                                Instant now) noexcept {
+  const TcpSeq start{c.scoreboard[run].start};
+  const std::uint32_t want = std::min<std::uint32_t>(c.scoreboard[run].bytes(), c.mss);
   std::array<std::byte, 40> options;
   const std::size_t option_bytes = write_options(c, options.data(), now);
   Frame frame;
-  if (!begin_frame(frame, option_bytes)) return false;
+  if (!begin_frame(frame, option_bytes)) return 0;
   // FIN has the number behind the last byte.
-  const std::uint32_t until_end =
-      range.start.precedes(c.snd_end) ? c.snd_end.distance_from(range.start) : 0;
-  const std::uint32_t length = std::min(range.length, until_end);
-  const std::uint32_t placed = gather(c, frame, range.start, length, true);
+  const std::uint32_t until_end = start.precedes(c.snd_end) ? c.snd_end.distance_from(start) : 0;
+  const std::uint32_t length = std::min(want, until_end);
+  const std::uint32_t placed = gather(c, frame, start, length, true);
   if (placed == 0 && length != 0) {
     drop_frame(frame);
-    return false;
+    return 0;
   }
   const bool reaches_end = placed == until_end;
   const bool with_fin = c.fin_sent && reaches_end;
   std::uint8_t flags = wire::kTcpAck;
   if (reaches_end && placed != 0) flags |= wire::kTcpPsh;
   if (with_fin) flags |= wire::kTcpFin;
-  finish_frame(c, frame, range.start, flags, window_field(c), {options.data(), option_bytes});
-  const TcpSeq end = range.start + (placed + (with_fin ? 1u : 0u));
-  if (c.rtx_next.precedes(end)) c.rtx_next = end;
+  finish_frame(c, frame, start, flags, window_field(c), {options.data(), option_bytes});
+  const std::uint32_t taken = placed + (with_fin ? 1u : 0u);
+  note_copy_sent(c, now);
+  c.scoreboard.on_resent(run, taken, now);
+  if (c.phase == Phase::fast_recovery) c.prr.on_sent(taken);
   c.rtt_timing = false;  // RFC 6298 3
   c.last_send_at = now;
   counters.segments_retransmitted.add();
   counters.bytes_retransmitted.add(placed);
-  if (c.timer_kind != TimerKind::retransmit)
-    start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+  start_retransmission_timer(c, now);
   after_ack_sent(c);
-  return true;
+  return taken;
 }
 
 /// RFC 9293 3.8.6.1: one byte beyond the window, which snd_nxt does not count until it is taken.

@@ -1,142 +1,176 @@
-// Finding and repairing losses: NewReno, SACK-based recovery, and the retransmission timeout.
-// Read first: RFC 5681 3.2, RFC 6582 3.2, RFC 6675 3 to 5, RFC 6298 5.4 to 5.6.
+// Finding and repairing losses: RACK, or RFC 6675's counts, or NewReno without SACK; and the
+// retransmission timeout. Read first: RFC 5681 3.2, RFC 6582 3.2, RFC 6675 4 and 5, RFC 6937 3,
+// RFC 8985 6, RFC 6298 5.4 to 5.6.
 #include <algorithm>
 
 #include "dataplane/tcp/engine_impl.hpp"
 
 namespace pollux::tcp {
-namespace {
 
-constexpr std::uint8_t kDupThresh = 3;
-
-/// Calls visit(from, to, above) for every run of bytes in flight that no SACK has reported; `above`
-/// is the index of the first reported run behind it, scoreboard.count() when there is none. visit
-/// returns false to stop.
-template <class Visit>
-void for_each_gap(const Connection& c, Visit&& visit) noexcept {
-  TcpSeq at = c.snd_una;
-  for (std::uint32_t i = 0; i < c.scoreboard.count(); ++i) {
-    const wire::SackBlock& run = c.scoreboard[i];
-    if (at.precedes(run.left) && !visit(at, run.left, i)) return;
-    at = run.right;
+/// The one place where an acknowledgment is turned into decisions about losses.
+void Engine::Impl::on_ack_news(Connection& c, AckNews& news, Instant now) noexcept {
+  if (news.is_duplicate) count_duplicate(c);
+  if (!c.sack_ok) settle_duplicates(c, news);
+  settle_tail_probe(c, news, now);
+  if (news.has_dsack) {
+    counters.dsacks_received.add();
+    c.rack.on_dsack(c.snd_una, c.snd_nxt);
   }
-  if (at.precedes(c.snd_nxt)) visit(at, c.snd_nxt, c.scoreboard.count());
+  if (c.phase != Phase::open && try_undo(c, news, now)) return;
+  if (c.phase != Phase::open && c.recover.precedes_or_is(c.snd_una)) leave_recovery(c);
+  if (c.flight() == 0) return;
+  const bool found = find_losses(c, now);
+  if (c.phase == Phase::open) {
+    if (found) {
+      enter_fast_recovery(c, now);
+      on_recovery_ack(c, news, now);
+    }
+  } else if (news.is_new || news.delivered != 0 || found) {
+    on_recovery_ack(c, news, now);
+  }
 }
 
-TcpSeq later(TcpSeq a, TcpSeq b) noexcept { return a.precedes(b) ? b : a; }
-TcpSeq earlier(TcpSeq a, TcpSeq b) noexcept { return a.precedes(b) ? a : b; }
-
-/// Bytes of [from, to) that lie below `edge`.
-std::uint32_t below(TcpSeq from, TcpSeq to, TcpSeq edge) noexcept {
-  return from.precedes(edge) ? earlier(to, edge).distance_from(from) : 0;
-}
-
-}  // namespace
-
-void Engine::Impl::on_duplicate_ack(Connection& c, Instant now) noexcept {
+void Engine::Impl::count_duplicate(Connection& c) noexcept {
   if (c.dupacks < 255) ++c.dupacks;
   mark_dirty(c);
-  if (c.phase == Phase::loss) return;
-  if (c.phase == Phase::fast_recovery) {
-    // RFC 6582 3.2 (3): each duplicate says that one more segment has left the network.
-    if (!c.sack_ok) c.congestion.cwnd += c.mss;
+}
+
+/// Without SACK a duplicate says that one segment more has arrived, and an acknowledgment in a
+/// recovery covers some of those: RFC 6582 3.2 (3) and (5), RFC 6937 3. However many duplicates
+/// somebody forges, they stand for no more than what is in flight behind the missing segment.
+void Engine::Impl::settle_duplicates(Connection& c, AckNews& news) noexcept {
+  if (c.phase == Phase::loss) {
+    c.duplicate_bytes = 0;
     return;
   }
-  // RFC 6582 3.2 (1): duplicates of what was in flight at the last loss start no second recovery.
-  // SACK tells the two cases apart by itself.
-  const bool may_enter =
-      c.sack_ok ? c.recover.precedes_or_is(c.snd_una) : c.recover.precedes(c.snd_una);
-  const bool is_lost =
-      c.dupacks >= kDupThresh || (!c.scoreboard.empty() && c.scoreboard.lost_below(0, c.mss));
-  if (may_enter && is_lost) enter_fast_recovery(c, now);
+  const std::uint32_t mss = c.mss;
+  if (news.is_new && c.phase == Phase::fast_recovery) {
+    const std::uint32_t counted =
+        std::min(c.duplicate_bytes, news.acked > mss ? news.acked - mss : 0);
+    c.duplicate_bytes -= counted;
+    news.delivered = news.acked - counted;
+  } else if (news.is_duplicate) {
+    news.delivered = mss;
+    c.duplicate_bytes += mss;
+  }
+  const std::uint32_t in_network = c.scoreboard.pipe(c.flight());
+  c.duplicate_bytes = std::min(c.duplicate_bytes, in_network > mss ? in_network - mss : 0);
+}
+
+/// Marks what is lost now. True when something is that was not.
+bool Engine::Impl::find_losses(Connection& c, Instant now) noexcept {
+  const std::uint32_t before = c.scoreboard.lost_bytes() - c.scoreboard.resent_bytes();
+  if (!c.sack_ok) {
+    // RFC 6582 3.2 (1): duplicates of what was in flight at the last loss start no second recovery.
+    if (c.phase == Phase::open && c.dupacks >= Scoreboard::kDupThresh &&
+        c.recover.precedes(c.snd_una) && !c.scoreboard.empty())
+      c.scoreboard.mark_lost(0);
+  } else if (limits.recovery.rack) {
+    // In order and nothing in doubt: what is left in flight left later.
+    if (c.phase == Phase::open && c.scoreboard.sacked_bytes() == 0 && before == 0) return false;
+    const Duration wait = c.rack.detect(c.scoreboard, c.phase != Phase::open, c.rtt.srtt, now);
+    if (wait != Duration::zero()) start_timer(c, TimerKind::reordering, now + wait);
+  } else if (c.phase != Phase::loss && c.scoreboard.sacked_bytes() != 0) {
+    c.scoreboard.mark_lost_by_threshold(c.mss);
+    // RFC 6675 5 (1): the count of duplicates finds it as well, whatever they reported.
+    if (c.phase == Phase::open && c.dupacks >= Scoreboard::kDupThresh && !c.scoreboard[0].lost &&
+        !c.scoreboard[0].sacked)
+      c.scoreboard.mark_lost(0);
+  }
+  // What was lost behind the recovery point is a loss of its own once that recovery is over.
+  const std::uint32_t wanting = c.scoreboard.lost_bytes() - c.scoreboard.resent_bytes();
+  return c.phase == Phase::open ? wanting != 0 : wanting != before;
 }
 
 void Engine::Impl::enter_fast_recovery(Connection& c, Instant now) noexcept {
   counters.fast_recoveries.add();
   c.phase = Phase::fast_recovery;
   c.recover = c.snd_nxt;
-  c.rtx_next = c.snd_una;
   c.rtx_pending = true;
+  c.rescue_sent = false;
   c.rtt_timing = false;  // Karn: what is timed now may be acknowledged by a copy
+  begin_undo(c);
   c.congestion.on_congestion(c.flight(), c.mss, now);
-  c.congestion.cwnd = c.congestion.ssthresh + (c.sack_ok ? 0u : kDupThresh * c.mss);
+  c.prr.start(c.flight());
+  if (c.timer_kind == TimerKind::tail_probe) restart_retransmission_timer(c, now);
 }
 
-void Engine::Impl::on_recovery_ack(Connection& c, std::uint32_t acked, Instant now) noexcept {
-  Congestion& congestion = c.congestion;
-  c.rtx_next = later(c.rtx_next, c.snd_una);
-  if (c.recover.precedes_or_is(c.snd_una)) {
-    // RFC 6582 3.2, full acknowledgment: leave with at most one segment more than is in flight, so
-    // that no burst follows.
-    if (c.phase == Phase::fast_recovery)
-      congestion.cwnd =
-          std::min(congestion.ssthresh, std::max<std::uint32_t>(c.flight(), c.mss) + c.mss);
-    congestion.forget_undo();
-    c.phase = Phase::open;
-    c.dupacks = 0;
-    c.rtx_pending = false;
-    return;
-  }
+/// RFC 6675 5 and RFC 6582 3.2: exactly when everything is acknowledged that was in flight when the
+/// loss was found.
+void Engine::Impl::leave_recovery(Connection& c) noexcept {
+  // RFC 6937 3: a recovery ends at the threshold. RFC 6582 3.2 (3, option 1): without SACK little
+  // may be in flight by now, and a burst must not follow.
+  if (c.phase == Phase::fast_recovery)
+    c.congestion.cwnd = c.sack_ok ? c.congestion.ssthresh
+                                  : std::min(c.congestion.ssthresh,
+                                             std::max<std::uint32_t>(c.flight(), c.mss) + c.mss);
+  c.phase = Phase::open;
+  c.dupacks = 0;
+  c.duplicate_bytes = 0;
+  c.rtx_pending = false;
+  c.rack.on_recovery_end();
+  c.congestion.forget_undo();
+}
+
+void Engine::Impl::on_recovery_ack(Connection& c, const AckNews& news, Instant now) noexcept {
+  mark_dirty(c);
   if (c.phase == Phase::loss) {
-    congestion.on_ack(acked, c.mss, now, c.rtt.srtt);
+    if (news.acked != 0) c.congestion.on_ack(news.acked, c.mss, now, c.rtt.srtt);
     return;
   }
-  if (c.sack_ok) return;
   // RFC 6582 3.2, partial acknowledgment: the next hole starts at snd_una.
-  c.rtx_pending = true;
-  congestion.cwnd -= std::min(acked, congestion.cwnd - c.mss);
-  if (acked >= c.mss) congestion.cwnd += c.mss;
+  if (!c.sack_ok && news.is_new && !c.scoreboard.empty() && !c.scoreboard[0].resent) {
+    c.scoreboard.mark_lost(0);
+    c.rtx_pending = true;
+  }
+  c.congestion.cwnd = c.prr.on_ack(news.delivered, c.pipe(), c.congestion.ssthresh, c.mss);
 }
 
 void Engine::Impl::on_retransmission_timeout(Connection& c, Instant now) noexcept {
   counters.timeouts.add();
+  if (!c.scoreboard.empty() && c.scoreboard[0].sacked) counters.sack_reneging.add();
+  if (c.phase == Phase::open) begin_undo(c);
+  // RFC 5681 3.1: the threshold falls once for one loss, however often the timer expires for it.
   c.congestion.on_timeout(c.flight(), c.mss, now, c.rtt.backoff == 0);
   c.rtt.back_off();
+  // RFC 2018 8: no report is believed any more, the peer may have dropped what it reported.
+  c.scoreboard.mark_all_lost();
   c.phase = Phase::loss;
   c.recover = c.snd_nxt;
-  c.rtx_next = c.snd_una;
   c.rtx_pending = true;
   c.rtt_timing = false;
   c.dupacks = 0;
-  // RFC 2018 8: the peer may have dropped what it reported.
-  c.scoreboard.clear();
+  c.duplicate_bytes = 0;
+  c.tail_probe = {};
 }
 
-/// RFC 6675 4 SetPipe; after a timeout everything up to recover counts as lost.
-std::uint32_t Engine::Impl::pipe(const Connection& c) const noexcept {
-  if (c.phase != Phase::loss && c.scoreboard.empty()) return c.flight();
-  std::uint32_t total = 0;
-  for_each_gap(c, [&](TcpSeq from, TcpSeq to, std::uint32_t above) {
-    if (c.phase == Phase::loss) {
-      total += below(from, to, c.rtx_next);
-      total += to.distance_from(from) - below(from, to, c.recover);
-      return true;
-    }
-    const bool is_lost = above != c.scoreboard.count() && c.scoreboard.lost_below(above, c.mss);
-    if (!is_lost) total += to.distance_from(from);
-    if (c.phase == Phase::fast_recovery) total += below(from, to, c.rtx_next);
-    return true;
-  });
-  return total;
+void Engine::Impl::on_reordering_timer(Connection& c, Instant now) noexcept {
+  stop_timer(c);
+  const bool found = find_losses(c, now);
+  if (c.timer_kind == TimerKind::none) restart_retransmission_timer(c, now);
+  if (!found) return;
+  counters.reordering_timeouts.add();
+  if (c.phase == Phase::open) enter_fast_recovery(c, now);
+  on_recovery_ack(c, {.ack = c.snd_una}, now);
 }
 
-/// RFC 6675 4 NextSeg, rules 1 and 3; after a timeout whatever lies below recover.
-Engine::Impl::Range Engine::Impl::next_retransmission(const Connection& c,
-                                                      bool only_lost) const noexcept {
-  Range found;
-  for_each_gap(c, [&](TcpSeq from, TcpSeq to, std::uint32_t above) {
-    if (c.phase == Phase::loss) {
-      to = earlier(to, c.recover);
-    } else if (above == c.scoreboard.count() ||
-               (only_lost && !c.scoreboard.lost_below(above, c.mss))) {
-      return false;  // gaps further up are lost even less
-    }
-    const TcpSeq start = later(from, c.rtx_next);
-    if (!start.precedes(to)) return true;
-    found = {start, std::min<std::uint32_t>(to.distance_from(start), c.mss)};
-    return false;
-  });
-  return found;
+std::uint32_t Engine::Impl::next_retransmission(Connection& c, bool has_new_data) noexcept {
+  // RFC 6675 4 NextSeg (1).
+  const std::uint32_t lost = c.scoreboard.next_lost();
+  const std::uint32_t none = c.scoreboard.size();
+  if (lost != none || has_new_data) return lost;
+  // RACK waits for send times to tell; it needs no guesses.
+  if (!c.sack_ok || limits.recovery.rack || c.phase != Phase::fast_recovery) return none;
+  // (3)
+  const std::uint32_t unreported = c.scoreboard.next_unreported();
+  if (unreported != none || c.rescue_sent) return unreported;
+  // (4): once, the last segment, so that the peer's answer shows what is missing at the end.
+  const std::uint32_t last = c.scoreboard.tail(c.mss);
+  const Transmission& run = c.scoreboard[last];
+  if (run.sacked || run.resent) return c.scoreboard.size();
+  c.rescue_sent = true;
+  counters.rescue_retransmissions.add();
+  return last;
 }
 
 }  // namespace pollux::tcp

@@ -15,6 +15,22 @@ void Engine::Impl::start_timer(Connection& c, TimerKind kind, Instant at) noexce
   arm(c, c.timer_at);
 }
 
+void Engine::Impl::restart_retransmission_timer(Connection& c, Instant now) noexcept {
+  const Instant timeout = now + c.rtt.current(timers.rto_max);
+  if (may_probe_tail(c))
+    start_timer(c, TimerKind::tail_probe, std::min(timeout, now + probe_timeout(c)));
+  else
+    start_timer(c, TimerKind::retransmit, timeout);
+}
+
+void Engine::Impl::start_retransmission_timer(Connection& c, Instant now) noexcept {
+  if (c.timer_kind == TimerKind::none || c.timer_kind == TimerKind::persist)
+    return restart_retransmission_timer(c, now);
+  // More is in flight now, and its acknowledgment may be expected sooner.
+  if (c.timer_kind == TimerKind::tail_probe && now + probe_timeout(c) < c.timer_at)
+    start_timer(c, TimerKind::tail_probe, now + probe_timeout(c));
+}
+
 void Engine::Impl::on_timer(Connection& c, Instant now) noexcept {
   if (!c.in_use) return;
   if (c.limit_at <= now) on_limit(c, now);
@@ -26,6 +42,12 @@ void Engine::Impl::on_timer(Connection& c, Instant now) noexcept {
     switch (c.timer_kind) {
       case TimerKind::retransmit:
         on_retransmit_timer(c, now);
+        break;
+      case TimerKind::tail_probe:
+        on_tail_probe_timer(c, now);
+        break;
+      case TimerKind::reordering:
+        on_reordering_timer(c, now);
         break;
       case TimerKind::persist:
         on_persist_timer(c, now);

@@ -73,6 +73,12 @@ TcpHostOptions TcpScript::default_options() {
   return options;
 }
 
+TcpHostOptions TcpScript::options_without_rack() {
+  TcpHostOptions options = default_options();
+  options.limits.recovery = {.rack = false, .tail_loss_probe = false};
+  return options;
+}
+
 TcpScript::TcpScript(const TcpHostOptions& options) : wire(1, clock.now()), host(wire, 0, options) {
   for (std::size_t from : {0u, 1u}) wire.faults(from) = {.delay = Duration::zero()};
 }

@@ -80,6 +80,8 @@ class TcpScript {
 
   explicit TcpScript(const TcpHostOptions& options = default_options());
   [[nodiscard]] static TcpHostOptions default_options();
+  /// Without RACK and tail loss probes: what RFC 6675 and the retransmission timer do by themselves.
+  [[nodiscard]] static TcpHostOptions options_without_rack();
 
   // --- Openings
   // ---------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ TEST(TcpClose, C89_FinFollowsWhatIsQueuedAndRidesOnIt) {
 }
 
 TEST(TcpClose, C89_LostFinIsRepeated) {
-  TcpScript s;
+  TcpScript s(TcpScript::options_without_rack());
   s.establish();
   s.close();
   s.turn();

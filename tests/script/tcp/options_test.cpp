@@ -5,7 +5,6 @@
 
 #include "dataplane/tcp/flow_table.hpp"
 #include "dataplane/tcp/reassembly.hpp"
-#include "dataplane/tcp/scoreboard.hpp"
 #include "tests/support/tcp_script.hpp"
 
 namespace pollux {
@@ -113,24 +112,6 @@ TEST(TcpFlowTable, FindsAllThatIsLeftAfterErasing) {
         ASSERT_EQ(table.find(hashes[slot], [slot](std::uint32_t s) { return s == slot; }), slot);
     }
   }
-}
-
-TEST(TcpScoreboard, C79_InvalidBlocksLeaveItConsistent) {
-  tcp::Scoreboard board;
-  const TcpSeq una{0xffff'ff00};
-  const TcpSeq nxt = una + 10'000;
-  EXPECT_FALSE(board.add({una + 200, una + 100}, una, nxt));
-  EXPECT_FALSE(board.add({una - 100, una + 100}, una, nxt));
-  EXPECT_FALSE(board.add({una + 9000, una + 10'001}, una, nxt));
-  EXPECT_FALSE(board.add({una + 5, una + 5}, una, nxt));
-  EXPECT_TRUE(board.add({una + 1000, una + 2000}, una, nxt));
-  EXPECT_TRUE(board.add({una + 3000, una + 4000}, una, nxt));
-  EXPECT_FALSE(board.add({una + 1200, una + 1300}, una, nxt));
-  EXPECT_TRUE(board.add({una + 1500, una + 3500}, una, nxt));
-  EXPECT_EQ(board.count(), 1u);
-  EXPECT_EQ(board.bytes(), 3000u);
-  board.advance(una + 1500);
-  EXPECT_EQ(board.bytes(), 2500u);
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ TEST(TcpWindow, C55_AnOlderSegmentCannotChangeTheWindow) {
 }
 
 TEST(TcpWindow, C56_AShrinkingWindowStopsNewDataOnly) {
-  TcpScript s;
+  TcpScript s(TcpScript::options_without_rack());
   s.establish({.window_scale = {}, .timestamps = false, .window = 5000});
   s.send(pattern(20'000));
   s.discard();
@@ -158,7 +158,7 @@ TEST(TcpWindow, C58_ALostWindowUpdateIsFoundByTheProbe) {
 }
 
 TEST(TcpWindow, C59_AWindowBelowOneSegmentIsUsedInTheEnd) {
-  TcpScript s;
+  TcpScript s(TcpScript::options_without_rack());
   s.establish({.window_scale = {}, .timestamps = false});
   s.receive({.window = 100});
   s.send(pattern(3000));
