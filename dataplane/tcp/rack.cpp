@@ -16,8 +16,9 @@ void Rack::on_delivered(const Transmission& run, bool is_ambiguous, Instant now)
   const bool counts = !run.ever_resent || (!is_ambiguous && rtt >= min_rtt_.get());
   if (counts) {
     if (!run.ever_resent) min_rtt_.on_sample(rtt, now);
-    rtt_ = rtt;
+    // The round trip of the latest one: SACK reports do not come in the order of sending.
     if (!has_delivered_ || !left_after(sent_at_, end_, run)) {
+      rtt_ = rtt;
       sent_at_ = run.sent_at();
       end_ = TcpSeq{run.end};
       has_delivered_ = true;

@@ -37,7 +37,8 @@ void Engine::Impl::count_duplicate(Connection& c) noexcept {
 
 /// Without SACK a duplicate says that one segment more has arrived, and an acknowledgment in a
 /// recovery covers some of those: RFC 6582 3.2 (3) and (5), RFC 6937 3. However many duplicates
-/// somebody forges, they stand for no more than what is in flight behind the missing segment.
+/// somebody forges, they stand for no more than what was in flight behind the missing segment when
+/// the loss was found (RFC 5681 3.2, step 4).
 void Engine::Impl::settle_duplicates(Connection& c, AckNews& news) noexcept {
   if (c.phase == Phase::loss) {
     c.duplicate_bytes = 0;
@@ -53,8 +54,10 @@ void Engine::Impl::settle_duplicates(Connection& c, AckNews& news) noexcept {
     news.delivered = mss;
     c.duplicate_bytes += mss;
   }
-  const std::uint32_t in_network = c.scoreboard.pipe(c.flight());
-  c.duplicate_bytes = std::min(c.duplicate_bytes, in_network > mss ? in_network - mss : 0);
+  std::uint32_t behind = c.scoreboard.pipe(c.flight());
+  if (c.phase == Phase::fast_recovery && c.snd_una.precedes(c.recover))
+    behind = std::min(behind, c.recover.distance_from(c.snd_una));
+  c.duplicate_bytes = std::min(c.duplicate_bytes, behind > mss ? behind - mss : 0);
 }
 
 /// Marks what is lost now. True when something is that was not.
