@@ -13,6 +13,7 @@ void Engine::Impl::take_ack(Connection& c, const Segment& segment, Instant now) 
                .has_timestamp = segment.options.has_timestamps,
                .is_new = segment.ack != c.snd_una};
   const bool same_window = (std::uint32_t{segment.window} << c.snd_wnd_shift) == c.snd_wnd;
+  c.rack.begin_ack();
   const std::uint32_t sacked_before = c.scoreboard.sacked_bytes();
   if (c.sack_ok && segment.options.sack_count != 0) take_sack(c, segment, news, now);
   const bool sack_news = c.scoreboard.sacked_bytes() != sacked_before;

@@ -35,7 +35,10 @@ class MinRtt {
 
 class Rack {
  public:
-  void on_established(TcpSeq snd_una) noexcept { forward_ack_ = snd_una; }
+  void on_established(TcpSeq snd_una) noexcept { forward_ack_ = forward_ack_before_ = snd_una; }
+
+  /// Runs that one acknowledgment reports are not reordered among themselves.
+  void begin_ack() noexcept { forward_ack_before_ = forward_ack_; }
 
   /// A run was acknowledged or reported. `is_ambiguous`: it left more than once and the timestamp
   /// does not show that the last copy arrived. (Steps 1 to 3)
@@ -67,7 +70,8 @@ class Rack {
   TcpSeq end_;         ///< its end
   Duration rtt_{};
   MinRtt min_rtt_;
-  TcpSeq forward_ack_;  ///< highest end delivered
+  TcpSeq forward_ack_;         ///< highest end delivered
+  TcpSeq forward_ack_before_;  ///< before this acknowledgment
   TcpSeq dsack_round_;
   bool has_delivered_ = false;
   bool in_dsack_round_ = false;

@@ -140,6 +140,7 @@ TEST(TcpRack, C83_DsackWidensTheWindowForSixteenRecoveries) {
   };
   board.add({TcpSeq{1000}, TcpSeq{2000}}, TcpSeq{0}, TcpSeq{2000}, deliver);
   EXPECT_FALSE(rack.reordering_seen());
+  rack.begin_ack();
   board.advance(TcpSeq{2000}, deliver);  // the first arrived after the second
   EXPECT_TRUE(rack.reordering_seen());
   const auto window = [&] { return rack.reordering_window(true, 3, 1s); };
