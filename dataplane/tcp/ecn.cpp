@@ -102,7 +102,7 @@ void Engine::Impl::note_echo(Connection& c, TcpSeq ack, bool has_echo, Instant n
   // RFC 3168 6.1.2: once for a window of data, whether a mark or a loss came first.
   if (c.phase != Phase::open || c.flight() == 0 || !ecn.cwr_end.precedes(ack)) return;
   counters.ecn_reductions.add();
-  c.congestion.on_congestion(c.flight(), c.mss, now, CongestionSignal::ecn_echo);
+  c.congestion.on_congestion(window_used(c, c.flight()), c.mss, now, CongestionSignal::ecn_echo);
   c.congestion.cwnd = std::min(c.congestion.cwnd, c.congestion.ssthresh);
   note_window_reduced(c);
 }

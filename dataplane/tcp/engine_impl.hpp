@@ -235,6 +235,7 @@ struct Engine::Impl {
   void grow_window(Connection& c, std::uint32_t acked, std::uint32_t flight_before,
                    Instant now) noexcept;
   void restart_if_idle(Connection& c, Instant now) noexcept;
+  [[nodiscard]] std::uint32_t window_used(const Connection& c, std::uint32_t flight) const noexcept;
   void reduce_for_loss(Connection& c, std::uint32_t flight, Instant now) noexcept;
 
   // --- ecn.cpp

@@ -31,12 +31,21 @@ void Engine::Impl::restart_if_idle(Connection& c, Instant now) noexcept {
     c.congestion.on_idle(c.mss, now);
 }
 
+/// FlightSize for a reduction, with `flight` bytes out now. Acknowledgments come in bursts, and one
+/// that covers much before it tells of a loss leaves little out: where the window was full when the
+/// data at snd_una was in flight, the window is what was used (RFC 9438 4.6). What left on top of
+/// it for duplicates does not count (RFC 5681 3.2 (2)).
+std::uint32_t Engine::Impl::window_used(const Connection& c, std::uint32_t flight) const noexcept {
+  if (c.snd_una.precedes(c.cwnd_limited_end)) return c.congestion.cwnd;
+  return std::min(flight, c.congestion.cwnd);
+}
+
 /// A loss was found while `flight` bytes were out: ssthresh falls, unless an echo has lowered it
 /// for this window of data.
 void Engine::Impl::reduce_for_loss(Connection& c, std::uint32_t flight, Instant now) noexcept {
   // RFC 3168 6.1.2: a mark and a loss in one window are one congestion.
   const bool is_answered = c.ecn.marks && c.snd_una.precedes(c.ecn.cwr_end);
-  if (!is_answered) c.congestion.on_congestion(flight, c.mss, now);
+  if (!is_answered) c.congestion.on_congestion(window_used(c, flight), c.mss, now);
   note_window_reduced(c);
 }
 

@@ -142,6 +142,27 @@ TEST(TcpCongestion, ATimeoutLowersTheThresholdOnce) {
   EXPECT_EQ(c.cwnd, kMss);
 }
 
+TEST(TcpCongestion, ALossIsMeasuredByTheWindowThatWasInUse) {
+  // An acknowledgment that covers half of a full window and reports a hole behind it: what is left
+  // in flight then is not what congested the path.
+  sim::TcpHostOptions options = TcpScript::default_options();
+  options.limits.congestion.algorithm = CongestionAlgorithm::newreno;
+  options.limits.recovery.rack = false;  // three reports are enough, no timer
+  TcpScript s(options);
+  s.establish({.mss = 1000, .sack = true, .timestamps = false});
+  s.send(pattern(60'000));
+  ASSERT_EQ(s.waiting(), 10u);
+  s.discard();
+  s.receive({.ack = 6001, .sack = {{TcpSeq{7001}, TcpSeq{10'001}}}});
+  s.expect({.seq = 6001, .length = 1000});
+  EXPECT_EQ(s.counters().fast_recoveries.get(), 1u);
+  std::uint32_t highest = 10'001;
+  while (s.waiting() != 0) highest += static_cast<std::uint32_t>(s.take().payload.size());
+  s.receive({.ack = highest});
+  // Half of ten segments, and of the two that the acknowledgment itself earned.
+  EXPECT_EQ(s.waiting(), 6u);
+}
+
 // --- Undo
 // ------------------------------------------------------------------------------------------------
 
