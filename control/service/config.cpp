@@ -20,6 +20,8 @@ namespace {
 constexpr std::array<std::string_view, 4> kDigestTexts{"none", "crc32c", "none,crc32c",
                                                        "crc32c,none"};
 
+constexpr std::array<std::string_view, 3> kCongestionTexts{"cubic", "newreno", "dctcp"};
+
 bool is_plain_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && name.front() != '.' &&
          std::all_of(name.begin(), name.end(), [](char c) {
@@ -88,6 +90,16 @@ std::string_view to_text(DigestPreference preference) noexcept {
   return kDigestTexts[static_cast<std::size_t>(preference)];
 }
 
+std::optional<tcp::CongestionAlgorithm> parse_congestion_algorithm(std::string_view text) noexcept {
+  const auto at = std::find(kCongestionTexts.begin(), kCongestionTexts.end(), text);
+  if (at == kCongestionTexts.end()) return std::nullopt;
+  return static_cast<tcp::CongestionAlgorithm>(at - kCongestionTexts.begin());
+}
+
+std::string_view to_text(tcp::CongestionAlgorithm algorithm) noexcept {
+  return kCongestionTexts[static_cast<std::size_t>(algorithm)];
+}
+
 bool validate_config(const Config& config, std::string_view source, std::string& error) {
   error.clear();
   if (!is_plain_name(config.instance)) {
@@ -139,6 +151,9 @@ std::string to_toml(const Config& config) {
   out += fmt::format("\n[worker]\ncpus = [{}]\nsessions_max = {}\nqueue_depth = {}\n",
                      fmt::join(config.worker.cpus, ", "), config.worker.sessions_max,
                      config.worker.queue_depth);
+  const tcp::CongestionOptions& congestion = config.tcp.congestion;
+  out += fmt::format("\n[tcp]\ncongestion = \"{}\"\necn = {}\nidle_restart = {}\n",
+                     to_text(congestion.algorithm), congestion.ecn, congestion.idle_restart);
   const LoginConfig& login = config.login;
   out +=
       fmt::format("\n[login]\ntimeout_seconds = {}\nheader_digest = \"{}\"\ndata_digest = \"{}\"\n",

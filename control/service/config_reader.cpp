@@ -170,6 +170,17 @@ void read_worker(const toml::table& table, std::string_view source, Config& conf
   section.end();
 }
 
+void read_tcp(const toml::table& table, std::string_view source, Config& config,
+              std::string& error) {
+  Section section(table, "tcp", source, error);
+  tcp::CongestionOptions& congestion = config.tcp.congestion;
+  section.parsed("congestion", congestion.algorithm, parse_congestion_algorithm,
+                 "\"cubic\", \"newreno\" or \"dctcp\"");
+  section.boolean("ecn", congestion.ecn);
+  section.boolean("idle_restart", congestion.idle_restart);
+  section.end();
+}
+
 void read_login(const toml::table& table, std::string_view source, Config& config,
                 std::string& error) {
   Section section(table, "login", source, error);
@@ -194,6 +205,7 @@ void read_sections(Section& root, std::string_view source, Config& config, std::
     }
   }
   if (const toml::table* worker = root.table("worker")) read_worker(*worker, source, config, error);
+  if (const toml::table* tcp = root.table("tcp")) read_tcp(*tcp, source, config, error);
   if (const toml::table* login = root.table("login")) read_login(*login, source, config, error);
   if (const toml::table* logout = root.table("logout")) {
     Section section(*logout, "logout", source, error);

@@ -30,6 +30,7 @@ iscsi::Limits iscsi_limits(const Config& config) noexcept {
 
 tcp::EngineLimits tcp_limits(const Config& config) {
   tcp::EngineLimits limits;
+  limits.congestion = config.tcp.congestion;
   // Twice the sessions: an old connection may be in TIME-WAIT while the new one logs in.
   limits.connections = std::bit_ceil(2 * config.worker.sessions_max);
   platform::MemoryPlan plan;

@@ -31,6 +31,9 @@ struct TcpDatagram {
   std::span<const platform::RxSegment>
       payload;  ///< trimmed to the IP total length; owns its handles
   std::uint32_t payload_bytes = 0;
+  /// wire::EcnCodepoint of the IPv4 header, or of an IPv6 header's traffic class (bits 20 and 21 of
+  /// its first word); 0 when whoever fills this does not know.
+  std::uint8_t ecn = 0;
 };
 
 /// What a frame to one destination starts with.

@@ -65,6 +65,7 @@ bool make_datagram(const FrameView& frame, const Ipv4Packet& packet, Counters& c
   datagram.destination = IpAddress::from_v4_host(packet.header.destination.get());
   datagram.header = frame.head.subspan(packet.payload, header);
   datagram.payload_bytes = packet.end - packet.payload - header;
+  datagram.ecn = packet.header.type_of_service & wire::kEcnMask;
   const auto payload = trim(frame.segments, packet.payload + header, packet.end, dropped);
   datagram.payload = payload;
   // RFC 9293 3.1 MUST-3: checked here unless the port has done it.

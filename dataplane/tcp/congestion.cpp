@@ -53,7 +53,11 @@ std::uint32_t Congestion::reduced(std::uint32_t flight, CongestionSignal signal)
 
 void Congestion::on_congestion(std::uint32_t flight, std::uint32_t mss, Instant,
                                CongestionSignal signal) noexcept {
-  save_undo();
+  // A mark is never a mistake, and there is no way back beyond it.
+  if (signal == CongestionSignal::ecn_echo)
+    forget_undo();
+  else
+    save_undo();
   ssthresh = std::max(reduced(flight, signal), 2 * mss);
   avoided_bytes = 0;
   cubic.on_congestion(cwnd);

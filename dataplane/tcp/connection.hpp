@@ -16,6 +16,7 @@
 #include "dataplane/base/timer_wheel.hpp"
 #include "dataplane/net/ip_address.hpp"
 #include "dataplane/tcp/congestion.hpp"
+#include "dataplane/tcp/ecn.hpp"
 #include "dataplane/tcp/engine.hpp"
 #include "dataplane/tcp/prr.hpp"
 #include "dataplane/tcp/rack.hpp"
@@ -111,6 +112,7 @@ struct alignas(64) Connection {
   bool rtt_timing = false;
   TcpSeq cwnd_limited_end;        ///< snd_nxt when cwnd last was full
   std::uint32_t send_cursor = 0;  ///< ring index of the descriptor that holds snd_nxt
+  EcnState ecn;
   Congestion congestion;
   SlabRing<ReceivedView> received;
   SlabRing<SendDescriptor> queue;

@@ -31,6 +31,12 @@ struct Counters {
   Counter spurious_recoveries;
   Counter dsacks_received;
   Counter sack_reneging;
+  Counter ecn_established;
+  Counter ecn_fallbacks;
+  Counter ecn_marks_received;
+  Counter ecn_echoes_received;
+  Counter ecn_reductions;
+  Counter ecn_acks_merged;
   Counter challenge_acks;
   Counter duplicate_segments;
   Counter out_of_order_segments;
@@ -97,6 +103,15 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
      &Counters::dsacks_received},
     {"tcp_sack_reneging_total", "timeouts after which the peer had dropped what it reported",
      &Counters::sack_reneging},
+    {"tcp_ecn_established_total", "connections that agreed on ECN", &Counters::ecn_established},
+    {"tcp_ecn_fallbacks_total", "handshakes that went on without ECN after two lost SYN",
+     &Counters::ecn_fallbacks},
+    {"tcp_ecn_marks_received_total", "data segments marked CE off the fast path",
+     &Counters::ecn_marks_received},
+    {"tcp_ecn_echoes_received_total", "acknowledgments with ECE", &Counters::ecn_echoes_received},
+    {"tcp_ecn_reductions_total", "windows reduced for an ECE", &Counters::ecn_reductions},
+    {"tcp_ecn_acks_merged_total", "changes of the CE mark that could not be acknowledged apart",
+     &Counters::ecn_acks_merged},
     {"tcp_challenge_acks_total", "challenge ACKs of RFC 5961", &Counters::challenge_acks},
     {"tcp_duplicate_segments_total", "segments that held nothing new",
      &Counters::duplicate_segments},

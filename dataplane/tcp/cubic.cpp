@@ -93,12 +93,14 @@ std::uint32_t Cubic::on_ack(std::uint32_t cwnd, std::uint32_t acked, std::uint32
   // RFC 9438 4.3: what Reno would have, at its own pace once it is past the last window.
   const std::uint32_t pace = w_est < cwnd_prior ? kAlphaNumerator : kAlphaDenominator;
   est_growth += std::uint64_t{acked} * pace;
-  const std::uint64_t est_segment = std::uint64_t{cwnd} * kAlphaDenominator;
-  if (est_growth >= est_segment) {
-    const std::uint64_t segments = est_growth / est_segment;
-    est_growth -= segments * est_segment;
+  // In steps of an eighth of a segment: small windows would lose much of what an epoch earned.
+  const std::uint64_t earned = est_growth * 8;
+  const std::uint64_t per_step = std::uint64_t{cwnd} * kAlphaDenominator;
+  if (earned >= per_step) {
+    const std::uint64_t steps = earned / per_step;
+    est_growth = (earned - steps * per_step) / 8;
     w_est =
-        static_cast<std::uint32_t>(std::min<std::uint64_t>(w_est + segments * mss, kWindowMost));
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(w_est + steps * mss / 8, kWindowMost));
   }
   const Duration t = now - epoch;
   if (window_at(t, mss) < w_est) return std::max(cwnd, w_est);

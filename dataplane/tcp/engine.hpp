@@ -153,7 +153,8 @@ class Engine {
   // -------------------------------------------
 
   /// One received TCP segment (header checked for length and checksum by net). Takes over the
-  /// handles of its payload segments, also when it drops them.
+  /// handles of its payload segments, also when it drops them. With DCTCP a change of the CE mark
+  /// may put one pure ACK into the interface's egress.
   void input(const net::TcpDatagram& datagram, Instant now) noexcept;
   /// Fires due timers, at most `limit`. Returns how many fired.
   std::size_t run_timers(Instant now, std::size_t limit) noexcept;

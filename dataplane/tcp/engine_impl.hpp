@@ -30,6 +30,7 @@ struct Segment {
   std::uint32_t skip = 0;    ///< payload bytes trimmed off the front
   std::uint16_t window = 0;  ///< as on the wire
   std::uint8_t flags = 0;
+  std::uint8_t ecn = 0;        ///< wire::EcnCodepoint of its packet
   bool payload_taken = false;  ///< the handles have passed to a queue
   wire::TcpOptions options;
   std::span<const platform::RxSegment> payload;
@@ -67,6 +68,7 @@ struct Frame {
   std::size_t header_bytes = 0;  ///< Ethernet, IPv4, TCP and its options
   std::byte* tail = nullptr;  ///< where the next copied byte goes; nullptr: a new buffer is needed
   std::uint32_t tail_room = 0;
+  std::uint8_t ecn = 0;  ///< wire::EcnCodepoint it leaves with
 };
 
 /// First in, first out through a link in the connection itself.
@@ -233,6 +235,21 @@ struct Engine::Impl {
   void grow_window(Connection& c, std::uint32_t acked, std::uint32_t flight_before,
                    Instant now) noexcept;
   void restart_if_idle(Connection& c, Instant now) noexcept;
+  [[nodiscard]] std::uint32_t window_used(const Connection& c, std::uint32_t flight) const noexcept;
+  void reduce_for_loss(Connection& c, std::uint32_t flight, Instant now) noexcept;
+
+  // --- ecn.cpp
+  // ---------------------------------------------------------------------------------------
+  [[nodiscard]] std::uint8_t ecn_syn_flags(Connection& c, bool is_answer) noexcept;
+  void negotiate_ecn(Connection& c, const Segment& segment) noexcept;
+  void start_ecn(Connection& c) noexcept;
+  void take_ecn(Connection& c, const Segment& segment, Instant now) noexcept;
+  void change_ce_state(Connection& c, bool is_ce, Instant now) noexcept;
+  void note_echo(Connection& c, TcpSeq ack, bool has_echo, Instant now) noexcept;
+  /// To be called with every reduction of cwnd, also for a loss.
+  void note_window_reduced(Connection& c) noexcept;
+  [[nodiscard]] std::uint8_t mark_new_data(Connection& c, Frame& frame) noexcept;
+  [[nodiscard]] static std::uint8_t echo_flag(const Connection& c, std::uint8_t flags) noexcept;
 
   // --- output.cpp
   // ---------------------------------------------------------------------------------------

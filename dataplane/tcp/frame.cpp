@@ -11,6 +11,7 @@ namespace pollux::tcp {
 namespace {
 
 constexpr std::size_t kLinkBytes = net::kEthernetHeaderBytes + net::kIpv4HeaderBytes;
+constexpr std::size_t kServiceAt = net::kEthernetHeaderBytes + 1;
 constexpr std::size_t kLengthAt = net::kEthernetHeaderBytes + 2;
 constexpr std::uint32_t kCopyBelow = 256;  // attaching a shorter piece costs more than copying it
 constexpr std::uint32_t kResetsPerSecond = 100;
@@ -171,6 +172,7 @@ void Engine::Impl::finish_frame(Connection& c, Frame& frame, TcpSeq seq, std::ui
     if (i + 1 != frame.count) frame.segments[i].flags |= platform::kTxMore;
   }
   std::memcpy(frame.head, c.link_header.data(), kLinkBytes);
+  frame.head[kServiceAt] |= std::byte{frame.ecn};
   store(frame.head + kLengthAt,
         Be16{static_cast<std::uint16_t>(bytes - net::kEthernetHeaderBytes)});
   wire::TcpHeader header;
@@ -180,7 +182,7 @@ void Engine::Impl::finish_frame(Connection& c, Frame& frame, TcpSeq seq, std::ui
   header.sequence_number.set(seq.raw());
   if ((flags & wire::kTcpAck) != 0) header.acknowledgment_number.set(c.rcv_nxt.raw());
   header.set_header_bytes(header_bytes);
-  header.flags = flags;
+  header.flags = flags | echo_flag(c, flags);
   header.window.set(window);
   store(frame.head + kLinkBytes, header);
   if (!options.empty())

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dataplane/tcp/engine_impl.hpp"
+#include "dataplane/wire/ipv4.hpp"
 
 namespace pollux::tcp {
 namespace {
@@ -16,6 +17,7 @@ Segment parse(const net::TcpDatagram& datagram, const wire::TcpHeader& header) n
   segment.ack = TcpSeq{header.acknowledgment_number.get()};
   segment.window = header.window.get();
   segment.flags = header.flags;
+  segment.ecn = datagram.ecn;
   segment.payload = datagram.payload;
   segment.length = datagram.payload_bytes;
   return segment;
@@ -79,6 +81,7 @@ bool Engine::Impl::input_predicted(Connection& c, const wire::TcpHeader& header,
       c.scoreboard.sacked_bytes() != 0 || c.tail_probe.is_out || length > c.rcv_wnd() ||
       ack.distance_from(c.snd_una) > c.flight())
     return false;
+  if (length != 0 && (datagram.ecn == wire::kEcnCe) != c.ecn.expects_ce()) return false;
   std::uint32_t tsecr = 0;
   if (c.ts_ok) {
     if (datagram.header.size() != wire::kTcpHeaderBytes + wire::kTimestampsBytes) return false;
@@ -113,6 +116,7 @@ bool Engine::Impl::input_predicted(Connection& c, const wire::TcpHeader& header,
   c.snd_wl1 = seq;
   c.snd_wl2 = ack;
   if (ack != c.snd_una) {
+    if (c.ecn.marks) note_echo(c, ack, false, now);
     AckNews news{.ack = ack, .tsecr = tsecr, .has_timestamp = c.ts_ok, .is_new = true};
     take_new_ack(c, news, now);
   }
@@ -137,7 +141,8 @@ void Engine::Impl::input_unknown(const net::TcpDatagram& datagram, const wire::T
 void Engine::Impl::input_synchronized(Connection& c, Segment& segment, Instant now) noexcept {
   if (c.state == State::syn_received && segment.syn() && !segment.has_ack() &&
       segment.seq == c.irs) {
-    // The peer has not seen our SYN-ACK.
+    // The peer has not seen our SYN-ACK, or has given up ECN meanwhile.
+    negotiate_ecn(c, segment);
     c.syn_pending = true;
     return mark_dirty(c);
   }
@@ -168,6 +173,7 @@ void Engine::Impl::input_synchronized(Connection& c, Segment& segment, Instant n
   if (!check_syn(c, segment, now)) return;
   if (!check_ack(c, segment, now)) return;
   update_ts_recent(c, segment, now);
+  take_ecn(c, segment, now);
   take_ack(c, segment, now);
   if (c.state == State::closed || c.state == State::time_wait) return;
   take_text(c, segment, now);

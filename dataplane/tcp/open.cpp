@@ -111,6 +111,7 @@ void Engine::Impl::take_syn_options(Connection& c, const Segment& segment, Insta
     c.ts_recent = options.tsval;
     c.ts_recent_at = now;
   }
+  negotiate_ecn(c, segment);
   c.irs = segment.seq;
   c.rcv_nxt = segment.seq + 1;
   c.last_ack_sent = c.rcv_nxt;
@@ -188,6 +189,7 @@ void Engine::Impl::on_established(Connection& c, Instant now) noexcept {
   set_mss(c);
   c.rack.on_established(c.snd_una);
   c.congestion.on_established(c.mss, c.syn_lost);
+  start_ecn(c);
   // RFC 6298 5.7: after a lost SYN the timer starts from 3 seconds, unless a sample was had.
   c.rtt.backoff = 0;
   if (c.syn_lost && !c.rtt.has_sample) c.rtt.rto = std::max<Duration>(c.rtt.rto, 3s);

@@ -189,6 +189,7 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
   const bool with_fin = c.fin_queued && is_last;
   std::uint8_t flags = wire::kTcpAck;
   if (is_last && placed != 0) flags |= wire::kTcpPsh;
+  if (placed != 0) flags |= mark_new_data(c, frame);
   if (with_fin) flags |= wire::kTcpFin;
   finish_frame(c, frame, c.snd_nxt, flags, window_field(c), {options.data(), option_bytes});
   if (c.flight() == 0) c.progress_at = now;
@@ -280,7 +281,8 @@ bool Engine::Impl::send_syn(Connection& c, Instant now) noexcept {
   Frame frame;
   if (!begin_frame(frame, option_bytes)) return false;
   const auto window = static_cast<std::uint16_t>(std::min(limits.receive_window_bytes, 0xffffu));
-  const auto flags = static_cast<std::uint8_t>(wire::kTcpSyn | (is_answer ? wire::kTcpAck : 0));
+  const auto flags = static_cast<std::uint8_t>(wire::kTcpSyn | (is_answer ? wire::kTcpAck : 0) |
+                                               ecn_syn_flags(c, is_answer));
   finish_frame(c, frame, c.iss, flags, window, {options.data(), option_bytes});
   c.snd_nxt = c.iss + 1;
   c.syn_pending = false;

@@ -93,7 +93,7 @@ void Engine::Impl::enter_fast_recovery(Connection& c, Instant now) noexcept {
   c.rescue_sent = false;
   c.rtt_timing = false;  // Karn: what is timed now may be acknowledged by a copy
   begin_undo(c);
-  c.congestion.on_congestion(c.flight(), c.mss, now);
+  reduce_for_loss(c, c.flight(), now);
   c.prr.start(c.flight());
   if (c.timer_kind == TimerKind::tail_probe) restart_retransmission_timer(c, now);
 }
@@ -135,6 +135,7 @@ void Engine::Impl::on_retransmission_timeout(Connection& c, Instant now) noexcep
   if (c.phase == Phase::open) begin_undo(c);
   // RFC 5681 3.1: the threshold falls once for one loss, however often the timer expires for it.
   c.congestion.on_timeout(c.flight(), c.mss, now, c.rtt.backoff == 0);
+  note_window_reduced(c);
   c.rtt.back_off();
   // RFC 2018 8: no report is believed any more, the peer may have dropped what it reported.
   c.scoreboard.mark_all_lost();

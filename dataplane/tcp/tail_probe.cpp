@@ -57,8 +57,10 @@ void Engine::Impl::settle_tail_probe(Connection& c, const AckNews& news, Instant
     probe.is_out = false;
     counters.tail_losses_repaired.add();
     if (c.phase == Phase::open) {
-      c.congestion.on_congestion(c.flight(), c.mss, now);
-      c.congestion.cwnd = c.congestion.ssthresh;
+      // Nothing is left in flight by now, as a rule: what counts is what the probe found there.
+      reduce_for_loss(c, c.flight() + news.acked, now);
+      c.congestion.cwnd = std::min(c.congestion.cwnd, c.congestion.ssthresh);
+      c.congestion.forget_undo();  // the loss is repaired, and was one
     }
   } else if (!news.is_new && !news.has_dsack && news.acked == 0 && news.delivered == 0) {
     probe.is_out = false;  // a plain duplicate: both copies arrived

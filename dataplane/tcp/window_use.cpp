@@ -1,5 +1,5 @@
-// Whether the congestion window is what holds a sender back, and so whether it may grow.
-// Read first: RFC 7661 4.1 and 4.3, RFC 5681 3.1 and 4.1, RFC 9438 5.8.
+// Whether the congestion window is what holds a sender back, and so whether it may grow; and when
+// it starts again or shrinks. Read first: RFC 7661 4.1 and 4.3, RFC 5681 3.1 and 4.1.
 #include "dataplane/tcp/engine_impl.hpp"
 
 namespace pollux::tcp {
@@ -21,13 +21,32 @@ void Engine::Impl::grow_window(Connection& c, std::uint32_t acked, std::uint32_t
   // RFC 7661 4.1: half a window in use proves enough while every round trip doubles it.
   const bool proves =
       was_full || (c.congestion.in_slow_start() && 2 * flight_before >= c.congestion.cwnd);
-  if (proves) c.congestion.on_ack(acked, c.mss, now, c.rtt.srtt);
+  // RFC 3168 6.1.2: no growth for an acknowledgment that tells of congestion.
+  if (proves && !c.ecn.echo_seen) c.congestion.on_ack(acked, c.mss, now, c.rtt.srtt);
 }
 
 /// Nothing is in flight and data is about to leave.
 void Engine::Impl::restart_if_idle(Connection& c, Instant now) noexcept {
   if (limits.congestion.idle_restart && now - c.last_send_at > c.rtt.rto)
     c.congestion.on_idle(c.mss, now);
+}
+
+/// FlightSize for a reduction, with `flight` bytes out now. Acknowledgments come in bursts, and one
+/// that covers much before it tells of a loss leaves little out: where the window was full when the
+/// data at snd_una was in flight, the window is what was used (RFC 9438 4.6). What left on top of
+/// it for duplicates does not count (RFC 5681 3.2 (2)).
+std::uint32_t Engine::Impl::window_used(const Connection& c, std::uint32_t flight) const noexcept {
+  if (c.snd_una.precedes(c.cwnd_limited_end)) return c.congestion.cwnd;
+  return std::min(flight, c.congestion.cwnd);
+}
+
+/// A loss was found while `flight` bytes were out: ssthresh falls, unless an echo has lowered it
+/// for this window of data.
+void Engine::Impl::reduce_for_loss(Connection& c, std::uint32_t flight, Instant now) noexcept {
+  // RFC 3168 6.1.2: a mark and a loss in one window are one congestion.
+  const bool is_answered = c.ecn.marks && c.snd_una.precedes(c.ecn.cwr_end);
+  if (!is_answered) c.congestion.on_congestion(window_used(c, flight), c.mss, now);
+  note_window_reduced(c);
 }
 
 }  // namespace pollux::tcp

@@ -11,6 +11,15 @@ namespace pollux::wire {
 inline constexpr std::uint8_t kProtocolIcmp = 1;
 inline constexpr std::uint8_t kProtocolTcp = 6;
 
+/// RFC 3168 5: the lower two bits of type of service, and of IPv6's traffic class.
+enum EcnCodepoint : std::uint8_t {
+  kEcnNotEct = 0,
+  kEcnEct1 = 1,
+  kEcnEct0 = 2,
+  kEcnCe = 3,
+};
+inline constexpr std::uint8_t kEcnMask = 3;
+
 struct Ipv4Header {
   static constexpr std::uint8_t kVersion4NoOptions = 0x45;
   static constexpr std::uint16_t kDontFragment = 0x4000;

@@ -19,6 +19,8 @@ enum TcpFlag : std::uint8_t {
   kTcpPsh = 8,
   kTcpAck = 16,
   kTcpUrg = 32,
+  kTcpEce = 64,   // RFC 3168 6.1
+  kTcpCwr = 128,  // RFC 3168 6.1
 };
 
 struct TcpHeader {

@@ -181,6 +181,15 @@ void SimWire::send(std::size_t from, Frame frame) {
   carry(from, std::move(frame));
 }
 
+/// CE on a frame whose sender is ECN-capable (RFC 3168 5). False for any other.
+bool SimWire::mark(Frame& frame) {
+  const TcpFrame at = dissect(frame);
+  if (!at.valid || (frame[at.ip + 1] & std::byte{3}) == std::byte{0}) return false;
+  frame[at.ip + 1] |= std::byte{3};
+  write_ip_checksum(frame);
+  return true;
+}
+
 void SimWire::carry(std::size_t from, Frame frame) {
   Direction& direction = directions_[from];
   const WireFaults& faults = direction.faults;
@@ -195,10 +204,12 @@ void SimWire::carry(std::size_t from, Frame frame) {
     const std::uint64_t bits = (frame.size() + kWireOverheadBytes) * 8;
     leaves = std::max(now_, direction.idle_at);
     const auto backlog = static_cast<std::uint64_t>((leaves - now_).count());
-    if (backlog * (rate / 1000) / 8'000'000 + frame.size() > faults.queue_bytes) {
+    const std::uint64_t queued = backlog * (rate / 1000) / 8'000'000;
+    if (queued + frame.size() > faults.queue_bytes) {
       ++direction.hits.queue_dropped;
       return;
     }
+    if (queued > faults.mark_bytes && mark(frame)) ++direction.hits.queue_marked;
     leaves += Duration(static_cast<Duration::rep>(bits * 1'000'000'000 / rate));
     direction.idle_at = leaves;
   }

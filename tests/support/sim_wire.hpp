@@ -38,13 +38,14 @@ struct WireFaults {
   Duration jitter = Duration::zero();    ///< adds 0 to this; order is kept
   std::uint64_t bits_per_second = 0;     ///< 0: no limit
   std::size_t queue_bytes = 256 * 1024;  ///< in front of the rate limit; more is dropped
+  std::size_t mark_bytes = SIZE_MAX;     ///< ECT frames behind a longer queue than this get CE
 };
 
 /// How often each thing happened in one direction.
 struct WireHits {
   std::uint64_t sent = 0, delivered = 0;
   std::uint64_t dropped = 0, burst_dropped = 0, nth_dropped = 0, predicate_dropped = 0;
-  std::uint64_t queue_dropped = 0, link_dropped = 0;
+  std::uint64_t queue_dropped = 0, queue_marked = 0, link_dropped = 0;
   std::uint64_t duplicated = 0, reordered = 0, jittered = 0, paused = 0;
   std::uint64_t corrupted = 0, corrupted_fixed = 0, truncated = 0;
 };
@@ -112,6 +113,7 @@ class SimWire {
   };
 
   void carry(std::size_t from, Frame frame);
+  static bool mark(Frame& frame);
   bool lost(Direction& direction, std::span<const std::byte> frame);
   void damage(Direction& direction, Frame& frame);
   void arrive(std::size_t end, Frame frame);

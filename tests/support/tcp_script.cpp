@@ -16,7 +16,7 @@ constexpr platform::MacAddress kOurMac{2, 0, 0, 0, 0, 1};
 constexpr platform::MacAddress kPeerMac{2, 0, 0, 0, 0, 2};
 constexpr std::size_t kTcpAt = net::kEthernetHeaderBytes + net::kIpv4HeaderBytes;
 
-constexpr std::string_view kFlagLetters = "FSRPAU";
+constexpr std::string_view kFlagLetters = "FSRPAUEC";
 
 std::uint8_t flags_of(std::string_view letters) {
   unsigned flags = 0;
@@ -38,13 +38,14 @@ void put32(std::vector<std::uint8_t>& out, std::uint32_t value) {
 
 Frame make_frame(const net::Endpoint& remote, std::uint16_t local_port,
                  const wire::TcpHeader& header, std::span<const std::uint8_t> options,
-                 std::string_view payload) {
+                 std::string_view payload, std::uint8_t ecn) {
   Frame frame(kTcpAt + wire::kTcpHeaderBytes + options.size() + payload.size());
   std::memcpy(&frame[0], kOurMac.data(), 6);
   std::memcpy(&frame[6], kPeerMac.data(), 6);
   frame[12] = std::byte{0x08};
   std::byte* ip = &frame[net::kEthernetHeaderBytes];
   ip[0] = std::byte{0x45};
+  ip[1] = std::byte{ecn};
   store(ip + 2, Be16{static_cast<std::uint16_t>(frame.size() - net::kEthernetHeaderBytes)});
   ip[8] = std::byte{64};
   ip[9] = std::byte{6};
@@ -92,7 +93,8 @@ SentSegment TcpScript::open(const tcp::OpenRequest& request, Where where) {
   for (int i = 0; i < 3; ++i) turn();  // ARP goes first
   local_port = engine().local(id).port;
   SentSegment syn = take(where);
-  if (syn.flags != wire::kTcpSyn) ADD_FAILURE_AT(where.file, where.line) << "no SYN";
+  constexpr unsigned kEcnSetup = wire::kTcpEce | wire::kTcpCwr;
+  if ((syn.flags & ~kEcnSetup) != wire::kTcpSyn) ADD_FAILURE_AT(where.file, where.line) << "no SYN";
   iss = syn.seq;
   return syn;
 }
@@ -122,7 +124,7 @@ std::vector<std::uint8_t> TcpScript::syn_options(const PeerOffer& offer, bool wi
 }
 
 void TcpScript::receive_syn_ack(const PeerOffer& offer, std::string_view payload) {
-  receive({.flags = "SA",
+  receive({.flags = offer.ecn ? "SAE" : "SA",
            .seq = 0,
            .ack = 1,
            .window = offer.window,
@@ -166,7 +168,7 @@ void TcpScript::inject_from(const net::Endpoint& remote, std::uint16_t port,
     }
   }
   while (options.size() % 4 != 0) options.push_back(0);
-  Frame frame = make_frame(remote, port, header, options, segment.payload);
+  Frame frame = make_frame(remote, port, header, options, segment.payload, segment.ecn);
   if (segment.bad_checksum) frame[kTcpAt + 16] ^= std::byte{0x40};
   wire.send(1, std::move(frame));
   wire.advance(clock.now());
@@ -223,6 +225,7 @@ void TcpScript::collect() {
     const auto header = load<wire::TcpHeader>(&(*frame)[at.tcp]);
     SentSegment sent{.at = clock.now(),
                      .flags = header.flags,
+                     .ecn = std::to_integer<std::uint8_t>((*frame)[at.ip + 1] & std::byte{3}),
                      .seq = header.sequence_number.get(),
                      .ack = header.acknowledgment_number.get(),
                      .window = header.window.get(),

@@ -19,7 +19,7 @@
 
 namespace pollux::sim {
 
-/// A segment of the peer. Flags are letters of "SAFRPU".
+/// A segment of the peer. Flags are letters of "SAFRPUEC" (E: ECE, C: CWR).
 struct PeerSegment {
   std::string_view flags = "A";
   std::uint32_t seq = 1;
@@ -31,6 +31,7 @@ struct PeerSegment {
   std::vector<wire::SackBlock> sack{};   ///< relative
   std::optional<std::vector<std::uint8_t>> options{};  ///< instead of everything above
   bool bad_checksum = false;
+  std::uint8_t ecn = 0;  ///< wire::EcnCodepoint
 };
 
 /// What a segment of the engine is compared with; an empty field is not looked at, nor is PSH when
@@ -47,6 +48,7 @@ struct Expected {
 struct SentSegment {
   Instant at;
   std::uint8_t flags = 0;
+  std::uint8_t ecn = 0;   ///< wire::EcnCodepoint
   std::uint32_t seq = 0;  ///< raw
   std::uint32_t ack = 0;  ///< raw
   std::uint16_t window = 0;
@@ -63,6 +65,7 @@ struct PeerOffer {
   bool sack = true;
   bool timestamps = true;
   std::uint16_t window = 0xffff;
+  bool ecn = false;  ///< an ECN-setup SYN-ACK
 };
 
 class TcpScript {
@@ -80,7 +83,8 @@ class TcpScript {
 
   explicit TcpScript(const TcpHostOptions& options = default_options());
   [[nodiscard]] static TcpHostOptions default_options();
-  /// Without RACK and tail loss probes: what RFC 6675 and the retransmission timer do by themselves.
+  /// Without RACK and tail loss probes: what RFC 6675 and the retransmission timer do by
+  /// themselves.
   [[nodiscard]] static TcpHostOptions options_without_rack();
 
   // --- Openings

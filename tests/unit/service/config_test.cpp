@@ -12,6 +12,7 @@
 #include "control/service/isid_store.hpp"
 #include "control/service/latency_histogram.hpp"
 #include "control/service/state_directory.hpp"
+#include "control/service/worker_sizes.hpp"
 
 namespace pollux::service {
 namespace {
@@ -35,6 +36,10 @@ mtu = 1400
 cpus = [1, 3]
 sessions_max = 5
 queue_depth = 32
+[tcp]
+congestion = "dctcp"
+ecn = true
+idle_restart = false
 [login]
 timeout_seconds = 2.5
 header_digest = "crc32c"
@@ -61,6 +66,10 @@ memory_mib = 256
   EXPECT_EQ(config->ports.at(0).mtu, 1400);
   EXPECT_EQ(to_text(config->ports[0].interface.address), "10.99.0.2");
   EXPECT_EQ(config->worker.cpus, (std::vector<std::uint32_t>{1, 3}));
+  EXPECT_EQ(config->tcp.congestion.algorithm, tcp::CongestionAlgorithm::dctcp);
+  EXPECT_TRUE(config->tcp.congestion.ecn);
+  EXPECT_FALSE(config->tcp.congestion.idle_restart);
+  EXPECT_EQ(tcp_limits(*config).congestion.algorithm, tcp::CongestionAlgorithm::dctcp);
   EXPECT_EQ(config->login.header_digest, DigestPreference::crc32c);
   EXPECT_DOUBLE_EQ(config->login.timeout.count(), 2.5);
   EXPECT_TRUE(config->login.initial_r2t);
@@ -106,6 +115,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"[worker]\ncpus = [1, 1]", {"cpus", "twice"}},
         Refusal{"[worker]\ncpus = [1.5]", {"f.toml:2", "cpus"}},
         Refusal{"worker = 1", {"[worker]"}},
+        Refusal{"[tcp]\ncongestion = \"bbr\"", {"f.toml:2", "tcp.congestion", "\"newreno\""}},
         Refusal{"[login]\ntimeout_seconds = 0", {"login.timeout_seconds"}},
         Refusal{"[login]\ntimeout_seconds = nan", {"login.timeout_seconds"}},
         Refusal{"[login]\nheader_digest = \"md5\"", {"login.header_digest", "crc32c"}},
