@@ -10,6 +10,7 @@
 #include "dataplane/net/frame_view.hpp"
 #include "dataplane/net/icmp.hpp"
 #include "dataplane/net/ipv4_input.hpp"
+#include "dataplane/net/path_error.hpp"
 
 namespace pollux::net {
 
@@ -31,7 +32,7 @@ struct Interface::Impl {
         subnet(interface_config),
         egress(p, m, counters),
         arp(subnet, mac, egress, counters, start),
-        icmp(mac, egress, p.info(), counters, start) {}
+        icmp(mac, egress, p.info(), subnet, counters, path_errors, start) {}
 
   void drop(void* handle) noexcept { dead[dead_count++] = handle; }
   void drop(const FrameView& frame) noexcept {
@@ -56,6 +57,7 @@ struct Interface::Impl {
   Counters counters;
   Egress egress;
   ArpTable arp;
+  PathErrorQueue path_errors;
   Icmp icmp;
 
   // The burst under way: segments [next, filled) wait for room among the caller's datagrams.
@@ -168,6 +170,10 @@ std::size_t Interface::receive(Instant now, std::span<TcpDatagram> datagrams,
   }
   if (frames != 0) self.counters.rx_frames.add(frames);
   return count;
+}
+
+std::size_t Interface::take_path_errors(std::span<PathError> errors) noexcept {
+  return impl_->path_errors.take(errors);
 }
 
 void Interface::run_timers(Instant now) noexcept { impl_->arp.run_timers(now); }

@@ -16,7 +16,8 @@
 
 namespace pollux::net {
 
-struct Counters;  // net/counters.hpp
+struct Counters;   // net/counters.hpp
+struct PathError;  // net/path_error.hpp
 
 inline constexpr std::size_t kEthernetHeaderBytes = 14;
 inline constexpr std::size_t kIpv4HeaderBytes = 20;
@@ -60,6 +61,10 @@ class Interface {
   /// datagrams (not the handles of their payload, which the caller takes over) are valid until the
   /// next call. Returns the number of datagrams; `frames` gets the number of frames of any kind.
   std::size_t receive(Instant now, std::span<TcpDatagram> datagrams, std::size_t& frames) noexcept;
+
+  /// The ICMP errors about TCP that receive() has met; whatever is not taken waits, bounded, and
+  /// there is none unless receive() has seen a frame. Returns how many `errors` has got.
+  std::size_t take_path_errors(std::span<PathError> errors) noexcept;
 
   /// Neighbour ageing and ARP retries. Cheap when there is nothing to do.
   void run_timers(Instant now) noexcept;

@@ -92,7 +92,7 @@ TEST_F(IcmpTest, DropsWrongChecksumsAndCountsTheRest) {
   EXPECT_EQ(count(&Counters::drop_icmp_malformed), 1u);
   deliver(ping(echo_request(pattern(28), 3)));
   EXPECT_EQ(count(&Counters::icmp_unreachable_in), 1u);
-  deliver(ping(echo_request(pattern(28), 4)));
+  deliver(ping(echo_request(pattern(28), 13)));
   EXPECT_EQ(count(&Counters::icmp_other_in), 1u);
   EXPECT_EQ(sent(), std::nullopt);
 }
