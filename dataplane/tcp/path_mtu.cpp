@@ -136,21 +136,30 @@ void Engine::Impl::on_packet_too_big(Connection& c, const net::PathError& error,
   if (c.mss < mss_before) resend_too_big(c, TcpSeq{error.sequence}, now);
 }
 
-/// RFC 1191 6.4 and 6.5, RFC 8201 5.4: what was too big goes out again at once in smaller segments,
-/// without a cut of the window, for no queue has overflowed. All of it was sent in the old size, so
-/// this is done once, and messages about the other segments (which find the MTU lowered already) do
-/// nothing.
+/// RFC 1191 6.4 and 6.5, RFC 8201 5.4: what was too big, from the quoted segment on (what left
+/// before it may have got through), goes out again at once in smaller pieces. That is a repair
+/// without a cut of the window, for no queue has overflowed. Messages about the other segments find
+/// the MTU lowered already and do nothing.
 void Engine::Impl::resend_too_big(Connection& c, TcpSeq from, Instant now) noexcept {
-  if (c.flight() == 0) return;
-  // In the midst of a recovery nothing tells which holes have been filled: all of them again.
-  if (c.phase != Phase::open) from = c.snd_una;
-  c.phase = Phase::loss;
+  bool found = false;
+  for (std::uint32_t i = 0; i < c.scoreboard.size(); ++i) {
+    const Transmission& run = c.scoreboard[i];
+    if (run.sacked || run.bytes() <= c.mss || TcpSeq{run.end}.precedes_or_is(from)) continue;
+    c.scoreboard.mark_lost(i);
+    found = true;
+  }
+  if (!found) return;
+  if (c.phase == Phase::open) {
+    c.phase = Phase::loss;
+    c.undo = {};
+    c.tail_probe = {};
+    c.dupacks = 0;
+    c.duplicate_bytes = 0;
+  }
   c.recover = c.snd_nxt;
-  c.rtx_next = from;
-  c.rtx_pending = from == c.snd_una;
+  c.rtx_pending = true;
   c.rtt_timing = false;  // RFC 6298 3
-  c.dupacks = 0;
-  start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+  restart_retransmission_timer(c, now);
   mark_dirty(c);
 }
 
