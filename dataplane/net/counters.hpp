@@ -18,7 +18,8 @@ struct Counters {
   Counter drop_tcp_header, drop_tcp_checksum;
   Counter arp_requests_in, arp_replies_in, arp_requests_out, arp_replies_out;
   Counter drop_arp_malformed, drop_arp_unsolicited, arp_changed, arp_conflicts, arp_defences;
-  Counter arp_unreachable, arp_table_full;
+  Counter arp_unreachable, arp_table_full, arp_suspected;
+  Counter arp_probes_out, arp_announcements_out, arp_before_use, drop_arp_sender, address_state;
   Counter icmp_echo_in, icmp_echo_out, icmp_unreachable_in, icmp_other_in;
   Counter icmp_time_exceeded_in, icmp_parameter_problem_in, icmp_source_quench_in;
   Counter icmp_redirect_in;
@@ -79,6 +80,19 @@ inline constexpr std::array kCounterDescriptions{
                        &Counters::arp_unreachable},
     CounterDescription{"arp_table_full", "no entry free for a neighbour",
                        &Counters::arp_table_full},
+    CounterDescription{"arp_suspected", "neighbours asked again because TCP got no answer",
+                       &Counters::arp_suspected},
+    CounterDescription{"arp_probes_out", "probes sent before the address was used",
+                       &Counters::arp_probes_out},
+    CounterDescription{"arp_announcements_out", "announcements of our address sent",
+                       &Counters::arp_announcements_out},
+    CounterDescription{"arp_before_use", "ARP left alone while our address was not in use",
+                       &Counters::arp_before_use},
+    CounterDescription{"drop_arp_sender", "ARP whose sender address is no host's",
+                       &Counters::drop_arp_sender},
+    CounterDescription{"address_state",
+                       "our IPv4 address: 0 in use, 1 being checked, 2 in conflict (a level)",
+                       &Counters::address_state},
     CounterDescription{"icmp_echo_in", "echo requests received", &Counters::icmp_echo_in},
     CounterDescription{"icmp_echo_out", "echo replies sent", &Counters::icmp_echo_out},
     CounterDescription{"icmp_unreachable_in", "destination unreachable received",

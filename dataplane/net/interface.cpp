@@ -3,6 +3,8 @@
 // inlined or needed; ARP, ICMP and frames in pieces leave it for functions marked cold.
 #include "dataplane/net/interface.hpp"
 
+#include <utility>
+
 #include "dataplane/base/assert.hpp"
 #include "dataplane/net/arp_table.hpp"
 #include "dataplane/net/counters.hpp"
@@ -18,6 +20,7 @@ namespace {
 
 constexpr std::size_t kBurstSegments = 64;
 constexpr std::size_t kPrefetchAhead = 4;
+constexpr Duration kLinkInterval = 1s;
 constexpr std::size_t kScratchBytes = (kHeadBytes + 63) / 64 * 64;
 
 }  // namespace
@@ -31,7 +34,8 @@ struct Interface::Impl {
         mac(p.info().mac),
         subnet(interface_config),
         egress(p, m, counters),
-        arp(subnet, mac, egress, counters, start),
+        arp(subnet, mac, egress, counters,
+            {interface_config.detect_conflicts, interface_config.announce}, start),
         icmp(mac, egress, p.info(), subnet, counters, path_errors, start) {}
 
   void drop(void* handle) noexcept { dead[dead_count++] = handle; }
@@ -48,6 +52,7 @@ struct Interface::Impl {
   void pull_up(FrameView& frame, std::size_t slot) noexcept;
   bool input(const FrameView& frame, TcpDatagram& datagram, Instant now) noexcept;
   void arp_input(const FrameView& frame, Instant now) noexcept;
+  void watch_link(Instant now) noexcept;
 
   InterfaceConfig config;
   platform::Port& port;
@@ -59,6 +64,9 @@ struct Interface::Impl {
   ArpTable arp;
   PathErrorQueue path_errors;
   Icmp icmp;
+
+  Instant link_looked_at{};
+  bool link_was_up = true;
 
   // The burst under way: segments [next, filled) wait for room among the caller's datagrams.
   std::array<platform::RxSegment, kBurstSegments> burst;
@@ -176,7 +184,25 @@ std::size_t Interface::take_path_errors(std::span<PathError> errors) noexcept {
   return impl_->path_errors.take(errors);
 }
 
-void Interface::run_timers(Instant now) noexcept { impl_->arp.run_timers(now); }
+// Asking a port may cost a system call, and what hangs on it is an announcement: not every turn.
+void Interface::Impl::watch_link(Instant now) noexcept {
+  if (now - link_looked_at < kLinkInterval) [[likely]]
+    return;
+  link_looked_at = now;
+  const bool was_up = std::exchange(link_was_up, port.link_up());
+  if (link_was_up && !was_up) arp.on_link_up(now);
+}
+
+void Interface::run_timers(Instant now) noexcept {
+  impl_->watch_link(now);
+  impl_->arp.run_timers(now);
+}
+void Interface::suspect(const IpAddress& remote, Instant now) noexcept {
+  if (!remote.is_v4()) return;
+  const std::uint32_t host = remote.v4_host();
+  impl_->arp.suspect(impl_->subnet.on_link(host) ? host : impl_->config.gateway.v4_host(), now);
+}
+AddressState Interface::address_state() const noexcept { return impl_->arp.address_state(); }
 Instant Interface::next_deadline() const noexcept { return impl_->arp.next_deadline(); }
 std::uint32_t Interface::neighbour_generation() const noexcept { return impl_->arp.generation(); }
 

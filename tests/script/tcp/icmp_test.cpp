@@ -1,6 +1,9 @@
 // ICMP errors about segments of ours, and paths that carry less than the link.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "dataplane/tcp/path_mtu.hpp"
 #include "tests/support/frame_checksum.hpp"
 #include "tests/support/tcp_script.hpp"
@@ -379,6 +382,71 @@ TEST(TcpIcmp, SmallSegmentsAndClosedWindowsAreNoReasonToSuspectThePath) {
   closed.receive({.ack = 1461, .window = 0});
   closed.advance(7s);
   EXPECT_EQ(closed.counters().black_hole_probes.get(), 0u);
+}
+
+// --- Neighbours as TCP sees them
+// ---------------------------------------------------------------------------------
+
+constexpr platform::MacAddress kNewMac{2, 0, 0, 0, 0, 7};
+
+/// The peer (or who has taken its address over) announces itself.
+void gratuitous_arp(TcpScript& s, const platform::MacAddress& mac) {
+  Frame frame(42);
+  std::fill(frame.begin(), frame.begin() + 6, std::byte{0xff});
+  std::memcpy(&frame[6], mac.data(), 6);
+  const unsigned char fixed[] = {8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
+  std::memcpy(&frame[12], fixed, sizeof fixed);
+  std::memcpy(&frame[22], mac.data(), 6);
+  const unsigned char address[] = {10, 99, 0, 2};
+  std::memcpy(&frame[28], address, 4);
+  std::memcpy(&frame[38], address, 4);
+  s.wire.send(1, std::move(frame));
+  s.turn();
+}
+
+TEST(TcpNeighbour, C99_DataWaitsInTheQueueUntilTheNeighbourIsKnownAgain) {
+  TcpScript s;
+  s.establish(kPlain);
+  s.peer_answers_arp = false;
+  s.advance(70s);  // the entry has aged, and nobody has answered
+  s.send("first");
+  s.send("newest");
+  s.advance(1s);
+  s.expect_silence();
+  EXPECT_EQ(s.state(), State::established) << "an established connection is not told";
+  EXPECT_EQ(s.events() & tcp::kEnded, 0u);
+  gratuitous_arp(s, {2, 0, 0, 0, 0, 2});
+  s.turn();
+  s.expect({.seq = 1, .payload = "firstnewest"});
+}
+
+TEST(TcpNeighbour, C99_OnlyConnectsFailWhenTheNeighbourIsSilent) {
+  TcpScript s;
+  s.establish(kPlain);
+  const tcp::ConnectionId standing = s.id;
+  s.peer_answers_arp = false;
+  s.advance(61s);
+  tcp::ConnectionId opening;
+  EXPECT_EQ(s.engine().open(s.request(), s.clock.now(), opening), tcp::OpenError::none);
+  s.advance(8s);
+  EXPECT_EQ(s.engine().end_reason(opening), EndReason::host_unreachable);
+  EXPECT_EQ(s.engine().state(standing), State::established);
+}
+
+TEST(TcpNeighbour, C100_TheNextPacketGoesWhereTheAddressHasMoved) {
+  TcpScript s;
+  s.establish(kPlain);
+  platform::MacAddress to{};
+  s.wire.watch([&to](std::size_t from, Instant, std::span<const std::byte> frame) {
+    if (from == 0) std::memcpy(to.data(), frame.data(), to.size());
+  });
+  s.send("a");
+  s.expect({.payload = "a"});
+  EXPECT_EQ(to, (platform::MacAddress{2, 0, 0, 0, 0, 2}));
+  gratuitous_arp(s, kNewMac);
+  s.send("b");
+  s.expect({.payload = "b"});
+  EXPECT_EQ(to, kNewMac);
 }
 
 }  // namespace
