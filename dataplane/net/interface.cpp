@@ -3,6 +3,8 @@
 // inlined or needed; ARP, ICMP and frames in pieces leave it for functions marked cold.
 #include "dataplane/net/interface.hpp"
 
+#include <utility>
+
 #include "dataplane/base/assert.hpp"
 #include "dataplane/net/arp_table.hpp"
 #include "dataplane/net/counters.hpp"
@@ -10,6 +12,7 @@
 #include "dataplane/net/frame_view.hpp"
 #include "dataplane/net/icmp.hpp"
 #include "dataplane/net/ipv4_input.hpp"
+#include "dataplane/net/path_error.hpp"
 
 namespace pollux::net {
 
@@ -17,6 +20,7 @@ namespace {
 
 constexpr std::size_t kBurstSegments = 64;
 constexpr std::size_t kPrefetchAhead = 4;
+constexpr Duration kLinkInterval = 1s;
 constexpr std::size_t kScratchBytes = (kHeadBytes + 63) / 64 * 64;
 
 }  // namespace
@@ -30,8 +34,9 @@ struct Interface::Impl {
         mac(p.info().mac),
         subnet(interface_config),
         egress(p, m, counters),
-        arp(subnet, mac, egress, counters, start),
-        icmp(mac, egress, p.info(), counters, start) {}
+        arp(subnet, mac, egress, counters,
+            {interface_config.detect_conflicts, interface_config.announce}, start),
+        icmp(mac, egress, p.info(), subnet, counters, path_errors, start) {}
 
   void drop(void* handle) noexcept { dead[dead_count++] = handle; }
   void drop(const FrameView& frame) noexcept {
@@ -47,6 +52,7 @@ struct Interface::Impl {
   void pull_up(FrameView& frame, std::size_t slot) noexcept;
   bool input(const FrameView& frame, TcpDatagram& datagram, Instant now) noexcept;
   void arp_input(const FrameView& frame, Instant now) noexcept;
+  void watch_link(Instant now) noexcept;
 
   InterfaceConfig config;
   platform::Port& port;
@@ -56,7 +62,11 @@ struct Interface::Impl {
   Counters counters;
   Egress egress;
   ArpTable arp;
+  PathErrorQueue path_errors;
   Icmp icmp;
+
+  Instant link_looked_at{};
+  bool link_was_up = true;
 
   // The burst under way: segments [next, filled) wait for room among the caller's datagrams.
   std::array<platform::RxSegment, kBurstSegments> burst;
@@ -170,7 +180,29 @@ std::size_t Interface::receive(Instant now, std::span<TcpDatagram> datagrams,
   return count;
 }
 
-void Interface::run_timers(Instant now) noexcept { impl_->arp.run_timers(now); }
+std::size_t Interface::take_path_errors(std::span<PathError> errors) noexcept {
+  return impl_->path_errors.take(errors);
+}
+
+// Asking a port may cost a system call, and what hangs on it is an announcement: not every turn.
+void Interface::Impl::watch_link(Instant now) noexcept {
+  if (now - link_looked_at < kLinkInterval) [[likely]]
+    return;
+  link_looked_at = now;
+  const bool was_up = std::exchange(link_was_up, port.link_up());
+  if (link_was_up && !was_up) arp.on_link_up(now);
+}
+
+void Interface::run_timers(Instant now) noexcept {
+  impl_->watch_link(now);
+  impl_->arp.run_timers(now);
+}
+void Interface::suspect(const IpAddress& remote, Instant now) noexcept {
+  if (!remote.is_v4()) return;
+  const std::uint32_t host = remote.v4_host();
+  impl_->arp.suspect(impl_->subnet.on_link(host) ? host : impl_->config.gateway.v4_host(), now);
+}
+AddressState Interface::address_state() const noexcept { return impl_->arp.address_state(); }
 Instant Interface::next_deadline() const noexcept { return impl_->arp.next_deadline(); }
 std::uint32_t Interface::neighbour_generation() const noexcept { return impl_->arp.generation(); }
 

@@ -18,6 +18,7 @@
 #include "dataplane/tcp/congestion.hpp"
 #include "dataplane/tcp/ecn.hpp"
 #include "dataplane/tcp/engine.hpp"
+#include "dataplane/tcp/path_mtu.hpp"
 #include "dataplane/tcp/prr.hpp"
 #include "dataplane/tcp/rack.hpp"
 #include "dataplane/tcp/reassembly.hpp"
@@ -170,7 +171,11 @@ struct alignas(64) Connection {
   std::uint32_t flow_hash = 0;
   std::uint32_t route_generation = 0;
   bool route_known = false;
-  std::uint16_t path_mtu = 1500;
+  std::uint16_t link_mtu = 1500;
+  std::uint16_t path_mtu = 1500;   ///< never above link_mtu
+  bool unreachable_noted = false;  ///< ICMP has said so of a segment in flight
+  Instant mtu_at = kNever;         ///< when path_mtu may rise
+  BlackHole black_hole;
   std::array<std::byte, 34> link_header{};  ///< Ethernet and IPv4, lengths and checksums open
   Duration connect_timeout{};
   Duration user_timeout{};
