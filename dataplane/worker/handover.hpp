@@ -29,7 +29,6 @@ struct HandoverCounters {
   Counter errors_given;       ///< ICMP errors about another's connection
   Counter dropped_full;       ///< the owner did not keep up
   Counter dropped_no_buffer;  ///< nothing to copy into
-  Counter dropped_pieces;     ///< more pieces than a burst has room for
   Counter relayed;            ///< sent by way of another worker's queue
   Counter relay_waits;  ///< calls that found the relay full: the frames stayed with the caller
   Counter relay_dropped_oversize;
