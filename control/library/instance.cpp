@@ -88,21 +88,16 @@ int pollux_instance::start(std::string& error) {
     return POLLUX_ECONFIG;
   }
   const std::size_t workers = service::worker_count(setup.config);
-  if (setup.config.ports.size() < workers) {
-    error = fmt::format(
-        "{} workers share {} port(s); each worker needs a port of its own: remove CPUs from "
-        "worker.cpus or add ports",
-        workers, setup.config.ports.size());
-    return POLLUX_ECONFIG;
-  }
   if (const int result = start_eal(plan, error); result != POLLUX_OK) return result;
   tsc_hz = platform::tsc_hz();
   clock.emplace(tsc_hz);
   for (std::size_t i = 0; i < workers; ++i)
-    if (const int result = make_unit(i, workers, plan, error); result != POLLUX_OK) return result;
+    if (const int result = make_unit(i, plan, error); result != POLLUX_OK) return result;
+  for (const service::PortConfig& port : setup.config.ports)
+    if (const int result = make_port(port, error); result != POLLUX_OK) return result;
   // Memory can be made known to devices only once all of them are open.
-  for (auto& unit : units)
-    if (const int result = make_worker(*unit, error); result != POLLUX_OK) return result;
+  for (std::size_t i = 0; i < workers; ++i)
+    if (const int result = make_worker(i, error); result != POLLUX_OK) return result;
 
   service::SavedState saved;
   if (!service::load_state(setup.config, saved, error)) return POLLUX_ECONFIG;
@@ -122,7 +117,9 @@ int pollux_instance::start(std::string& error) {
                               .queues = *queue_source,
                               .saved = std::move(saved),
                               .random_seed = kernel_random(),
-                              .log = [this](const std::string& line) { log(line); }});
+                              .log = [this](const std::string& line) { log(line); },
+                              .port_events = [this] { return port_events(); },
+                              .port_reports = [this] { return port_reports(); }});
 
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
     for (auto& unit : units)
@@ -151,47 +148,60 @@ int pollux_instance::start_eal(const platform::MemoryPlan& plan, std::string& er
   return platform::start_eal(options, error) ? POLLUX_OK : POLLUX_ECONFIG;
 }
 
-int pollux_instance::make_unit(std::size_t index, std::size_t count,
-                               const platform::MemoryPlan& plan, std::string& error) {
+int pollux_instance::make_unit(std::size_t index, const platform::MemoryPlan& plan,
+                               std::string& error) {
   auto& unit =
       *units.emplace_back(std::make_unique<pollux_worker_unit>(setup.config.worker.sessions_max));
   if (index < setup.config.worker.cpus.size()) unit.cpu = setup.config.worker.cpus[index];
   unit.memory = platform::DpdkPacketMemory::create(plan.options, error);
-  if (unit.memory == nullptr) return POLLUX_ENOMEM;
-  for (std::size_t p = index; p < setup.config.ports.size(); p += count) {
-    const service::PortConfig& port = setup.config.ports[p];
-    platform::Port* opened = nullptr;
-    if (port.device.starts_with(kRingDevice)) {
-      if (!setup.ring_ports) {
-        error = fmt::format(
-            "port {}: device {} is a wire inside the process, which only pollux-lab has", port.name,
-            port.device);
-        return POLLUX_ECONFIG;
-      }
-      auto shared =
-          setup.ring_ports(port.device.substr(kRingDevice.size()), port, *unit.memory, error);
-      opened = shared.get();
-      if (shared != nullptr) unit.ring_ports.push_back(std::move(shared));
-    } else {
-      platform::PortOptions options;
-      options.name = port.device;
-      options.mtu = port.mtu;
-      auto owned = platform::open_port(options, *unit.memory, error);
-      opened = owned.get();
-      if (owned != nullptr) unit.ports.push_back(std::move(owned));
-    }
-    if (opened == nullptr) {
-      error = fmt::format("port {}: {}", port.name, error);
-      return POLLUX_ECONFIG;
-    }
-    unit.worker_ports.push_back({.port = opened, .addressing = port.interface});
+  return unit.memory != nullptr ? POLLUX_OK : POLLUX_ENOMEM;
+}
+
+int pollux_instance::make_port(const service::PortConfig& config, std::string& error) {
+  auto& port = *ports.emplace_back(std::make_unique<library::PortUnit>());
+  port.name = config.name;
+  std::vector<platform::PacketMemory*> memories;
+  for (auto& unit : units) memories.push_back(unit->memory.get());
+  if (!open_port(config, port, error) || !library::share_port(port, memories, error)) {
+    error = fmt::format("port {}: {}", config.name, error);
+    return POLLUX_ECONFIG;
   }
+  if (units.size() > 1) log(fmt::format("port {}: {}", config.name, port.opened.words));
   return POLLUX_OK;
 }
 
-int pollux_instance::make_worker(pollux_worker_unit& unit, std::string& error) {
+bool pollux_instance::open_port(const service::PortConfig& config, library::PortUnit& port,
+                                std::string& error) {
+  if (config.device.starts_with(kRingDevice)) {
+    if (!setup.ring_ports) {
+      error = fmt::format("device {} is a wire inside the process, which only pollux-lab has",
+                          config.device);
+      return false;
+    }
+    port.ring = setup.ring_ports(config.device.substr(kRingDevice.size()), config,
+                                 *units.front()->memory, error);
+    return port.ring != nullptr;
+  }
+  platform::PortOptions options;
+  options.name = config.device;
+  options.mtu = config.mtu;
+  options.queues_most = config.queues;
+  std::vector<platform::DpdkPacketMemory*> memories;
+  for (auto& unit : units) memories.push_back(unit->memory.get());
+  return platform::open_queues(options, memories, kernel_random(), port.opened, error);
+}
+
+int pollux_instance::make_worker(std::size_t index, std::string& error) {
+  pollux_worker_unit& unit = *units[index];
   worker::WorkerSetup worker_setup;
-  worker_setup.ports = unit.worker_ports;
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    library::PortUnit& port = *ports[i];
+    worker_setup.ports.push_back(
+        {.port = &port.of(index),
+         .addressing = setup.config.ports[i].interface,
+         .steering = port.shared != nullptr ? port.opened.steering.get() : nullptr,
+         .index = static_cast<unsigned>(index)});
+  }
   worker_setup.tcp_limits = service::tcp_limits(setup.config);
   worker_setup.iscsi.limits = service::iscsi_limits(setup.config);
   worker_setup.random_seed = kernel_random();
@@ -211,6 +221,20 @@ int pollux_instance::make_worker(pollux_worker_unit& unit, std::string& error) {
   unit.worker =
       std::make_unique<worker::Worker>(worker_setup, *unit.memory, unit.link, clock->now());
   return POLLUX_OK;
+}
+
+std::vector<std::string> pollux_instance::port_events() {
+  std::vector<std::string> events;
+  for (auto& port : ports)
+    if (std::string event = library::steering_event(*port); !event.empty())
+      events.push_back(std::move(event));
+  return events;
+}
+
+std::vector<service::PortReport> pollux_instance::port_reports() const {
+  std::vector<service::PortReport> reports;
+  for (const auto& port : ports) reports.push_back(library::report(*port, units.size()));
+  return reports;
 }
 
 void pollux_instance::run_worker(pollux_worker_unit& unit) {
@@ -301,10 +325,9 @@ void pollux_instance::stop() {
   for (auto& unit : units)
     if (unit->thread.joinable()) unit->thread.join();
   service.reset();
+  for (auto& unit : units) unit->worker.reset();
+  ports.clear();
   for (auto& unit : units) {
-    unit->worker.reset();
-    unit->ports.clear();
-    unit->ring_ports.clear();
     if (unit->snapshot_registered)
       platform::unregister_external_memory(unit->snapshot_area.get(), unit->snapshot_bytes);
   }

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "control/library/instance_ports.hpp"
 #include "control/library/queue.hpp"
 #include "control/service/config.hpp"
 #include "control/service/pollux_queue_source.hpp"
@@ -64,10 +65,6 @@ struct pollux_worker_unit {
   explicit pollux_worker_unit(std::size_t connections) : link(connections) {}
 
   std::unique_ptr<pollux::platform::DpdkPacketMemory> memory;
-  std::vector<std::unique_ptr<pollux::platform::DpdkPort>> ports;
-  std::vector<std::shared_ptr<pollux::platform::Port>> ring_ports;
-  std::vector<pollux::worker::PortSetup>
-      worker_ports;  ///< those, and ends of wires inside the process
   std::unique_ptr<std::byte, decltype(&std::free)> snapshot_area{nullptr, &std::free};
   std::size_t snapshot_bytes = 0;
   bool snapshot_registered = false;
@@ -99,6 +96,7 @@ struct pollux_instance {
   std::optional<pollux::platform::TscClock> clock;
   std::uint64_t tsc_hz = 0;
   std::vector<std::unique_ptr<pollux_worker_unit>> units;
+  std::vector<std::unique_ptr<pollux::library::PortUnit>> ports;
   std::unique_ptr<pollux::service::PolluxQueueSource> queue_source;
   std::unique_ptr<pollux::service::Service> service;
   std::thread control_thread;
@@ -112,9 +110,13 @@ struct pollux_instance {
 
  private:
   int start_eal(const pollux::platform::MemoryPlan& plan, std::string& error);
-  int make_unit(std::size_t index, std::size_t count, const pollux::platform::MemoryPlan& plan,
-                std::string& error);
-  int make_worker(pollux_worker_unit& unit, std::string& error);
+  int make_unit(std::size_t index, const pollux::platform::MemoryPlan& plan, std::string& error);
+  int make_port(const pollux::service::PortConfig& config, std::string& error);
+  bool open_port(const pollux::service::PortConfig& config, pollux::library::PortUnit& port,
+                 std::string& error);
+  int make_worker(std::size_t index, std::string& error);
+  [[nodiscard]] std::vector<std::string> port_events();
+  [[nodiscard]] std::vector<pollux::service::PortReport> port_reports() const;
   void run_worker(pollux_worker_unit& unit);
   void log(const std::string& line) const;
   void poll_idle_workers(std::vector<std::uint64_t>& turns);

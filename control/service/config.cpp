@@ -128,6 +128,12 @@ bool validate_config(const Config& config, std::string_view source, std::string&
         fmt::format("{}: worker.cpus names a CPU twice; every worker needs one of its own", source);
     return false;
   }
+  if (config.worker.workers != 0 && !cpus.empty() && cpus.size() != config.worker.workers) {
+    error = fmt::format(
+        "{}: worker.workers is {} and worker.cpus names {}: name a CPU for each worker, or none",
+        source, config.worker.workers, cpus.size());
+    return false;
+  }
   return validate_ports(config, source, error);
 }
 
@@ -146,11 +152,11 @@ std::string to_toml(const Config& config) {
     if (port.interface.gateway != net::IpAddress{}) {
       write_text(out, "gateway", to_text(port.interface.gateway));
     }
-    out += fmt::format("mtu = {}\n", port.mtu);
+    out += fmt::format("mtu = {}\nqueues = {}\n", port.mtu, port.queues);
   }
-  out += fmt::format("\n[worker]\ncpus = [{}]\nsessions_max = {}\nqueue_depth = {}\n",
-                     fmt::join(config.worker.cpus, ", "), config.worker.sessions_max,
-                     config.worker.queue_depth);
+  out += fmt::format("\n[worker]\nworkers = {}\ncpus = [{}]\nsessions_max = {}\nqueue_depth = {}\n",
+                     config.worker.workers, fmt::join(config.worker.cpus, ", "),
+                     config.worker.sessions_max, config.worker.queue_depth);
   const tcp::CongestionOptions& congestion = config.tcp.congestion;
   out += fmt::format("\n[tcp]\ncongestion = \"{}\"\necn = {}\nidle_restart = {}\n",
                      to_text(congestion.algorithm), congestion.ecn, congestion.idle_restart);

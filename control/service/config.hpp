@@ -23,6 +23,7 @@ struct PortConfig {
   std::string device;  ///< a DPDK vdev ("net_tap0,iface=..."), a PCI address, or "ring:NAME"
   net::InterfaceConfig interface;
   std::uint16_t mtu = 1500;  ///< of the IP packet
+  std::uint16_t queues = 0;  ///< queue pairs to use at most; 0: one for each worker
 };
 
 /// RFC 7143 13.1: the list offered, in the order preferred.
@@ -35,7 +36,8 @@ enum class DigestPreference : std::uint8_t {
 
 /// [worker]
 struct WorkerConfig {
-  std::vector<std::uint32_t> cpus;  ///< one worker for each; empty: one worker, not pinned
+  std::vector<std::uint32_t> cpus;  ///< of the workers, one each; empty: none is pinned
+  std::uint32_t workers = 0;        ///< 0: one for each of `cpus`, at least one
   std::uint32_t sessions_max = 64;  ///< for each worker
   std::uint32_t queue_depth = 128;  ///< commands in flight of one session at most
 };

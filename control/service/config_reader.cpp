@@ -155,6 +155,7 @@ void read_port(const toml::table& table, std::size_t index, std::string_view sou
   section.parsed("gateway", port.interface.gateway, parse_ipv4, kGatewayAllowed);
   // RFC 791: every link carries 68 bytes; we ask for what holds a login PDU in few segments.
   section.integer("mtu", port.mtu, 576, 9600);
+  section.integer("queues", port.queues, 0, 64);
   section.require("device");
   section.require("address");
   section.end();
@@ -164,6 +165,7 @@ void read_port(const toml::table& table, std::size_t index, std::string_view sou
 void read_worker(const toml::table& table, std::string_view source, Config& config,
                  std::string& error) {
   Section section(table, "worker", source, error);
+  section.integer("workers", config.worker.workers, 0, 64);
   section.integers("cpus", config.worker.cpus, 1023);
   section.integer("sessions_max", config.worker.sessions_max, 1, 16384);
   section.integer("queue_depth", config.worker.queue_depth, 1, 4096);

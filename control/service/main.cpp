@@ -28,6 +28,7 @@ struct Flags {
   std::vector<std::string> ports;
   std::string instance, initiator_name, socket, state_directory, manage_group, monitor_group;
   std::vector<std::uint32_t> cpus;
+  std::uint32_t workers = 0;
   std::uint32_t sessions_max = 0;
   std::uint32_t memory_mib = 0;
   bool no_hugepages = false;
@@ -57,7 +58,8 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_option("--manage-group", flags.manage_group, "group that may operate on sessions");
   app.add_option("--monitor-group", flags.monitor_group, "group that may look");
   app.add_option("--state-dir", flags.state_directory, "where boot counter and ISIDs are kept");
-  app.add_option("--cpus", flags.cpus, "one worker for each CPU")->delimiter(',');
+  app.add_option("--workers", flags.workers, "how many workers share the ports");
+  app.add_option("--cpus", flags.cpus, "where they run, one CPU each")->delimiter(',');
   app.add_option("--sessions-max", flags.sessions_max, "sessions of one worker");
   app.add_option("--memory-mib", flags.memory_mib, "EAL memory");
   app.add_flag("--no-hugepages", flags.no_hugepages, "use ordinary memory");
@@ -87,6 +89,7 @@ bool apply(const Flags& flags, Config& config, std::string& error) {
   if (!flags.manage_group.empty()) config.ring.manage_group = flags.manage_group;
   if (!flags.monitor_group.empty()) config.ring.monitor_group = flags.monitor_group;
   if (!flags.state_directory.empty()) config.state_directory = flags.state_directory;
+  if (flags.workers != 0) config.worker.workers = flags.workers;
   if (!flags.cpus.empty()) config.worker.cpus = flags.cpus;
   if (flags.sessions_max != 0) config.worker.sessions_max = flags.sessions_max;
   if (flags.memory_mib != 0) config.memory.memory_mib = flags.memory_mib;

@@ -29,8 +29,8 @@ const char* pool_name(platform::PlanPool pool) {
 platform::MemoryPlanInput memory_plan_input(const Config& config) {
   platform::MemoryPlanInput input;
   input.workers = static_cast<std::uint32_t>(worker_count(config));
-  input.ports = static_cast<std::uint32_t>(
-      (std::max<std::size_t>(1, config.ports.size()) + input.workers - 1) / input.workers);
+  // Every worker serves every port.
+  input.ports = static_cast<std::uint32_t>(std::max<std::size_t>(1, config.ports.size()));
   input.sessions = config.worker.sessions_max * input.workers;
   input.queue_depth = config.worker.queue_depth;
   input.trackers = static_cast<std::uint32_t>(trackers_needed(config));

@@ -17,6 +17,7 @@ constexpr std::size_t kTasksMost =
 }  // namespace
 
 std::size_t worker_count(const Config& config) noexcept {
+  if (config.worker.workers != 0) return config.worker.workers;
   return std::max<std::size_t>(1, config.worker.cpus.size());
 }
 

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "dataplane/platform/dpdk_memory_impl.hpp"
+#include "dataplane/platform/dpdk_queues.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
 
 namespace pollux::platform {
@@ -80,6 +81,13 @@ std::string missing_port(const PortOptions& options, int code) {
          "; check its address, allow it at start, and bind it to vfio-pci with the IOMMU on";
 }
 
+std::string failure(const PortOptions& options, const char* step, int code) {
+  std::string text =
+      "port " + base_name(options.name) + ": " + step + " failed (" + reason(code) + ")";
+  if (const std::string line = last_eal_error(); !line.empty()) text += ": " + line;
+  return text;
+}
+
 /// The longest IP packet the device takes, or the most there is.
 std::uint32_t mtu_most(const rte_eth_dev_info& device, const DriverQuirks& quirks) {
   if (quirks.any_frame) return UINT16_MAX;
@@ -102,10 +110,20 @@ DpdkDevice::~DpdkDevice() {
   if (plugged_here_ && device_.device != nullptr) rte_dev_remove(device_.device);
 }
 
-bool DpdkDevice::open(const PortOptions& options, DpdkPacketMemory& memory, std::string& error) {
+bool DpdkDevice::open(const PortOptions& options, std::span<DpdkPacketMemory* const> memories,
+                      std::uint64_t seed, OpenedQueues& opened, std::string& error) {
   rte_eth_conf config{};
-  return find(options, error) && own(options, error) && negotiate(options, memory, config, error) &&
-         start(options, memory, config, error);
+  if (!find(options, error) || !own(options, error) ||
+      !negotiate(options, *memories.front(), config, error))
+    return false;
+  QueuePlan plan;
+  if (!plan_queues(device_, memories.size(), options.queues_most, seed, plan, error)) return false;
+  queues_ = plan.queues;
+  plan.apply(config);
+  if (!start(options, memories, config, error)) return false;
+  opened.device_steers = plan.upload(traits_.id, opened.words);
+  opened.steering = std::move(plan.steering);
+  return true;
 }
 
 bool DpdkDevice::find(const PortOptions& options, std::string& error) {
@@ -201,17 +219,10 @@ bool DpdkDevice::negotiate(const PortOptions& options, DpdkPacketMemory& memory,
   return true;
 }
 
-bool DpdkDevice::start(const PortOptions& options, DpdkPacketMemory& memory,
-                       const rte_eth_conf& config, std::string& error) {
+bool DpdkDevice::set_up_queue(std::uint16_t queue, const PortOptions& options,
+                              DpdkPacketMemory& memory, const rte_eth_conf& config,
+                              std::string& error) {
   const std::uint16_t id = traits_.id;
-  const auto failed = [&](const char* step, int code) {
-    error = "port " + base_name(options.name) + ": " + step + " failed (" + reason(code) + ")";
-    if (const std::string line = last_eal_error(); !line.empty()) error += ": " + line;
-    return false;
-  };
-  if (const int code = rte_eth_dev_configure(id, 1, 1, &config); code != 0) {
-    return failed("configuring it", code);
-  }
   std::uint16_t rx_descriptors = options.rx_descriptors;
   std::uint16_t tx_descriptors = options.tx_descriptors;
   rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_descriptors, &tx_descriptors);
@@ -221,13 +232,30 @@ bool DpdkDevice::start(const PortOptions& options, DpdkPacketMemory& memory,
   rte_eth_txconf tx = device_.default_txconf;
   tx.offloads = config.txmode.offloads;
   if (const int code =
-          rte_eth_rx_queue_setup(id, 0, rx_descriptors, socket, &rx, memory.impl().rx.get());
+          rte_eth_rx_queue_setup(id, queue, rx_descriptors, socket, &rx, memory.impl().rx.get());
       code != 0) {
-    return failed("its receive queue", code);
+    error = failure(options, "its receive queue", code);
+    return false;
   }
-  if (const int code = rte_eth_tx_queue_setup(id, 0, tx_descriptors, socket, &tx); code != 0) {
-    return failed("its transmit queue", code);
+  if (const int code = rte_eth_tx_queue_setup(id, queue, tx_descriptors, socket, &tx); code != 0) {
+    error = failure(options, "its transmit queue", code);
+    return false;
   }
+  return true;
+}
+
+bool DpdkDevice::start(const PortOptions& options, std::span<DpdkPacketMemory* const> memories,
+                       const rte_eth_conf& config, std::string& error) {
+  const std::uint16_t id = traits_.id;
+  const auto failed = [&](const char* step, int code) {
+    error = failure(options, step, code);
+    return false;
+  };
+  if (const int code = rte_eth_dev_configure(id, queues_, queues_, &config); code != 0) {
+    return failed("configuring it", code);
+  }
+  for (std::uint16_t queue = 0; queue < queues_; ++queue)
+    if (!set_up_queue(queue, options, *memories[queue], config, error)) return false;
   // Drivers without this operation have taken the MTU from the configuration.
   if (const int code = rte_eth_dev_set_mtu(id, options.mtu); code != 0 && code != -ENOTSUP) {
     return failed("setting its MTU", code);

@@ -5,6 +5,7 @@
 #include <rte_ethdev.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "dataplane/platform/dpdk_port.hpp"
@@ -34,7 +35,10 @@ class DpdkDevice {
   DpdkDevice(const DpdkDevice&) = delete;
   DpdkDevice& operator=(const DpdkDevice&) = delete;
 
-  [[nodiscard]] bool open(const PortOptions& options, DpdkPacketMemory& memory, std::string& error);
+  /// Fills what of `opened` is not queues.
+  [[nodiscard]] bool open(const PortOptions& options, std::span<DpdkPacketMemory* const> memories,
+                          std::uint64_t seed, OpenedQueues& opened, std::string& error);
+  [[nodiscard]] std::uint16_t queues() const noexcept { return queues_; }
   [[nodiscard]] const DeviceTraits& traits() const noexcept { return traits_; }
 
  private:
@@ -42,14 +46,17 @@ class DpdkDevice {
   bool own(const PortOptions& options, std::string& error);
   bool negotiate(const PortOptions& options, DpdkPacketMemory& memory, rte_eth_conf& config,
                  std::string& error);
-  bool start(const PortOptions& options, DpdkPacketMemory& memory, const rte_eth_conf& config,
-             std::string& error);
+  bool start(const PortOptions& options, std::span<DpdkPacketMemory* const> memories,
+             const rte_eth_conf& config, std::string& error);
+  bool set_up_queue(std::uint16_t queue, const PortOptions& options, DpdkPacketMemory& memory,
+                    const rte_eth_conf& config, std::string& error);
   void take_address();
 
   DeviceTraits traits_;
   rte_eth_dev_info device_{};
   std::uint64_t owner_id_ = RTE_ETH_DEV_NO_OWNER;
   bool plugged_here_ = false;
+  std::uint16_t queues_ = 1;
 };
 
 }  // namespace pollux::platform

@@ -117,21 +117,34 @@ DpdkPacketMemory::~DpdkPacketMemory() {
   if (buffers_in_use() != 0) static_cast<void>(impl_.release());
 }
 
-std::size_t DpdkPacketMemory::allocate(std::span<FrameBuffer> buffers) noexcept {
+namespace {
+
+std::size_t allocate_from(rte_mempool* pool, std::span<FrameBuffer> buffers) noexcept {
   std::array<rte_mbuf*, kAllocateBatch> mbufs;
   std::size_t done = 0;
   while (done < buffers.size()) {
     const auto batch = static_cast<unsigned>(std::min(kAllocateBatch, buffers.size() - done));
-    if (rte_pktmbuf_alloc_bulk(impl_->frames.get(), mbufs.data(), batch) != 0) break;
+    if (rte_pktmbuf_alloc_bulk(pool, mbufs.data(), batch) != 0) break;
     for (unsigned i = 0; i < batch; ++i) buffers[done + i] = frame_buffer(mbufs[i]);
     done += batch;
   }
   // A bulk call is all or nothing: what is left in a nearly empty pool comes singly.
   for (; done < buffers.size(); ++done) {
-    rte_mbuf* mbuf = rte_pktmbuf_alloc(impl_->frames.get());
+    rte_mbuf* mbuf = rte_pktmbuf_alloc(pool);
     if (mbuf == nullptr) break;
     buffers[done] = frame_buffer(mbuf);
   }
+  return done;
+}
+
+}  // namespace
+
+std::size_t DpdkPacketMemory::allocate_received(std::span<FrameBuffer> buffers) noexcept {
+  return allocate_from(impl_->rx.get(), buffers);
+}
+
+std::size_t DpdkPacketMemory::allocate(std::span<FrameBuffer> buffers) noexcept {
+  std::size_t done = allocate_from(impl_->frames.get(), buffers);
   if (done == 0 && !buffers.empty()) {
     rte_mbuf* mbuf = rte_pktmbuf_alloc(impl_->reserve.get());
     if (mbuf == nullptr) return 0;

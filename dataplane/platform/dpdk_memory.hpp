@@ -44,6 +44,7 @@ class DpdkPacketMemory final : public PacketMemory {
   /// When the main pool has run dry, one buffer per call from the reserve: enough to acknowledge or
   /// reset, not enough to send data with.
   std::size_t allocate(std::span<FrameBuffer> buffers) noexcept override;
+  std::size_t allocate_received(std::span<FrameBuffer> buffers) noexcept override;
   void release(std::span<void* const> handles) noexcept override;
   void retain(void* handle) noexcept override;
   [[nodiscard]] std::uint32_t true_size() const noexcept override;

@@ -57,7 +57,12 @@ FrameSpan next_frame(std::span<const TxSegment> segments, std::size_t first) noe
 }  // namespace
 
 struct DpdkPort::Impl {
-  explicit Impl(DpdkPacketMemory& owner) noexcept : memory(owner), pools(owner.impl()) {}
+  Impl(DpdkPacketMemory& owner, std::shared_ptr<DpdkDevice> opened, std::uint16_t number) noexcept
+      : memory(owner),
+        pools(owner.impl()),
+        device(std::move(opened)),
+        traits(device->traits()),
+        queue(number) {}
   ~Impl();
 
   std::size_t receive(std::span<RxSegment> segments) noexcept;
@@ -80,8 +85,9 @@ struct DpdkPort::Impl {
 
   DpdkPacketMemory& memory;
   DpdkPacketMemory::Impl& pools;
-  DpdkDevice device;
+  std::shared_ptr<DpdkDevice> device;  ///< of all its queues
   DeviceTraits traits;
+  std::uint16_t queue;
   PortCounters counters;
 
   // Received frames that did not fit the caller's array.
@@ -124,7 +130,10 @@ std::uint16_t DpdkPort::Impl::rx_flags(std::uint64_t offload_flags) const noexce
 
 /// Takes a chain apart: each segment is from now on released on its own. Returns the elements used.
 std::size_t DpdkPort::Impl::convert(rte_mbuf* frame, std::span<RxSegment> segments) noexcept {
-  const std::uint16_t flags = rx_flags(frame->ol_flags);
+  std::uint16_t flags = rx_flags(frame->ol_flags);
+  const bool has_hash = (frame->ol_flags & RTE_MBUF_F_RX_RSS_HASH) != 0;
+  const std::uint32_t rss_hash = has_hash ? frame->hash.rss : 0;
+  if (has_hash) flags |= kRxHash;
   counters.rx_frames.add();
   counters.rx_bytes.add(rte_pktmbuf_pkt_len(frame));
   std::size_t used = 0;
@@ -147,6 +156,7 @@ std::size_t DpdkPort::Impl::convert(rte_mbuf* frame, std::span<RxSegment> segmen
     return 0;
   }
   segments[0].flags = static_cast<std::uint16_t>(segments[0].flags | flags);
+  segments[0].rss_hash = rss_hash;
   segments[used - 1].flags = static_cast<std::uint16_t>(segments[used - 1].flags & ~kRxMore);
   return used;
 }
@@ -156,7 +166,7 @@ std::size_t DpdkPort::Impl::receive(std::span<RxSegment> segments) noexcept {
   if (rx_first == rx_end) {
     rx_first = 0;
     const auto most = static_cast<std::uint16_t>(std::min<std::size_t>(kBurst, segments.size()));
-    rx_end = rte_eth_rx_burst(traits.id, 0, rx_waiting.data(), most);
+    rx_end = rte_eth_rx_burst(traits.id, queue, rx_waiting.data(), most);
     if (rx_end == 0) return 0;
     counters.rx_bursts.add();
     for (std::uint16_t i = 0; i < std::min(kPrefetchAhead, rx_end); ++i)
@@ -199,7 +209,7 @@ bool DpdkPort::Impl::send(std::size_t count) noexcept {
   std::uint64_t bytes = 0;
   for (const rte_mbuf* frame : frames) bytes += rte_pktmbuf_pkt_len(frame);
   const std::uint16_t sent =
-      rte_eth_tx_burst(traits.id, 0, frames.data(), static_cast<std::uint16_t>(count));
+      rte_eth_tx_burst(traits.id, queue, frames.data(), static_cast<std::uint16_t>(count));
   count_sent(frames, sent, bytes);
   if (sent > 0) fruitless_reclaims = 0;
   std::move(frames.begin() + sent, frames.end(), frames.begin());
@@ -214,7 +224,7 @@ bool DpdkPort::Impl::flush() noexcept { return tx_waiting == 0 || send(tx_waitin
 std::size_t DpdkPort::Impl::prepare(std::size_t count) noexcept {
   std::size_t good = 0;
   while (good < count) {
-    good += rte_eth_tx_prepare(traits.id, 0, tx_frames.data() + good,
+    good += rte_eth_tx_prepare(traits.id, queue, tx_frames.data() + good,
                                static_cast<std::uint16_t>(count - good));
     if (good == count) break;
     counters.tx_dropped_refused.add();
@@ -357,10 +367,10 @@ void DpdkPort::Impl::reclaim() noexcept {
     tx_waiting = 0;
     fruitless_reclaims = 0;
   }
-  if (rte_eth_tx_done_cleanup(traits.id, 0, kReclaimFrames) != -ENOTSUP) return;
+  if (rte_eth_tx_done_cleanup(traits.id, queue, kReclaimFrames) != -ENOTSUP) return;
   // mlx5 looks at its completions when asked for a descriptor; others free in an empty burst.
-  static_cast<void>(rte_eth_tx_descriptor_status(traits.id, 0, 0));
-  static_cast<void>(rte_eth_tx_burst(traits.id, 0, tx_frames.data(), 0));
+  static_cast<void>(rte_eth_tx_descriptor_status(traits.id, queue, 0));
+  static_cast<void>(rte_eth_tx_burst(traits.id, queue, tx_frames.data(), 0));
 }
 
 // --- The face
@@ -403,10 +413,20 @@ const std::string& DpdkPort::driver() const noexcept { return impl_->traits.driv
 
 std::unique_ptr<DpdkPort> open_port(const PortOptions& options, DpdkPacketMemory& memory,
                                     std::string& error) {
-  auto impl = std::make_unique<DpdkPort::Impl>(memory);
-  if (!impl->device.open(options, memory, error)) return nullptr;
-  impl->traits = impl->device.traits();
-  return std::make_unique<DpdkPort>(std::move(impl));
+  DpdkPacketMemory* const memories[] = {&memory};
+  OpenedQueues opened;
+  if (!open_queues(options, memories, 0, opened, error)) return nullptr;
+  return std::move(opened.queues.front());
+}
+
+bool open_queues(const PortOptions& options, std::span<DpdkPacketMemory* const> memories,
+                 std::uint64_t seed, OpenedQueues& opened, std::string& error) {
+  auto device = std::make_shared<DpdkDevice>();
+  if (!device->open(options, memories, seed, opened, error)) return false;
+  for (std::uint16_t i = 0; i < device->queues(); ++i)
+    opened.queues.push_back(
+        std::make_unique<DpdkPort>(std::make_unique<DpdkPort::Impl>(*memories[i], device, i)));
+  return true;
 }
 
 }  // namespace pollux::platform

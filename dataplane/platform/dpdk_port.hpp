@@ -9,10 +9,12 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "dataplane/base/counter.hpp"
 #include "dataplane/platform/dpdk_memory.hpp"
 #include "dataplane/platform/port.hpp"
+#include "dataplane/platform/steering.hpp"
 
 namespace pollux::platform {
 
@@ -23,6 +25,7 @@ struct PortOptions {
   std::uint16_t mtu = 1500;
   std::uint16_t rx_descriptors = 512;  ///< adjusted to what the driver takes
   std::uint16_t tx_descriptors = 512;
+  std::uint16_t queues_most = 0;  ///< queue pairs; 0: one for each worker, as far as there are
   /// In-process ring only: checksums are neither computed nor checked, as a NIC would relieve us of
   /// it.
   bool emulate_checksum_offload = false;
@@ -90,5 +93,22 @@ class DpdkPort final : public Port {
 /// running; `memory` belongs to the same worker and outlives the port.
 [[nodiscard]] std::unique_ptr<DpdkPort> open_port(const PortOptions& options,
                                                   DpdkPacketMemory& memory, std::string& error);
+
+/// One device as several workers see it.
+struct OpenedQueues {
+  /// Queue pair i, polled by worker i. Fewer than workers when the device has fewer, never none.
+  /// The device stops when the last of them goes.
+  std::vector<std::unique_ptr<DpdkPort>> queues;
+  /// Which worker a connection belongs to; the device has been told so as far as it can be.
+  std::unique_ptr<const Steering> steering;
+  bool device_steers = false;  ///< the device has taken key, hash and table
+  std::string words;           ///< how frames find their worker: one sentence for people
+};
+
+/// As open_port, for the workers whose memories are given. `seed` draws the hash key: an outsider
+/// who knew it could aim at one worker.
+[[nodiscard]] bool open_queues(const PortOptions& options,
+                               std::span<DpdkPacketMemory* const> memories, std::uint64_t seed,
+                               OpenedQueues& opened, std::string& error);
 
 }  // namespace pollux::platform

@@ -13,8 +13,9 @@ constexpr std::uint64_t kBurst = 64;          // frames a port holds between dri
 constexpr std::uint64_t kEgressFrames = 256;  // built, waiting in an interface for the port
 constexpr std::uint64_t kReserveFrames =
     256;  // acknowledgements and resets when all else is used up
-constexpr std::uint64_t kSegmentsOfFrame = 8;  // PortInfo::tx_segments_max
-constexpr std::uint32_t kCache = 256;          // per thread and pool
+constexpr std::uint64_t kHandoverSegments = 1024;  // of each ring between two workers of a port
+constexpr std::uint64_t kSegmentsOfFrame = 8;      // PortInfo::tx_segments_max
+constexpr std::uint32_t kCache = 256;              // per thread and pool
 constexpr std::uint64_t kCacheSlack = 512;  // what one thread's cache can hold (1.5 x and a burst)
 constexpr std::uint64_t kThreads = 2;       // that put buffers back: worker, and the peer of a ring
 constexpr std::uint32_t kBufferBytes = 2048;  // received frames longer than this take a chain
@@ -62,6 +63,8 @@ void add_receive(const MemoryPlanInput& in, std::uint64_t connections, std::uint
   add("lent reads", buffers_for(in.lent_bytes_budget, segment_bytes, chain));
   // Refills the NIC when all budgets are spent.
   add("reserve of the receive ring", std::uint64_t{in.ports} * in.rx_descriptors);
+  // Frames of other workers' connections, until those have copied them.
+  if (in.workers > 1) add("handed over", in.ports * (in.workers - 1) * kHandoverSegments);
   // Free, but in a thread's cache where others cannot get them.
   add("caches", kThreads * kCacheSlack);
 }
@@ -81,6 +84,8 @@ void add_transmit(const MemoryPlanInput& in, std::uint64_t connections, std::uin
   frames("deferred bursts", in.ports * kBurst);
   // Built by TCP, waiting for the port.
   frames("egress queues", in.ports * kEgressFrames);
+  // On their way to a worker that has a queue, and copied there.
+  if (in.workers > 1) frames("relayed", in.ports * (kHandoverSegments + kBurst));
   // One for each command that starts in the same turn.
   frames("commands", sessions * std::min<std::uint64_t>(in.queue_depth, kBurst));
   frames("caches", kThreads * kCacheSlack);

@@ -27,6 +27,11 @@ class PacketMemory {
   /// Fills `buffers` or as much of it as there is memory for; returns how many.
   virtual std::size_t allocate(std::span<FrameBuffer> buffers) noexcept = 0;
 
+  /// As allocate(), for bytes that are kept like received ones: out of what was planned for those.
+  virtual std::size_t allocate_received(std::span<FrameBuffer> buffers) noexcept {
+    return allocate(buffers);
+  }
+
   /// Drops one reference for each handle (of a received segment or of an unsent frame buffer).
   virtual void release(std::span<void* const> handles) noexcept = 0;
 

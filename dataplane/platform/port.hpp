@@ -18,6 +18,7 @@ enum RxFlag : std::uint16_t {
   kRxIpChecksumBad = 4,
   kRxL4ChecksumGood = 8,
   kRxL4ChecksumBad = 16,
+  kRxHash = 32,  ///< rss_hash is what the port computed for this frame
 };
 
 /// One contiguous piece of a received frame. Whoever holds it gives `handle` back exactly once.
@@ -26,6 +27,7 @@ struct RxSegment {
   std::uint32_t length = 0;
   std::uint16_t flags = 0;  ///< RxFlag; the checksum flags are on the first segment of a frame
   void* handle = nullptr;
+  std::uint32_t rss_hash = 0;  ///< of the first segment; with kRxHash
 };
 
 enum TxFlag : std::uint16_t {

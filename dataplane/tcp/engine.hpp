@@ -139,8 +139,9 @@ struct EngineTimers {
   Duration tail_probe_min = 1ms;
 };
 
-class Listener;   // tcp/listener.hpp
-struct Counters;  // tcp/counters.hpp
+class Listener;     // tcp/listener.hpp
+class PortChooser;  // tcp/port_chooser.hpp
+struct Counters;    // tcp/counters.hpp
 
 class Engine {
  public:
@@ -207,6 +208,10 @@ class Engine {
   /// or dropped. It must fit send_space(); length > 0.
   void send_external(ConnectionId id, const std::byte* data, std::uint32_t length,
                      platform::TxTracker* tracker, SendReference* reference) noexcept;
+
+  /// Where several workers share an address: which local ports are ours. nullptr (the default): all
+  /// of them. It outlives the engine.
+  void set_port_chooser(PortChooser* chooser) noexcept;
 
   // --- Tests and statistics
   // ----------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 #include "dataplane/tcp/engine_impl.hpp"
 #include "dataplane/tcp/listener.hpp"
+#include "dataplane/tcp/port_chooser.hpp"
 
 namespace pollux::tcp {
 namespace {
@@ -27,16 +28,23 @@ Connection* Engine::Impl::lookup(const net::IpAddress& remote, std::uint16_t rem
   return slot == kNoSlot ? nullptr : &connections[slot];
 }
 
+bool Engine::Impl::port_usable(const net::Endpoint& remote, std::uint16_t port) noexcept {
+  return port >= kFirstPort && lookup(remote.address, remote.port, port) == nullptr;
+}
+
 std::uint16_t Engine::Impl::choose_port(const net::Endpoint& remote) noexcept {
   // RFC 6056 3.3.1: a random start, then onwards; every try is a fresh draw until luck runs out.
   for (int tries = 0; tries < 16; ++tries) {
-    const auto port = static_cast<std::uint16_t>(kFirstPort + random.below(kPortCount));
-    if (lookup(remote.address, remote.port, port) == nullptr) return port;
+    auto port = static_cast<std::uint16_t>(kFirstPort + random.below(kPortCount));
+    if (port_chooser != nullptr) port = port_chooser->move_to_ours(remote, port, random);
+    if (port_usable(remote, port)) return port;
   }
   const std::uint32_t start = random.below(kPortCount);
   for (std::uint32_t i = 0; i < kPortCount; ++i) {
     const auto port = static_cast<std::uint16_t>(kFirstPort + (start + i) % kPortCount);
-    if (lookup(remote.address, remote.port, port) == nullptr) return port;
+    if (port_usable(remote, port) &&
+        (port_chooser == nullptr || port_chooser->is_ours(remote, port)))
+      return port;
   }
   return 0;
 }

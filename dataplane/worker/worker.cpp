@@ -31,7 +31,19 @@ Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& l
     : paths_(make_paths(setup, memory, start, interfaces_, engines_)),
       memory_(memory),
       link_(link),
-      initiator_(setup.iscsi, paths_, memory, link, start) {}
+      initiator_(setup.iscsi, paths_, memory, link, start) {
+  steer(setup);
+}
+
+void Worker::steer(const WorkerSetup& setup) {
+  for (std::size_t i = 0; i < setup.ports.size(); ++i) {
+    const PortSetup& port = setup.ports[i];
+    if (port.steering == nullptr) continue;
+    steered_ports_.push_back(
+        std::make_unique<SteeredPorts>(*port.steering, port.index, port.addressing.address));
+    engines_[i]->set_port_chooser(steered_ports_.back().get());
+  }
+}
 
 Worker::~Worker() = default;
 

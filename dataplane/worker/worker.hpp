@@ -17,6 +17,7 @@
 #include "dataplane/platform/port.hpp"
 #include "dataplane/tcp/engine.hpp"
 #include "dataplane/worker/link.hpp"
+#include "dataplane/worker/steered_ports.hpp"
 
 namespace pollux::worker {
 
@@ -24,6 +25,10 @@ namespace pollux::worker {
 struct PortSetup {
   platform::Port* port = nullptr;
   net::InterfaceConfig addressing;
+  /// Of a port that several workers share: whose a connection is, and which of them this one is.
+  /// Outlives the worker.
+  const platform::Steering* steering = nullptr;
+  unsigned index = 0;
 };
 
 struct WorkerSetup {
@@ -83,12 +88,14 @@ class Worker {
   void take_path_errors(iscsi::Path& path, Instant now) noexcept;
   void ring_doorbell() noexcept;
   void sample() noexcept;
+  void steer(const WorkerSetup& setup);
 
   static constexpr std::size_t kBurst = 64;
   static constexpr std::size_t kTimersPerTurn = 64;
   static constexpr std::uint64_t kSampleTurns = 1024;
 
   std::vector<std::unique_ptr<net::Interface>> interfaces_;
+  std::vector<std::unique_ptr<SteeredPorts>> steered_ports_;
   std::vector<std::unique_ptr<tcp::Engine>> engines_;
   std::vector<iscsi::Path> paths_;
   platform::PacketMemory& memory_;

@@ -32,7 +32,9 @@ device = "net_tap0,iface=t0"
 address = "10.99.0.2/24"
 gateway = "10.99.0.1"
 mtu = 1400
+queues = 2
 [worker]
+workers = 2
 cpus = [1, 3]
 sessions_max = 5
 queue_depth = 32
@@ -65,6 +67,8 @@ memory_mib = 256
   ASSERT_TRUE(config) << error;
   EXPECT_EQ(config->ports.at(0).mtu, 1400);
   EXPECT_EQ(to_text(config->ports[0].interface.address), "10.99.0.2");
+  EXPECT_EQ(config->ports[0].queues, 2);
+  EXPECT_EQ(config->worker.workers, 2u);
   EXPECT_EQ(config->worker.cpus, (std::vector<std::uint32_t>{1, 3}));
   EXPECT_EQ(config->tcp.congestion.algorithm, tcp::CongestionAlgorithm::dctcp);
   EXPECT_TRUE(config->tcp.congestion.ecn);
@@ -113,6 +117,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"[worker]\nsessions_max = -1", {"1 to 16384"}},
         Refusal{"[worker]\nsessions_max = \"many\"", {"worker.sessions_max"}},
         Refusal{"[worker]\ncpus = [1, 1]", {"cpus", "twice"}},
+        Refusal{"[worker]\ncpus = [1, 2]\nworkers = 3", {"workers", "3", "cpus", "2"}},
         Refusal{"[worker]\ncpus = [1.5]", {"f.toml:2", "cpus"}},
         Refusal{"worker = 1", {"[worker]"}},
         Refusal{"[tcp]\ncongestion = \"bbr\"", {"f.toml:2", "tcp.congestion", "\"newreno\""}},

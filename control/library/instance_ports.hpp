@@ -1,0 +1,36 @@
+// The ports of an instance: opened once each, with a queue pair for every worker as far as the
+// device has them, and shared by the workers.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "control/service/config.hpp"
+#include "control/service/port_report.hpp"
+#include "dataplane/platform/dpdk_port.hpp"
+#include "dataplane/worker/shared_port.hpp"
+
+namespace pollux::library {
+
+/// One [[port]]. Goes when no worker turns any more, and before the workers' memories.
+struct PortUnit {
+  std::string name;
+  std::shared_ptr<platform::Port> ring;  ///< instead of queues: an end of a wire in the process
+  platform::OpenedQueues opened;
+  std::unique_ptr<worker::SharedPort> shared;  ///< null: one worker, its queue is the port
+  worker::SteeringVerdict reported = worker::SteeringVerdict::software;
+
+  /// The port as `worker` sees it.
+  [[nodiscard]] platform::Port& of(std::size_t worker) noexcept;
+};
+
+/// Joins what was opened (`ring` or `opened`) with the workers; null memories are not allowed.
+/// False: `error` says why.
+[[nodiscard]] bool share_port(PortUnit& unit, std::span<platform::PacketMemory* const> memories,
+                              std::string& error);
+
+/// A sentence when the port has been found not to steer as it was told, once; empty otherwise.
+[[nodiscard]] std::string steering_event(PortUnit& unit);
+[[nodiscard]] service::PortReport report(const PortUnit& unit, std::size_t workers);
+
+}  // namespace pollux::library

@@ -1,0 +1,274 @@
+#include "dataplane/worker/shared_port.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/base/assert.hpp"
+#include "dataplane/worker/frame_flow.hpp"
+
+namespace pollux::worker {
+namespace {
+
+constexpr std::size_t kBurst = 64;
+
+}  // namespace
+
+class SharedPort::Share final : public platform::Port {
+ public:
+  Share(SharedPort& port, std::size_t worker, platform::Port& queue,
+        const SharedPortSetup& setup) noexcept
+      : port_(port),
+        steering_(setup.steering),
+        memory_(*setup.memories[worker]),
+        queue_(worker < setup.queues.size() ? &queue : nullptr),
+        info_(queue.info()),
+        worker_(worker) {}
+  ~Share() {
+    for (const platform::TxSegment& frame : std::span(relayed_).first(relayed_count_))
+      memory_.release({&frame.handle, 1});
+  }
+
+  [[nodiscard]] const platform::PortInfo& info() const noexcept override { return info_; }
+  std::size_t receive(std::span<platform::RxSegment> segments) noexcept override;
+  std::size_t transmit(std::span<const platform::TxSegment> segments) noexcept override;
+  void reclaim() noexcept override;
+  [[nodiscard]] bool link_up() noexcept override;
+
+  HandoverCounters counters;
+
+ private:
+  std::size_t receive_queue(std::span<platform::RxSegment> segments) noexcept;
+  std::size_t receive_lanes(std::span<platform::RxSegment> segments) noexcept;
+  bool is_ours(std::span<const platform::RxSegment> frame) noexcept;
+  [[nodiscard]] std::span<const std::byte> head_of(
+      std::span<const platform::RxSegment> frame) noexcept;
+  void check_way(const FrameFlow& flow, const platform::RxSegment& first) noexcept;
+  void spread(std::span<const platform::RxSegment> frame) noexcept;
+  bool give(std::size_t worker, std::span<const platform::RxSegment> frame) noexcept;
+  void release(std::span<const platform::RxSegment> frame) noexcept;
+  void collect() noexcept;
+  void send_relayed() noexcept;
+  std::size_t relay(std::span<const platform::TxSegment> segments) noexcept;
+
+  SharedPort& port_;
+  const platform::Steering& steering_;
+  platform::PacketMemory& memory_;
+  platform::Port* queue_;  ///< nullptr: this worker lives on hand-over alone
+  platform::PortInfo info_;
+  std::size_t worker_;
+  bool lanes_first_ = false;
+  std::size_t next_lane_ = 0;
+  std::array<platform::RxSegment, kBurst> burst_;
+  std::array<std::byte, kClassifyBytes> scratch_;
+  std::array<platform::TxSegment, kBurst> relayed_;  ///< of others, not yet taken by the queue
+  std::size_t relayed_count_ = 0;
+};
+
+// --- Receiving
+
+std::size_t SharedPort::Share::receive(std::span<platform::RxSegment> segments) noexcept {
+  collect();
+  send_relayed();
+  // A port drops what finds no room, so it is always given all of it: one source in a call, and
+  // neither source can starve the other.
+  lanes_first_ = !lanes_first_;
+  if (lanes_first_) {
+    const std::size_t used = receive_lanes(segments);
+    return used != 0 ? used : receive_queue(segments);
+  }
+  const std::size_t used = receive_queue(segments);
+  return used != 0 ? used : receive_lanes(segments);
+}
+
+std::size_t SharedPort::Share::receive_lanes(std::span<platform::RxSegment> segments) noexcept {
+  std::size_t used = 0;
+  for (std::size_t i = 0; i < port_.workers_; ++i) {
+    const std::size_t from = (next_lane_ + i) % port_.workers_;
+    if (from == worker_) continue;
+    used += take_frames(port_.lane(from, worker_), memory_, segments.subspan(used), counters);
+  }
+  next_lane_ = (next_lane_ + 1) % port_.workers_;
+  return used;
+}
+
+std::size_t SharedPort::Share::receive_queue(std::span<platform::RxSegment> segments) noexcept {
+  if (queue_ == nullptr) return 0;
+  const std::size_t most = std::min(segments.size(), burst_.size());
+  const std::size_t count = queue_->receive(std::span(burst_).first(most));
+  std::size_t used = 0;
+  for (std::size_t first = 0, end = 0; first < count; first = end) {
+    while (end < count && (burst_[end].flags & platform::kRxMore) != 0) ++end;
+    end = std::min(end + 1, count);
+    const std::span frame = std::span(burst_).subspan(first, end - first);
+    if (!is_ours(frame)) continue;
+    std::copy(frame.begin(), frame.end(), segments.begin() + static_cast<std::ptrdiff_t>(used));
+    used += frame.size();
+  }
+  return used;
+}
+
+std::span<const std::byte> SharedPort::Share::head_of(
+    std::span<const platform::RxSegment> frame) noexcept {
+  if (frame.size() == 1 || frame.front().length >= kClassifyBytes) [[likely]]
+    return {frame.front().data, frame.front().length};
+  std::size_t filled = 0;
+  for (const platform::RxSegment& segment : frame) {
+    const std::size_t n = std::min<std::size_t>(segment.length, scratch_.size() - filled);
+    if (n != 0) std::memcpy(scratch_.data() + filled, segment.data, n);
+    filled += n;
+  }
+  return std::span(scratch_).first(filled);
+}
+
+/// False: the frame has been handed over or dropped.
+bool SharedPort::Share::is_ours(std::span<const platform::RxSegment> frame) noexcept {
+  FrameFlow flow;
+  classify(head_of(frame), flow);
+  if (flow.kind == FrameKind::other) return true;
+  if (flow.kind == FrameKind::notice) {
+    spread(frame);
+    return true;
+  }
+  if (flow.is_syn_ack && flow.is_plain) check_way(flow, frame.front());
+  const std::size_t owner = steering_.owner(flow.tuple);
+  if (owner == worker_) return true;
+  if (give(owner, frame)) {
+    (flow.kind == FrameKind::flow ? counters.given : counters.errors_given).add();
+  } else {
+    counters.dropped_full.add();
+    release(frame);
+  }
+  return false;
+}
+
+/// Whether the port does what it was told, by the first segment of each connection.
+void SharedPort::Share::check_way(const FrameFlow& flow,
+                                  const platform::RxSegment& first) noexcept {
+  const SteeringVerdict before = port_.verdict();
+  if (before != SteeringVerdict::unproved && before != SteeringVerdict::confirmed) return;
+  SteeringVerdict now = SteeringVerdict::confirmed;
+  counters.hash_checked.add();
+  const bool has_hash = (first.flags & platform::kRxHash) != 0;
+  if (has_hash && steering_.rule() == platform::SteeringRule::toeplitz &&
+      first.rss_hash != steering_.hash(flow.tuple)) {
+    counters.hash_mismatches.add();
+    now = SteeringVerdict::wrong_hash;
+  } else if (steering_.owner(flow.tuple) % port_.queues_ != worker_) {
+    counters.wrong_queue.add();
+    now = SteeringVerdict::wrong_queue;
+  }
+  if (now != before) port_.verdict_.store(now, std::memory_order_relaxed);
+}
+
+/// A copy for every other worker; the frame itself stays.
+void SharedPort::Share::spread(std::span<const platform::RxSegment> frame) noexcept {
+  for (std::size_t to = 0; to < port_.workers_; ++to) {
+    if (to == worker_) continue;
+    // The reference comes first: the other side may give it back at once.
+    for (const platform::RxSegment& segment : frame) memory_.retain(segment.handle);
+    if (give(to, frame)) {
+      counters.notices_given.add();
+    } else {
+      counters.dropped_full.add();
+      release(frame);
+    }
+  }
+}
+
+bool SharedPort::Share::give(std::size_t worker,
+                             std::span<const platform::RxSegment> frame) noexcept {
+  return port_.lane(worker_, worker).give(frame);
+}
+
+void SharedPort::Share::release(std::span<const platform::RxSegment> frame) noexcept {
+  for (const platform::RxSegment& segment : frame) memory_.release({&segment.handle, 1});
+}
+
+void SharedPort::Share::collect() noexcept {
+  for (std::size_t to = 0; to < port_.workers_; ++to)
+    if (to != worker_) port_.lane(worker_, to).collect(memory_);
+  if (queue_ == nullptr) port_.relays_[worker_]->collect(memory_);
+}
+
+// --- Transmitting
+
+std::size_t SharedPort::Share::transmit(std::span<const platform::TxSegment> segments) noexcept {
+  if (queue_ == nullptr) return relay(segments);
+  send_relayed();
+  return queue_->transmit(segments);
+}
+
+/// Frames of the workers that this one serves: worker i without a queue sends by queue i modulo
+/// queues.
+void SharedPort::Share::send_relayed() noexcept {
+  if (queue_ == nullptr) return;
+  for (std::size_t from = port_.queues_ + worker_; from < port_.workers_; from += port_.queues_) {
+    const std::span room = std::span(relayed_).subspan(relayed_count_);
+    relayed_count_ += take_relayed(*port_.relays_[from], memory_, room, counters);
+  }
+  if (relayed_count_ == 0) return;
+  const std::span waiting = std::span(relayed_).first(relayed_count_);
+  const std::size_t sent = queue_->transmit(waiting);
+  std::copy(waiting.begin() + static_cast<std::ptrdiff_t>(sent), waiting.end(), waiting.begin());
+  relayed_count_ -= sent;
+}
+
+std::size_t SharedPort::Share::relay(std::span<const platform::TxSegment> segments) noexcept {
+  std::size_t taken = 0;
+  while (taken < segments.size()) {
+    std::size_t count = 1;
+    while ((segments[taken + count - 1].flags & platform::kTxMore) != 0) ++count;
+    if (!relay_frame(*port_.relays_[worker_], memory_, segments.subspan(taken, count), counters)) {
+      counters.relay_waits.add();
+      break;
+    }
+    taken += count;
+  }
+  return taken;
+}
+
+void SharedPort::Share::reclaim() noexcept {
+  collect();
+  if (queue_ != nullptr) queue_->reclaim();
+}
+
+bool SharedPort::Share::link_up() noexcept {
+  if (queue_ == nullptr) return port_.link_up_.load(std::memory_order_relaxed);
+  const bool up = queue_->link_up();
+  if (worker_ == 0) port_.link_up_.store(up, std::memory_order_relaxed);
+  return up;
+}
+
+// --- The port
+
+SharedPort::SharedPort(const SharedPortSetup& setup)
+    : workers_(setup.memories.size()),
+      queues_(setup.queues.size()),
+      relays_(workers_),
+      memories_(setup.memories.begin(), setup.memories.end()),
+      verdict_(setup.device_steers ? SteeringVerdict::unproved : SteeringVerdict::software) {
+  POLLUX_ASSERT(queues_ > 0 && queues_ <= workers_ && setup.steering.workers() == workers_);
+  for (std::size_t from = 0; from < workers_; ++from) {
+    for (std::size_t to = 0; to < workers_; ++to)
+      lanes_.push_back(from == to ? nullptr : std::make_unique<Lane>(setup.ring_segments));
+    if (from >= queues_) relays_[from] = std::make_unique<Relay>(setup.ring_segments);
+    shares_.push_back(std::make_unique<Share>(*this, from, *setup.queues[from % queues_], setup));
+  }
+}
+
+SharedPort::~SharedPort() {
+  shares_.clear();
+  for (std::size_t from = 0; from < workers_; ++from) {
+    for (std::size_t to = 0; to < workers_; ++to)
+      if (from != to) lane(from, to).drain(*memories_[from]);
+    if (relays_[from] != nullptr) relays_[from]->drain(*memories_[from]);
+  }
+}
+
+platform::Port& SharedPort::share(std::size_t worker) noexcept { return *shares_[worker]; }
+
+const HandoverCounters& SharedPort::counters(std::size_t worker) const noexcept {
+  return shares_[worker]->counters;
+}
+
+}  // namespace pollux::worker

@@ -1,0 +1,283 @@
+// Several workers on one port: whatever the NIC does with the frames, each connection lives on the
+// worker that opened it, every buffer goes back to the worker it was taken from, and a NIC that
+// does not steer as it was told is found out.
+#include "dataplane/worker/shared_port.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "dataplane/platform/tsc_clock.hpp"
+#include "tests/support/frame_checksum.hpp"
+#include "tests/support/toeplitz.hpp"
+#include "tests/unit/net/net_fixture.hpp"
+#include "tests/unit/worker/shared_port_fixture.hpp"
+
+namespace pollux::worker::test {
+namespace {
+
+using net::test::arp;
+using net::test::be16;
+using net::test::be32;
+using net::test::bytes;
+using net::test::ethernet;
+using net::test::ipv4;
+using net::test::operator+;
+
+const sim::Frame kOurMac = bytes({2, 0, 0, 0, 0, 1});
+const sim::Frame kPeerMac = bytes({2, 0, 0, 0, 0, 9});
+constexpr std::uint32_t kOurIp = 0x0a63'0002;
+constexpr std::uint32_t kPeerIp = 0x0a63'0001;
+
+struct Case {
+  const char* name;
+  RigOptions options;
+  SteeringVerdict verdict;
+};
+class SharedPortCases : public ::testing::TestWithParam<Case> {};
+
+TEST_P(SharedPortCases, EveryConnectionLivesOnTheWorkerThatOpenedIt) {
+  Rig rig(GetParam().options);
+  // In rounds: ports of earlier ones wait in TIME-WAIT.
+  for (int round = 0; round < 3; ++round) exchange(rig, 12);
+  EXPECT_EQ(rig.port->verdict(), GetParam().verdict);
+  EXPECT_EQ(rig.sum(&HandoverCounters::dropped_full), 0u);
+  EXPECT_EQ(rig.sum(&HandoverCounters::dropped_no_buffer), 0u);
+  EXPECT_EQ(rig.sum(&HandoverCounters::given) + rig.sum(&HandoverCounters::notices_given),
+            rig.sum(&HandoverCounters::taken));
+  for (const auto& host : rig.hosts) {
+    EXPECT_EQ(host->engine.counters().dropped_no_connection.get(), 0u);
+    EXPECT_EQ(host->engine.counters().resets_sent.get(), 0u);
+  }
+  rig.expect_at_rest();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Ports, SharedPortCases,
+    ::testing::Values(
+        Case{"two_queues", {}, SteeringVerdict::confirmed},
+        Case{"two_queues_hash_not_reported",
+             {.nic = Nic::obeys_silently},
+             SteeringVerdict::confirmed},
+        Case{"two_queues_in_pieces", {.scatter = true}, SteeringVerdict::confirmed},
+        Case{"one_queue", {.queues = 1, .nic = Nic::cannot_hash}, SteeringVerdict::software},
+        Case{"one_queue_in_pieces",
+             {.queues = 1, .nic = Nic::cannot_hash, .scatter = true},
+             SteeringVerdict::software},
+        Case{"two_queues_no_hash", {.nic = Nic::cannot_hash}, SteeringVerdict::software},
+        Case{"other_key", {.nic = Nic::other_key}, SteeringVerdict::wrong_hash},
+        Case{"ignores_table", {.nic = Nic::ignores_table}, SteeringVerdict::wrong_queue},
+        Case{"five_workers_two_queues", {.workers = 5, .queues = 2}, SteeringVerdict::confirmed},
+        Case{"three_workers_one_queue",
+             {.workers = 3, .queues = 1, .nic = Nic::cannot_hash},
+             SteeringVerdict::software}),
+    [](const auto& param_info) { return std::string(param_info.param.name); });
+
+TEST(SharedPort, ANicThatSteersAsToldLeavesNothingToHandOver) {
+  Rig rig({});
+  exchange(rig, 20);
+  EXPECT_EQ(rig.sum(&HandoverCounters::given), 0u);
+  EXPECT_EQ(rig.sum(&HandoverCounters::relayed), 0u);
+  EXPECT_EQ(rig.sum(&HandoverCounters::hash_checked), 40u);
+  EXPECT_EQ(rig.sum(&HandoverCounters::hash_mismatches), 0u);
+  EXPECT_GE(rig.nic->received(0), 80u);
+  EXPECT_GE(rig.nic->received(1), 80u);
+}
+
+TEST(SharedPort, AWrongHashOrQueueIsFoundByTheFirstFramesAndCountedOnce) {
+  Rig other_key({.nic = Nic::other_key});
+  exchange(other_key, 4);
+  EXPECT_EQ(other_key.sum(&HandoverCounters::hash_mismatches), 1u);
+  EXPECT_GT(other_key.sum(&HandoverCounters::given), 0u);
+  Rig ignores_table({.nic = Nic::ignores_table});
+  exchange(ignores_table, 4);
+  EXPECT_EQ(ignores_table.sum(&HandoverCounters::wrong_queue), 1u);
+  EXPECT_EQ(ignores_table.nic->received(1), 0u);
+  EXPECT_GT(ignores_table.sum(&HandoverCounters::given), 0u);
+}
+
+TEST(SharedPort, AWorkerWithoutAQueueSendsByAnotherInOrder) {
+  Rig rig({.queues = 1, .nic = Nic::cannot_hash});
+  // The queue takes little at a time, so relayed frames wait and must not change places.
+  rig.nic->options().transmit_most = 2;
+  exchange(rig, 12);
+  EXPECT_GT(rig.sum(&HandoverCounters::relayed), 12u * 4u);
+  EXPECT_EQ(rig.peer.engine.counters().out_of_order_segments.get(), 0u);
+  rig.expect_at_rest();
+}
+
+// RFC 6056 3.3: "The algorithm should minimise predictability", and what the NIC's hash asks.
+class SteeredConnects : public ::testing::TestWithParam<Nic> {};
+
+TEST_P(SteeredConnects, C18_PortsAreRandomUnusedAndOnTheOwnQueue) {
+  Rig rig({.nic = GetParam(), .connections = 2048, .time_wait = 120s});
+  constexpr std::size_t kWorker = 1;
+  constexpr int kConnects = 1000;
+  std::vector<std::uint16_t> ports;
+  for (int i = 0; i < kConnects; ++i) {
+    Caller caller(rig, kWorker, static_cast<unsigned>(i % 64));
+    ASSERT_TRUE(rig.run_until([&] { return caller.step(); })) << i;
+    ports.push_back(caller.port());
+  }
+  // All of them wait in TIME-WAIT; at random some thirty of a thousand would have met one there.
+  EXPECT_EQ(rig.hosts[kWorker]->engine.open_connections(), std::size_t{kConnects});
+  EXPECT_EQ(std::set(ports.begin(), ports.end()).size(), std::size_t{kConnects});
+  int neighbours = 0;
+  int ascending = 0;
+  for (std::size_t i = 1; i < ports.size(); ++i) {
+    neighbours += std::abs(ports[i] - ports[i - 1]) <= 8 ? 1 : 0;
+    ascending += ports[i] > ports[i - 1] ? 1 : 0;
+  }
+  EXPECT_LE(neighbours, 8);
+  EXPECT_NEAR(ascending, kConnects / 2, 80);
+  EXPECT_GT(*std::max_element(ports.begin(), ports.end()), 64'000);
+  EXPECT_LT(*std::min_element(ports.begin(), ports.end()), 34'000);
+  for (const std::uint16_t port : ports) {
+    if (GetParam() == Nic::cannot_hash) {
+      ASSERT_EQ(port % 2, kWorker);
+      continue;
+    }
+    const std::uint32_t hash =
+        sim::toeplitz(rig.steering->key(), kPeer.bytes, kOurs.bytes, kPeerPort, port);
+    ASSERT_EQ(rig.nic->options().table[hash & (rig.nic->options().table.size() - 1)], kWorker);
+  }
+  // ARP alone came by the other queue, and every port needed little more than one try.
+  if (GetParam() == Nic::obeys) {
+    EXPECT_LE(rig.nic->received(0), 4u);
+  }
+  const std::uint64_t tries = rig.hosts[kWorker]->ports.tries();
+  RecordProperty("port_tries_per_1000_connects", static_cast<int>(tries));
+  EXPECT_LE(tries, 1100u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Nics, SteeredConnects, ::testing::Values(Nic::obeys, Nic::cannot_hash),
+                         [](const auto& param_info) {
+                           return param_info.param == Nic::obeys ? "ByHash" : "ByPortNumber";
+                         });
+
+TEST(SharedPort, WhatNeighboursAnnounceReachesAllAndQuestionsAreAnsweredOnce) {
+  Rig rig({.workers = 3, .queues = 1, .nic = Nic::cannot_hash});
+  exchange(rig, 1);
+  const std::uint64_t before = rig.sum(&HandoverCounters::notices_given);
+  // The peer has moved to another adapter and says so (RFC 5227 3).
+  const sim::Frame new_mac = bytes({2, 0, 0, 0, 7, 7});
+  rig.nic->deliver(0, ethernet(bytes({255, 255, 255, 255, 255, 255}), new_mac, 0x0806,
+                               arp(1, new_mac, kPeerIp, bytes({0, 0, 0, 0, 0, 0}), kPeerIp)));
+  rig.run_for(1ms);
+  EXPECT_EQ(rig.sum(&HandoverCounters::notices_given), before + 2);
+  for (const auto& host : rig.hosts) {
+    net::Route route;
+    ASSERT_EQ(host->interface.route(kPeer, rig.wire.now(), route), net::RouteState::resolved);
+    EXPECT_TRUE(std::equal(new_mac.begin(), new_mac.end(), route.ethernet.begin()));
+  }
+  std::size_t answers = 0;
+  rig.wire.watch([&](std::size_t from, Instant, std::span<const std::byte> frame) {
+    answers += from == 0 && frame[12] == std::byte{8} && frame[13] == std::byte{6} ? 1u : 0u;
+  });
+  rig.nic->deliver(0, ethernet(bytes({255, 255, 255, 255, 255, 255}), new_mac, 0x0806,
+                               arp(1, new_mac, kPeerIp, bytes({0, 0, 0, 0, 0, 0}), kOurIp)));
+  rig.run_for(1ms);
+  EXPECT_EQ(answers, 1u);
+  EXPECT_EQ(rig.sum(&HandoverCounters::notices_given), before + 2);
+}
+
+TEST(SharedPort, IcmpErrorsReachTheOwnerOfTheConnection) {
+  Rig rig({});
+  for (std::size_t worker = 0; worker < 2; ++worker) {
+    Caller caller(rig, worker, 1);
+    // Port unreachable, with the start of the segment that we would have sent.
+    const sim::Frame inside = ipv4({.source = kOurIp, .destination = kPeerIp},
+                                   be16(caller.port()) + be16(kPeerPort) + be32(1));
+    sim::Frame icmp = bytes({3, 3}) + be16(0) + be32(0) + inside;
+    net::test::put16(icmp, 2, 0xffffu ^ sim::naive_sum(icmp));
+    const auto count = [&](std::size_t i) {
+      return rig.hosts[i]->interface.counters().icmp_unreachable_in.get();
+    };
+    const std::uint64_t owner_before = count(worker);
+    const std::uint64_t other_before = count(1 - worker);
+    for (std::size_t queue = 0; queue < 2; ++queue)
+      rig.nic->deliver(
+          queue, ethernet(kOurMac, kPeerMac, 0x0800,
+                          ipv4({.source = kPeerIp, .destination = kOurIp, .protocol = 1}, icmp)));
+    rig.run_until([&] { return caller.step(); });
+    EXPECT_EQ(count(worker), owner_before + 2);
+    EXPECT_EQ(count(1 - worker), other_before);
+  }
+  EXPECT_EQ(rig.sum(&HandoverCounters::errors_given), 2u);
+  rig.expect_at_rest();
+}
+
+TEST(SharedPort, AWorkerThatStandsStillCostsItsFramesAndNothingElse) {
+  Rig rig({.queues = 1, .nic = Nic::cannot_hash, .ring_segments = 16});
+  exchange(rig, 2);
+  rig.stopped = 1;
+  // Frames for one of its ports, many more than the ring holds.
+  for (int i = 0; i < 500; ++i)
+    rig.nic->deliver(0,
+                     net::test::ethernet(kOurMac, kPeerMac, 0x0800,
+                                         ipv4({.source = kPeerIp, .destination = kOurIp},
+                                              be16(kPeerPort) + be16(40'001) + be32(1) + be32(1) +
+                                                  bytes({0x50, 0x10}) + be16(100) + be32(0))));
+  rig.run_for(10ms);
+  EXPECT_EQ(rig.sum(&HandoverCounters::dropped_full), 500u - 16u);
+  EXPECT_LE(rig.memories[0]->buffers_in_use(), 32u + 16u);
+  // The other worker is not disturbed, and the ring works again when its reader is back.
+  {
+    Caller caller(rig, 0, 3);
+    EXPECT_TRUE(rig.run_until([&] { return caller.step(); }));
+    EXPECT_TRUE(caller.is_right());
+  }
+  rig.stopped = SIZE_MAX;
+  exchange(rig, 2);
+  rig.expect_at_rest();
+}
+
+TEST(SharedPort, WithoutABufferToCopyIntoTheFrameIsDroppedAndCounted) {
+  Rig rig({.queues = 1, .nic = Nic::cannot_hash});
+  exchange(rig, 1);
+  rig.memories[1]->set_limit(0);
+  rig.nic->deliver(0, ethernet(kOurMac, kPeerMac, 0x0800,
+                               ipv4({.source = kPeerIp, .destination = kOurIp},
+                                    be16(kPeerPort) + be16(40'001) + be32(1) + be32(1) +
+                                        bytes({0x50, 0x10}) + be16(100) + be32(0))));
+  rig.run_for(1ms);
+  EXPECT_EQ(rig.port->counters(1).dropped_no_buffer.get(), 1u);
+  rig.memories[1]->set_limit(4096);
+  exchange(rig, 2);
+  rig.expect_at_rest();
+}
+
+TEST(SharedPort, WhatAHandOverCosts) {
+  // Cycles of both workers for a frame of 1,514 bytes that arrives on the other's queue.
+  Rig rig({.queues = 1, .nic = Nic::cannot_hash});
+  platform::Port& from = rig.port->share(0);
+  platform::Port& to = rig.port->share(1);
+  const sim::Frame frame = ethernet(kOurMac, kPeerMac, 0x0800,
+                                    ipv4({.source = kPeerIp, .destination = kOurIp},
+                                         be16(kPeerPort) + be16(40'001) + sim::Frame(1476)));
+  std::array<platform::RxSegment, 64> segments;
+  std::uint64_t least = UINT64_MAX;
+  for (int round = 0; round < 200; ++round) {
+    for (int i = 0; i < 30; ++i) rig.nic->deliver(0, frame);
+    const std::uint64_t start = platform::TscClock::cycles();
+    ASSERT_EQ(from.receive(segments), 0u);
+    const std::uint64_t given = platform::TscClock::cycles();
+    const std::size_t got = to.receive(segments);
+    const std::uint64_t taken = platform::TscClock::cycles();
+    ASSERT_EQ(got, 30u);
+    least = std::min(least, (taken - given) / 30);
+    static_cast<void>(start);
+    for (std::size_t i = 0; i < got; ++i) rig.memories[1]->release(segments[i].handle);
+  }
+  RecordProperty("cycles_to_take_over_a_frame", static_cast<int>(least));
+}
+
+}  // namespace
+}  // namespace pollux::worker::test
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  testing::AddGlobalTestEnvironment(new pollux::platform::test::EalEnvironment);
+  return RUN_ALL_TESTS();
+}
