@@ -79,7 +79,7 @@ Result transfer(sim::SimWire& wire, const CongestionOptions& congestion, Duratio
   result.retransmitted = counters.segments_retransmitted.get();
   result.timeouts = counters.timeouts.get();
   result.reductions = counters.ecn_reductions.get();
-  result.marked = wire.hits(0).queue_marked;
+  result.marked = wire.hits(0).marked;
   result.queue_dropped = wire.hits(0).queue_dropped;
   return result;
 }
@@ -137,7 +137,7 @@ TEST(CongestionSim, ABottleneckThatMarksIsFilledWithoutALoss) {
     for (std::size_t from : {0u, 1u}) wire.faults(from).delay = 100us;
     wire.faults(0).bits_per_second = 200'000'000;
     wire.faults(0).queue_bytes = 400'000;
-    wire.faults(0).mark_bytes = 30'000;  // six times what the round trip holds
+    wire.faults(0).mark_above_bytes = 30'000;  // six times what the round trip holds
     const Result result = transfer(wire, congestion, kRun);
     record(name, result, kRun);
     EXPECT_EQ(result.retransmitted + result.timeouts + result.queue_dropped, 0u) << name;
