@@ -14,11 +14,12 @@ on_cpu() {
   if taskset -c "$cpu" true 2>/dev/null; then exec taskset -c "$cpu" "$@"; else exec "$@"; fi
 }
 
-# background LOG COMMAND...: in a session of its own, so that the terminal's Ctrl-C reaches it through clean_up only.
+# background LOG COMMAND...: a new LOG, in a session of its own, so that the terminal's Ctrl-C reaches it through clean_up only.
 # Leaves its process id in RIG_PID.
 background() {
   local log=$1
   shift
+  : >"$log"
   setsid "$@" >"$log" 2>&1 </dev/null &
   RIG_PID=$!
 }
