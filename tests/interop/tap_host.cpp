@@ -14,6 +14,7 @@ namespace pollux::interop {
 namespace {
 
 constexpr std::size_t kTimersPerTurn = 64;
+constexpr std::size_t kBurstsPerTurn = 64;
 constexpr std::uint32_t kMemoryMib = 256;
 
 }  // namespace
@@ -52,8 +53,15 @@ std::size_t TapHost::turn(const std::function<void(const tcp::Event&, Instant)>&
   const Instant now = this->now();
   std::array<net::TcpDatagram, 32> datagrams;
   std::size_t work = 0;
-  const std::size_t count = interface_->receive(now, datagrams, work);
-  for (std::size_t i = 0; i < count; ++i) engine_->input(datagrams[i], now);
+  // All that waits goes before the timers: after a time off the CPU the answers to what would
+  // otherwise be sent again are there, but not all in the first burst.
+  for (std::size_t burst = 0; burst < kBurstsPerTurn; ++burst) {
+    std::size_t frames = 0;
+    const std::size_t count = interface_->receive(now, datagrams, frames);
+    for (std::size_t i = 0; i < count; ++i) engine_->input(datagrams[i], now);
+    work += frames;
+    if (frames == 0) break;
+  }
   interface_->run_timers(now);
   work += engine_->run_timers(now, kTimersPerTurn);
   std::array<tcp::Event, 64> events;
