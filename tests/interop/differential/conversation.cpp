@@ -59,9 +59,10 @@ sim::Frame make_frame(const Addresses& addresses, const wire::TcpHeader& header,
 }  // namespace
 
 std::string Conversation::number(std::uint32_t relative) const {
-  const std::uint32_t behind = relative - filled_;
+  // From one byte before the edge, as a keepalive probe has it.
+  const std::uint32_t behind = relative - (filled_ - 1);
   return filled_ == 1 || behind >= kFillBytes ? std::to_string(relative)
-                                              : fmt::format("edge+{}", behind);
+                                              : fmt::format("edge-1+{}", behind);
 }
 
 std::string Conversation::describe(const PeerSegment& segment) const {
