@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -14,6 +15,9 @@ constexpr std::size_t kTcpAt = 14 + 20;
 constexpr std::string_view kFlagLetters = "FSRPAU";
 constexpr std::uint16_t kStrayPort = 40'000;
 constexpr std::size_t kFillBytes = 500;
+// An answer is there: only what belongs to it may still come.
+constexpr Duration kMoreMayCome = 15ms;
+constexpr Duration kStep = 3ms;
 constexpr int kFillRounds = 400;
 
 std::uint8_t flags_of(std::string_view letters) {
@@ -127,10 +131,20 @@ std::string Conversation::describe(const sim::SentSegment& sent, bool raw) const
 /// What came within `time`; the same answer several times in a row counts once, since how often a
 /// delayed or repeated ACK is sent is nobody's error.
 std::string Conversation::answers(Duration time, bool raw) {
-  subject_.wait(time);
+  std::vector<sim::SentSegment> all;
+  Duration until = subject_.now() + time;
+  while (subject_.now() < until) {
+    subject_.wait(kStep);
+    const std::vector<sim::SentSegment> came = subject_.take();
+    if (came.empty()) continue;
+    all.insert(all.end(), came.begin(), came.end());
+    until = std::min(until, subject_.now() + kMoreMayCome);
+  }
   std::string text;
   std::string last;
-  for (const sim::SentSegment& sent : subject_.take()) {
+  for (const sim::SentSegment& sent : all) {
+    // A SYN sent again: when is a matter of timers, and the kernel's run in real time.
+    if (sent.flags == wire::kTcpSyn) continue;
     if (sent.options.has_timestamps) tsval_seen_ = sent.options.tsval;
     if ((sent.flags & wire::kTcpAck) != 0) {
       const std::uint32_t window =
@@ -225,7 +239,8 @@ void Conversation::app_reads() {
     got = fmt::format("{} bytes", outcome.read.size());
   note("application reads", got + (outcome.eof ? ", end of stream" : "") +
                                 (outcome.error.empty() ? "" : ", " + outcome.error));
-  const std::string answer = answers(kSettle);
+  // Nothing is delayed here: a reader that made room says so at once or not at all.
+  const std::string answer = answers(kMoreMayCome);
   if (answer != "silence") note("after reading", answer);
 }
 

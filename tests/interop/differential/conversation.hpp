@@ -15,8 +15,9 @@ namespace pollux::differential {
 using sim::PeerOffer;
 using sim::PeerSegment;
 
-/// Longer than either's delayed ACK, shorter than either's retransmission timeout.
-inline constexpr Duration kSettle = 45ms;
+/// How long silence is waited out: longer than either's delayed ACK (40 ms and what a busy machine
+/// adds), shorter than either's retransmission timeout.
+inline constexpr Duration kSettle = 100ms;
 
 class Conversation {
  public:

@@ -3,13 +3,6 @@
 
 namespace pollux::differential {
 
-namespace {
-constexpr const char* kSynAtOnce =
-    "after a wrong answer to its SYN the kernel sends the SYN again at once, not after the "
-    "timeout; "
-    "RFC 9293 3.10.7.3 asks for neither";
-}  // namespace
-
 std::vector<Stimulus> handshake_stimuli() {
   using C = Conversation;
   return {
@@ -40,16 +33,14 @@ std::vector<Stimulus> handshake_stimuli() {
          c.peer({.flags = "SA", .seq = 0, .ack = 0});
          c.peer({.flags = "SA", .seq = 0, .ack = 2});
          c.syn_ack();
-       },
-       {{"peer SA seq 0 ack 0 -> R seq 0, S seq 0", "peer SA seq 0 ack 0 -> R seq 0", kSynAtOnce}}},
+       }},
       {"SynSentAckAlone",
        [](C& c) {
          c.connect();
          c.peer({.flags = "A", .seq = 7, .ack = 1});
          c.peer({.flags = "A", .seq = 7, .ack = 9});
          c.syn_ack();
-       },
-       {{"peer A seq 7 ack 9 -> R seq 9, S seq 0", "peer A seq 7 ack 9 -> R seq 9", kSynAtOnce}}},
+       }},
       {"SynSentResetWithoutAck",
        [](C& c) {
          c.connect();
@@ -61,8 +52,7 @@ std::vector<Stimulus> handshake_stimuli() {
          c.connect();
          c.peer({.flags = "RA", .seq = 0, .ack = 5});
          c.syn_ack();
-       },
-       {{"peer RA seq 0 ack 5 -> S seq 0", "peer RA seq 0 ack 5 -> silence", kSynAtOnce}}},
+       }},
       {"SynSentReset",
        [](C& c) {
          c.connect();

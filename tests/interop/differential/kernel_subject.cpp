@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -27,7 +26,6 @@ namespace pollux::differential {
 namespace {
 
 constexpr std::size_t kFrameBytesMax = 4096;
-constexpr Duration kMoreMayCome = 15ms;
 const char* const kInterface = "diff0";
 
 sockaddr address_of(const net::IpAddress& address, std::uint16_t port = 0) {
@@ -109,7 +107,7 @@ class KernelSubject final : public Subject {
     if (::write(tap_, frame.data(), frame.size()) < 0) error_ = "the tap refuses frames";
   }
   void wait(Duration time) override {
-    Duration until = now() + time;
+    const Duration until = now() + time;
     for (Duration left = time; left > Duration::zero(); left = until - now()) {
       pollfd readable{.fd = tap_, .events = POLLIN, .revents = 0};
       const timespec patience{.tv_sec = left / 1s, .tv_nsec = (left % 1s).count()};
@@ -119,8 +117,6 @@ class KernelSubject final : public Subject {
       if (got <= 0) continue;
       if (auto sent = parse(std::span(frame).first(static_cast<std::size_t>(got))))
         sent_.push_back(std::move(*sent));
-      // Only silence has to be waited out.
-      until = std::min(until, now() + kMoreMayCome);
     }
   }
   [[nodiscard]] Duration now() override {
