@@ -14,11 +14,12 @@ on_cpu() {
   if taskset -c "$cpu" true 2>/dev/null; then exec taskset -c "$cpu" "$@"; else exec "$@"; fi
 }
 
-# background LOG COMMAND...: in a session of its own, so that the terminal's Ctrl-C reaches it through clean_up only.
+# background LOG COMMAND...: a new LOG, in a session of its own, so that the terminal's Ctrl-C reaches it through clean_up only.
 # Leaves its process id in RIG_PID.
 background() {
   local log=$1
   shift
+  : >"$log"
   setsid "$@" >"$log" 2>&1 </dev/null &
   RIG_PID=$!
 }
@@ -70,4 +71,64 @@ join_tap() {
   ip -n "$2" link set "$1" netns "$3" &&
     ip -n "$3" address add "$RIG_TARGET_ADDRESS/24" dev "$1" &&
     ip -n "$3" link set "$1" up || die "The port's interface $1 could not be given to the namespace $3."
+}
+
+# --- A wire without iSCSI: scripts/soak -----------------------------------------------------------------------------
+
+# stop_background PID [SIGNAL]: ends it now and forgets its number, which may soon be somebody else's.
+stop_background() {
+  local kept=() entry
+  end_process "$@"
+  for entry in "${CLEANUP_PIDS[@]+"${CLEANUP_PIDS[@]}"}"; do [ "${entry%:*}" = "$1" ] || kept+=("$entry"); done
+  CLEANUP_PIDS=("${kept[@]+"${kept[@]}"}")
+}
+
+# quiet_netns NAME: no IPv6, so nothing but the test speaks there.
+quiet_netns() {
+  new_netns "$1"
+  ip netns exec "$1" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+}
+
+says() { grep -q "$2" "$1" 2>/dev/null; }
+
+# start_kernel_server NETNS LOG: leaves its process id in RIG_SERVER_PID.
+start_kernel_server() {
+  background "$2" ip netns exec "$1" "$BUILD/tests/interop/kernel_peer" serve --port 5001
+  RIG_SERVER_PID=$RIG_PID
+  remember_pid "$RIG_SERVER_PID"
+  wait_for 10 says "$2" 'kernel_peer: ready' || die "kernel_peer did not start: $(cat "$2")"
+}
+
+# start_wire_client NETNS LOG TAP [arguments...]: pollux's TCP, which waits for the file LOG.go. RIG_CLIENT_PID.
+start_wire_client() {
+  local netns=$1 log=$2 tap=$3
+  shift 3
+  rm -f "$log.go"
+  background "$log" ip netns exec "$netns" "$BUILD/tests/interop/wire_client" "$@" --tap "$tap" \
+    --address "$RIG_POLLUX_ADDRESS" --to "$RIG_TARGET_ADDRESS" --wait-file "$log.go"
+  RIG_CLIENT_PID=$RIG_PID
+  remember_pid "$RIG_CLIENT_PID"
+  wait_for 20 says "$log" 'wire_client: ready' || die "wire_client did not start: $(cat "$log")"
+}
+
+# start_bridge LOG END END [options...]: RIG_BRIDGE_PID.
+start_bridge() {
+  local log=$1 a=$2 b=$3
+  shift 3
+  background "$log" "$BUILD/tests/bridge/wire_bridge" --a "$a" --b "$b" "$@"
+  RIG_BRIDGE_PID=$RIG_PID
+  remember_pid "$RIG_BRIDGE_PID"
+  wait_for 10 says "$log" 'bridge: ready' || die "The bridge did not start: $(cat "$log")"
+}
+
+# wait_for_end PID SECONDS: false when it still runs then; otherwise its exit status is in RIG_STATUS.
+wait_for_end() {
+  local tenths=$(($2 * 10))
+  while kill -0 "$1" 2>/dev/null; do
+    [ "$tenths" -gt 0 ] || return 1
+    tenths=$((tenths - 1))
+    sleep 0.1
+  done
+  wait "$1" 2>/dev/null
+  RIG_STATUS=$?
 }

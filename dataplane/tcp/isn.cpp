@@ -30,6 +30,16 @@ struct SipState {
   }
 };
 
+std::array<std::byte, 36> tuple_bytes(const net::Endpoint& local,
+                                      const net::Endpoint& remote) noexcept {
+  std::array<std::byte, 36> tuple{};
+  std::memcpy(&tuple[0], local.address.bytes.data(), 16);
+  std::memcpy(&tuple[16], remote.address.bytes.data(), 16);
+  std::memcpy(&tuple[32], &local.port, 2);
+  std::memcpy(&tuple[34], &remote.port, 2);
+  return tuple;
+}
+
 }  // namespace
 
 std::uint64_t siphash(const HashKey& key, std::span<const std::byte> bytes) noexcept {
@@ -52,13 +62,14 @@ std::uint64_t siphash(const HashKey& key, std::span<const std::byte> bytes) noex
 
 TcpSeq initial_sequence_number(const HashKey& key, const net::Endpoint& local,
                                const net::Endpoint& remote, Instant now) noexcept {
-  std::array<std::byte, 36> tuple{};
-  std::memcpy(&tuple[0], local.address.bytes.data(), 16);
-  std::memcpy(&tuple[16], remote.address.bytes.data(), 16);
-  std::memcpy(&tuple[32], &local.port, 2);
-  std::memcpy(&tuple[34], &remote.port, 2);
   const auto m = static_cast<std::uint64_t>(now.time_since_epoch().count()) / 4000;
-  return TcpSeq{static_cast<std::uint32_t>(m + siphash(key, tuple))};
+  return TcpSeq{static_cast<std::uint32_t>(m + siphash(key, tuple_bytes(local, remote)))};
+}
+
+std::uint32_t timestamp_offset(const HashKey& key, const net::Endpoint& local,
+                               const net::Endpoint& remote) noexcept {
+  // The halves change places, so that the offset tells nothing about the sequence number.
+  return static_cast<std::uint32_t>(siphash({key.k1, key.k0}, tuple_bytes(local, remote)));
 }
 
 }  // namespace pollux::tcp

@@ -24,4 +24,9 @@ struct HashKey {
 [[nodiscard]] TcpSeq initial_sequence_number(const HashKey& key, const net::Endpoint& local,
                                              const net::Endpoint& remote, Instant now) noexcept;
 
+/// RFC 7323 5.4 and RFC 6191 2: where the timestamps of a connection begin. The same for the same
+/// addresses and ports, or a peer in TIME-WAIT takes the next connection's SYN for an old segment.
+[[nodiscard]] std::uint32_t timestamp_offset(const HashKey& key, const net::Endpoint& local,
+                                             const net::Endpoint& remote) noexcept;
+
 }  // namespace pollux::tcp

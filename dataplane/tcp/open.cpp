@@ -78,7 +78,7 @@ void Engine::Impl::start(Connection& c, const OpenRequest& request, Instant now)
   c.recover = c.iss;
   c.cwnd_limited_end = c.iss;
   c.congestion.algorithm = limits.congestion.algorithm;
-  c.ts_offset = static_cast<std::uint32_t>(random.next());
+  c.ts_offset = timestamp_offset(isn_key, local_endpoint(c), c.remote);
   c.rtt.rto = timers.rto_initial;
   c.progress_at = now;
   c.flow_hash = flows.hash(c.remote.address, c.remote.port, c.local_port);

@@ -441,5 +441,15 @@ TEST(TcpArrivals, C51_UrgentPointerChangesNothing) {
   EXPECT_EQ(s.read(), "urgent");
 }
 
+TEST(TcpArrivals, FinBehindAHoleIsAcknowledgedAtOnce) {
+  TcpScript s;
+  s.establish();
+  s.receive({.flags = "FA", .seq = 4});
+  s.expect({.flags = "A", .seq = 1, .ack = 1});
+  s.receive({.payload = "abc"});
+  s.expect({.flags = "A", .seq = 1, .ack = 5});
+  EXPECT_EQ(s.state(), State::close_wait);
+}
+
 }  // namespace
 }  // namespace pollux

@@ -291,5 +291,26 @@ TEST(TcpHandshake, UnreachableNeighbourEndsTheConnect) {
   EXPECT_EQ(s.engine().end_reason(s.id), tcp::EndReason::host_unreachable);
 }
 
+TEST(TcpHandshake, TheSamePortsLaterNeverTurnTheTimestampsBack) {
+  // RFC 6191 2: a peer in TIME-WAIT takes the SYN only if its timestamp is newer than the last.
+  for (std::uint64_t seed = 1; seed <= 16; ++seed) {
+    sim::TcpHostOptions options = TcpScript::default_options();
+    options.seed = seed;
+    TcpScript s(options);
+    tcp::OpenRequest request = s.request();
+    request.local_port = 50'000;
+    const SentSegment first = s.open(request);
+    s.receive_syn_ack();
+    s.engine().abort(s.id, s.clock.now());
+    s.turn();
+    s.engine().release(s.id);
+    s.advance(10ms);
+    s.discard();
+    const SentSegment second = s.open(request);
+    EXPECT_LT(second.options.tsval - first.options.tsval, 1000u);
+    EXPECT_GT(second.options.tsval - first.options.tsval, 0u);
+  }
+}
+
 }  // namespace
 }  // namespace pollux
