@@ -26,6 +26,7 @@ const char* const kHelp =
   --milliseconds N   the sender stops then      --congestion NAME of a kernel that sends
   --mixed-endings    a part is aborted          --seed N
   --wait-file FILE   starts when FILE is there  --patience N      seconds without progress (30)
+  --realtime         SCHED_FIFO, when the machine lets us
 )";
 constexpr Duration kEndOfTimeWait = 5s;
 constexpr Duration kWaitForStart = 30s;
@@ -62,6 +63,7 @@ TapHostOptions host_of(const Arguments& arguments, const TransferPlan& plan) {
   options.tap = arguments.text("tap", "");
   options.address = address_of(arguments.text("address", "10.99.0.2"));
   options.seed = plan.seed + static_cast<std::uint64_t>(::getpid());
+  options.realtime = arguments.has("realtime");
   options.limits.connections = plan.parallel == 1 ? 4 : 256;
   options.limits.receive_views = 2048;
   options.limits.out_of_order_views = 1024;
