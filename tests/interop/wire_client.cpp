@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <string>
 
@@ -30,6 +31,10 @@ const char* const kHelp =
 )";
 constexpr Duration kEndOfTimeWait = 5s;
 constexpr Duration kWaitForStart = 30s;
+
+// An end by signal goes through the destructors: DPDK has files to give back.
+volatile std::sig_atomic_t ended_by_signal = 0;
+void on_signal(int) { ended_by_signal = 1; }
 
 net::IpAddress address_of(const std::string& text) {
   in_addr parsed{};
@@ -79,7 +84,7 @@ class Run {
   Run(TapHost& host, const TransferPlan& plan, Duration patience)
       : host_(host), client_(host, plan), patience_(patience) {}
 
-  /// False: nothing has moved for as long as the patience is.
+  /// False: nothing has moved for as long as the patience is, or a signal came.
   bool transfers() {
     start_ = progress_at_ = host_.now();
     while (!client_.done()) {
@@ -131,6 +136,7 @@ class Run {
   }
 
   bool progresses() {
+    if (ended_by_signal != 0) return false;
     const TransferCounts& c = client_.counts();
     const std::uint64_t moved = c.bytes_sent + c.bytes_received + c.finished();
     if (moved != moved_) {
@@ -154,7 +160,7 @@ class Run {
 bool wait_for_start(TapHost& host, const std::string& file) {
   if (file.empty()) return true;
   const Instant until = host.now() + kWaitForStart;
-  while (host.now() < until) {
+  while (host.now() < until && ended_by_signal == 0) {
     host.turn([](const tcp::Event&, Instant) {}, [](Instant) {});
     if (::access(file.c_str(), F_OK) == 0) return true;
   }
@@ -192,5 +198,6 @@ int main(int count, char** values) {
     fmt::print("skipped: needs root and /dev/net/tun\n");
     return 77;
   }
+  for (const int signal : {SIGTERM, SIGINT}) std::signal(signal, on_signal);
   return run(arguments);
 }
