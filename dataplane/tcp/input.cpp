@@ -335,7 +335,8 @@ void Engine::Impl::take_fin(Connection& c, const Segment& segment, Instant now) 
   if (segment.fin() && may_receive(c.state) && !c.fin_known) {
     c.fin_known = true;
     c.fin_seq = segment.seq + segment.length;
-    // RFC 5681 4.2: what leaves a hole is acknowledged at once, so that the peer learns of the hole.
+    // RFC 5681 4.2: what leaves a hole is acknowledged at once, so that the peer learns of the
+    // hole.
     if (c.rcv_nxt != c.fin_seq) request_ack(c);
   }
   if (!c.fin_known || c.rcv_nxt != c.fin_seq || !may_receive(c.state)) return;

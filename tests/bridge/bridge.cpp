@@ -252,8 +252,9 @@ int main(int count, char** values) {
   }
   ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
   if (arguments.has("realtime")) {
-    const sched_param highest{.sched_priority = 1};
-    if (::sched_setscheduler(0, SCHED_FIFO, &highest) != 0) fmt::print(stderr, "not real-time\n");
+    const sched_param above_the_stacks{.sched_priority = 2};
+    if (::sched_setscheduler(0, SCHED_FIFO, &above_the_stacks) != 0)
+      fmt::print(stderr, "not real-time\n");
   }
   const auto bridge = std::make_unique<Bridge>(std::move(a), std::move(b), arguments);
   if (!bridge->prepare(arguments.text("record", ""))) {

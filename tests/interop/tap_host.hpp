@@ -23,6 +23,9 @@ struct TapHostOptions {
   tcp::EngineLimits limits;
   platform::DpdkMemoryOptions memory;
   std::uint64_t seed = 1;
+  /// Scheduled as soon as there is something to do, as a worker on its own core and the kernel's
+  /// softirq are.
+  bool realtime = false;
 };
 
 /// Thread: one, that which constructs it. The end of the process gives DPDK's files back.
@@ -36,7 +39,7 @@ class TapHost {
 
   [[nodiscard]] Instant now() const { return clock_->now(); }
   /// One turn in a worker's order; `application` runs where iSCSI would. Returns how much happened.
-  /// Gives the CPU to others when that is nothing.
+  /// Sleeps for moments when that is nothing for a while.
   std::size_t turn(const std::function<void(const tcp::Event&, Instant)>& on_event,
                    const std::function<void(Instant)>& application);
 
@@ -59,6 +62,7 @@ class TapHost {
   std::unique_ptr<net::Interface> interface_;
   std::unique_ptr<tcp::Engine> engine_;
   std::size_t baseline_ = 0;
+  unsigned idle_turns_ = 0;
 };
 
 }  // namespace pollux::interop

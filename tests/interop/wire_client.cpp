@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <string>
 
@@ -26,9 +27,14 @@ const char* const kHelp =
   --milliseconds N   the sender stops then      --congestion NAME of a kernel that sends
   --mixed-endings    a part is aborted          --seed N
   --wait-file FILE   starts when FILE is there  --patience N      seconds without progress (30)
+  --realtime         SCHED_FIFO, when the machine lets us
 )";
 constexpr Duration kEndOfTimeWait = 5s;
 constexpr Duration kWaitForStart = 30s;
+
+// An end by signal goes through the destructors: DPDK has files to give back.
+volatile std::sig_atomic_t ended_by_signal = 0;
+void on_signal(int) { ended_by_signal = 1; }
 
 net::IpAddress address_of(const std::string& text) {
   in_addr parsed{};
@@ -62,6 +68,7 @@ TapHostOptions host_of(const Arguments& arguments, const TransferPlan& plan) {
   options.tap = arguments.text("tap", "");
   options.address = address_of(arguments.text("address", "10.99.0.2"));
   options.seed = plan.seed + static_cast<std::uint64_t>(::getpid());
+  options.realtime = arguments.has("realtime");
   options.limits.connections = plan.parallel == 1 ? 4 : 256;
   options.limits.receive_views = 2048;
   options.limits.out_of_order_views = 1024;
@@ -77,7 +84,7 @@ class Run {
   Run(TapHost& host, const TransferPlan& plan, Duration patience)
       : host_(host), client_(host, plan), patience_(patience) {}
 
-  /// False: nothing has moved for as long as the patience is.
+  /// False: nothing has moved for as long as the patience is, or a signal came.
   bool transfers() {
     start_ = progress_at_ = host_.now();
     while (!client_.done()) {
@@ -129,6 +136,7 @@ class Run {
   }
 
   bool progresses() {
+    if (ended_by_signal != 0) return false;
     const TransferCounts& c = client_.counts();
     const std::uint64_t moved = c.bytes_sent + c.bytes_received + c.finished();
     if (moved != moved_) {
@@ -152,7 +160,7 @@ class Run {
 bool wait_for_start(TapHost& host, const std::string& file) {
   if (file.empty()) return true;
   const Instant until = host.now() + kWaitForStart;
-  while (host.now() < until) {
+  while (host.now() < until && ended_by_signal == 0) {
     host.turn([](const tcp::Event&, Instant) {}, [](Instant) {});
     if (::access(file.c_str(), F_OK) == 0) return true;
   }
@@ -190,5 +198,6 @@ int main(int count, char** values) {
     fmt::print("skipped: needs root and /dev/net/tun\n");
     return 77;
   }
+  for (const int signal : {SIGTERM, SIGINT}) std::signal(signal, on_signal);
   return run(arguments);
 }
