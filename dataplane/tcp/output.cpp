@@ -267,7 +267,7 @@ bool Engine::Impl::send_probe(Connection& c, Instant now) noexcept {
 bool Engine::Impl::send_syn(Connection& c, Instant now) noexcept {
   const bool is_answer = c.state == State::syn_received;
   wire::SynOptions offer;
-  offer.mss = static_cast<std::uint16_t>(c.path_mtu - 40);
+  offer.mss = static_cast<std::uint16_t>(c.path_mtu - c.header_bytes());
   // RFC 7323 2.2 and 3.2: an answer offers only what the SYN offered.
   offer.window_scale_offered = !is_answer || c.rcv_wnd_shift != 0 || c.snd_wnd_shift != 0;
   offer.window_scale = window_shift;
