@@ -79,6 +79,12 @@ void pollux_instance::log(const std::string& line) const {
   if (setup.log != nullptr) setup.log(setup.log_context, 6, line.c_str());
 }
 
+net::Ipv6State pollux_instance::ipv6_state(std::size_t port) const noexcept {
+  // Ports are dealt out to workers in turn; see make_unit().
+  const auto& unit = *units[port % units.size()];
+  return unit.worker->interface(port / units.size()).ipv6_state();
+}
+
 int pollux_instance::start(std::string& error) {
   platform::MemoryPlan plan;
   if (!service::check_memory(setup.config, service::free_hugepages(), plan, error))
@@ -122,7 +128,8 @@ int pollux_instance::start(std::string& error) {
                               .queues = *queue_source,
                               .saved = std::move(saved),
                               .random_seed = kernel_random(),
-                              .log = [this](const std::string& line) { log(line); }});
+                              .log = [this](const std::string& line) { log(line); },
+                              .ipv6_state = [this](std::size_t port) { return ipv6_state(port); }});
 
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
     for (auto& unit : units)
@@ -184,7 +191,9 @@ int pollux_instance::make_unit(std::size_t index, std::size_t count,
       error = fmt::format("port {}: {}", port.name, error);
       return POLLUX_ECONFIG;
     }
-    unit.worker_ports.push_back({.port = opened, .addressing = port.interface});
+    net::InterfaceConfig addressing = port.interface;
+    addressing.zone = static_cast<std::uint8_t>(p + 1);
+    unit.worker_ports.push_back({.port = opened, .addressing = addressing});
   }
   return POLLUX_OK;
 }

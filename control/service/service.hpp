@@ -26,6 +26,7 @@
 #include "control/service/session_manager.hpp"
 #include "control/service/state_directory.hpp"
 #include "control/service/worker_channel.hpp"
+#include "dataplane/net/interface.hpp"
 #include "dataplane/worker/command_queue.hpp"
 
 namespace pollux::service {
@@ -40,6 +41,8 @@ struct ServiceOptions {
   std::uint64_t random_seed = 0;
   std::function<void(const std::string&)> log;  ///< control thread; may be empty
   Resolver* resolver = nullptr;                 ///< null: the system's
+  /// What has become of the IPv6 addresses of configured port number `port`; may be empty.
+  std::function<net::Ipv6State(std::size_t port)> ipv6_state{};
 };
 
 class Service final : private ring::Handler {

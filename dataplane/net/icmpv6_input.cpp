@@ -76,6 +76,7 @@ std::optional<Icmpv6Error> Ipv6Host::icmp_input(const FrameView& frame, const Ip
   const auto header = load<Icmpv6Header>(message.data());
   if (is_discovery(header.type)) {
     nd_input(frame, packet, message, now);
+    if (published_generation_ != addresses_.generation()) publish_state();
     return std::nullopt;
   }
   switch (header.type) {

@@ -111,6 +111,7 @@ class Interface {
   [[nodiscard]] IpAddress source_for(const IpAddress& destination) const noexcept;
   /// One of our addresses, and in use.
   [[nodiscard]] bool is_own(const IpAddress& address) const noexcept;
+  /// Any thread may ask.
   [[nodiscard]] Ipv6State ipv6_state() const noexcept;
   /// True when `destination` is reached without a gateway. A zone it carries must be ours.
   [[nodiscard]] bool on_link(const IpAddress& destination) const noexcept;

@@ -31,6 +31,7 @@ Ipv6Host::Ipv6Host(const InterfaceConfig& config, const wire::EthernetAddress& m
       advertisement_limit_(kReplyCost, kReplyCredit, start),
       mtu_(info.mtu) {
   if (enabled_ && config.accept_ra) router_solicit_at_ = start;
+  publish_state();
 }
 
 bool Ipv6Host::on_link(const IpAddress& destination) const noexcept {
@@ -81,14 +82,15 @@ void Ipv6Host::confirm_reachable(const IpAddress& remote, Instant now) noexcept 
   if (const std::optional<IpAddress> hop = next_hop(remote)) neighbours_.confirm(*hop, now);
 }
 
-Ipv6State Ipv6Host::state() const noexcept {
-  if (!enabled_) return Ipv6State::off;
-  bool ready = true;
+void Ipv6Host::publish_state() noexcept {
+  if (!enabled_) return;
+  published_generation_ = addresses_.generation();
+  Ipv6State state = Ipv6State::ready;
   for (const Ipv6Addresses::Address& entry : addresses_.all()) {
-    if (entry.state == Ipv6Addresses::State::duplicate) return Ipv6State::duplicate;
-    ready &= entry.usable();
+    if (!entry.usable() && state == Ipv6State::ready) state = Ipv6State::checking;
+    if (entry.state == Ipv6Addresses::State::duplicate) state = Ipv6State::duplicate;
   }
-  return ready ? Ipv6State::ready : Ipv6State::checking;
+  published_.store(state, std::memory_order_relaxed);
 }
 
 void Ipv6Host::run_timers(Instant now) noexcept {
@@ -96,6 +98,7 @@ void Ipv6Host::run_timers(Instant now) noexcept {
   addresses_.run_timers(now);
   neighbours_.run_timers(now);
   routers_.run_timers(now);
+  if (published_generation_ != addresses_.generation()) publish_state();
   if (now < router_solicit_at_) return;
   // RFC 4861 6.3.7: from the link-local address, once that may be used.
   const auto all = addresses_.all();

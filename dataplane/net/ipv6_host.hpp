@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -51,7 +52,10 @@ class Ipv6Host {
     return config_.gateway6 != IpAddress{} || routers_.has_router() || config_.accept_ra;
   }
   void confirm_reachable(const IpAddress& remote, Instant now) noexcept;
-  [[nodiscard]] Ipv6State state() const noexcept;
+  /// Any thread may ask.
+  [[nodiscard]] Ipv6State state() const noexcept {
+    return published_.load(std::memory_order_relaxed);
+  }
 
   void run_timers(Instant now) noexcept;
   [[nodiscard]] Instant next_deadline() const noexcept;
@@ -63,6 +67,7 @@ class Ipv6Host {
   [[nodiscard]] std::optional<IpAddress> next_hop(const IpAddress& destination) noexcept;
   [[nodiscard]] bool waits_for_router() const noexcept { return router_solicit_at_ != kNever; }
 
+  void publish_state() noexcept;
   std::span<const std::byte> gather(const FrameView& frame, const Ipv6Packet& packet) noexcept;
   void nd_input(const FrameView& frame, const Ipv6Packet& packet,
                 std::span<const std::byte> message, Instant now) noexcept;
@@ -88,6 +93,8 @@ class Ipv6Host {
   RateLimit advertisement_limit_;
   std::uint8_t hop_limit_ = kHopLimit;
   std::uint16_t mtu_;
+  std::atomic<Ipv6State> published_{Ipv6State::off};
+  std::uint32_t published_generation_ = 0;
   unsigned router_solicits_ = 0;
   Instant router_solicit_at_ = kNever;
   std::array<std::byte, kMessageMax> gathered_{};
