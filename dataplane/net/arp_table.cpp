@@ -7,9 +7,27 @@ namespace pollux::net {
 using wire::ArpPacket;
 using wire::EthernetAddress;
 
+namespace {
+
+/// RFC 5227 2.1.1 wants stations that start together to probe at different times.
+std::uint64_t seed_of(const EthernetAddress& mac, Instant start) noexcept {
+  auto seed = static_cast<std::uint64_t>(start.time_since_epoch().count());
+  for (const std::uint8_t byte : mac) seed = seed * 257 + byte;
+  return seed;
+}
+
+}  // namespace
+
 ArpTable::ArpTable(const Ipv4Subnet& subnet, const EthernetAddress& mac, Egress& egress,
-                   Counters& counters, Instant start) noexcept
-    : subnet_(subnet), mac_(mac), egress_(egress), counters_(counters), defence_allowed_(start) {}
+                   Counters& counters, const AddressClaimOptions& claim, Instant start) noexcept
+    : subnet_(subnet),
+      mac_(mac),
+      egress_(egress),
+      counters_(counters),
+      claim_(subnet.address != 0 ? claim : AddressClaimOptions{.announce = false},
+             seed_of(mac, start), start),
+      next_deadline_(claim_.deadline()),
+      defence_allowed_(start) {}
 
 std::size_t ArpTable::find(std::uint32_t host) const noexcept {
   std::size_t index = 0;
@@ -74,11 +92,13 @@ void ArpTable::input(const ArpPacket& packet, Instant now) noexcept {
   (op == ArpPacket::kRequest ? counters_.arp_requests_in : counters_.arp_replies_in).add();
   if (packet.sha == mac_) return;  // our own frame, reflected
   const std::uint32_t sender = packet.spa.get();
-  if (sender == subnet_.address) {
+  if (is_conflict(packet)) {
     counters_.arp_conflicts.add();
-    defend(now);
-    return;
+    if (!claim_.on_conflict(now) && claim_.state() == AddressState::usable) defend(now);
+    return update_deadline();
   }
+  if (claim_.state() != AddressState::usable) return counters_.arp_before_use.add();
+  if (sender != 0 && !subnet_.is_other_host(sender)) return counters_.drop_arp_sender.add();
   // RFC 826: an entry that exists is updated by whatever the sender says; one is made only when we
   // are asked. A probe (RFC 5227 1.1) has no sender address: it is answered and teaches nothing.
   const bool asks_us = op == ArpPacket::kRequest && packet.tpa.get() == subnet_.address;
@@ -102,15 +122,53 @@ void ArpTable::input(const ArpPacket& packet, Instant now) noexcept {
   update_deadline();
 }
 
+/// RFC 5227 2.4: the sender has our address. 2.1.1: while we probe for it, the sender of a probe
+/// wants it as well.
+bool ArpTable::is_conflict(const ArpPacket& packet) const noexcept {
+  if (subnet_.address == 0) return false;
+  const bool probes_too = claim_.state() == AddressState::probing && packet.spa.get() == 0 &&
+                          packet.op.get() == ArpPacket::kRequest;
+  return packet.spa.get() == subnet_.address || (probes_too && packet.tpa.get() == subnet_.address);
+}
+
 void ArpTable::defend(Instant now) noexcept {
   if (now < defence_allowed_) return;
   defence_allowed_ = now + kDefenceInterval;
+  if (announce()) counters_.arp_defences.add();
+}
+
+bool ArpTable::announce() noexcept {
   ArpPacket announcement;
   announcement.op.set(ArpPacket::kRequest);
   announcement.sha = mac_;
   announcement.spa.set(subnet_.address);
   announcement.tpa.set(subnet_.address);
-  if (send(wire::kEthernetBroadcast, announcement)) counters_.arp_defences.add();
+  return send(wire::kEthernetBroadcast, announcement);
+}
+
+void ArpTable::run_claim(Instant now) noexcept {
+  const AddressState before = claim_.state();
+  switch (claim_.on_deadline(now)) {
+    case AddressClaim::Action::none:
+      break;
+    case AddressClaim::Action::probe: {
+      ArpPacket probe;
+      probe.op.set(ArpPacket::kRequest);
+      probe.sha = mac_;
+      probe.tpa.set(subnet_.address);
+      if (send(wire::kEthernetBroadcast, probe)) counters_.arp_probes_out.add();
+      break;
+    }
+    case AddressClaim::Action::announce:
+      if (announce()) counters_.arp_announcements_out.add();
+      break;
+  }
+  if (claim_.state() != before) ++generation_;  // whoever waits for a route asks again
+}
+
+void ArpTable::on_link_up(Instant now) noexcept {
+  claim_.on_link_up(now);
+  update_deadline();
 }
 
 bool ArpTable::send(const EthernetAddress& to, const ArpPacket& packet) noexcept {
@@ -144,11 +202,14 @@ void ArpTable::request(std::size_t index, const EthernetAddress& to, Instant now
   Entry& entry = entries_[index];
   // One that could not be sent counts: the bound on time holds whatever state the port is in.
   ++entry.requests;
+  entry.asked_at = now;
   entry.deadline = now + kRequestInterval;
   if (send(to, packet)) counters_.arp_requests_out.add();
 }
 
 RouteState ArpTable::resolve(std::uint32_t host, Instant now, EthernetAddress& mac) noexcept {
+  if (claim_.state() != AddressState::usable) [[unlikely]]
+    return claim_.state() == AddressState::probing ? RouteState::pending : RouteState::unreachable;
   std::size_t index = find(host);
   if (index == size_) {
     index = add(host, true, now);
@@ -177,6 +238,20 @@ RouteState ArpTable::resolve(std::uint32_t host, Instant now, EthernetAddress& m
   return RouteState::pending;
 }
 
+void ArpTable::suspect(std::uint32_t host, Instant now) noexcept {
+  const std::size_t index = find(host);
+  if (index == size_ || entries_[index].state != State::reachable) return;
+  counters_.arp_suspected.add();
+  Entry& entry = entries_[index];
+  entry.state = State::refreshing;
+  // Of the requests of a refresh one goes to the neighbour itself, where it may never arrive; the
+  // others ask everybody.
+  entry.requests = kUnicastRequests - 1;
+  entry.deadline = std::max(now, entry.asked_at + kRequestInterval);
+  if (entry.deadline == now) request(index, entry.mac, now);
+  update_deadline();
+}
+
 void ArpTable::on_deadline(std::size_t index, Instant now) noexcept {
   Entry& entry = entries_[index];
   if (entry.state == State::reachable && !entry.wanted) {
@@ -198,13 +273,15 @@ void ArpTable::on_deadline(std::size_t index, Instant now) noexcept {
 
 void ArpTable::run_timers(Instant now) noexcept {
   if (now < next_deadline_) return;
+  if (claim_.deadline() <= now) run_claim(now);
   for (std::size_t i = size_; i-- > 0;)
     if (entries_[i].state != State::unreachable && entries_[i].deadline <= now) on_deadline(i, now);
   update_deadline();
 }
 
 void ArpTable::update_deadline() noexcept {
-  next_deadline_ = kNever;
+  counters_.address_state.set(static_cast<std::uint64_t>(claim_.state()));
+  next_deadline_ = claim_.deadline();
   for (std::size_t i = 0; i < size_; ++i)
     if (entries_[i].state != State::unreachable)
       next_deadline_ = std::min(next_deadline_, entries_[i].deadline);

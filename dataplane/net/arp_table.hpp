@@ -1,5 +1,5 @@
 // The neighbours of one interface: which hardware address an IPv4 address on our link has (RFC 826,
-// RFC 1122 2.3.2), and the defence of our own address (RFC 5227 2.4 b).
+// RFC 1122 2.3.2), and the defence of our own address (RFC 5227).
 //
 // An entry that TCP has asked for is kept: it ages and is refreshed by asking the neighbour itself.
 // One that only a question of a neighbour has made expires. Every number below bounds what peers
@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "dataplane/base/time.hpp"
+#include "dataplane/net/address_claim.hpp"
 #include "dataplane/net/counters.hpp"
 #include "dataplane/net/egress.hpp"
 #include "dataplane/net/interface.hpp"
@@ -30,13 +31,19 @@ class ArpTable {
   static constexpr Duration kDefenceInterval = 10s;  ///< RFC 5227 DEFEND_INTERVAL
 
   ArpTable(const Ipv4Subnet& subnet, const wire::EthernetAddress& mac, Egress& egress,
-           Counters& counters, Instant start) noexcept;
+           Counters& counters, const AddressClaimOptions& claim, Instant start) noexcept;
 
   /// A checked-for-length ARP packet of the wire.
   void input(const wire::ArpPacket& packet, Instant now) noexcept;
 
   /// The hardware address of `host` on our link; starts asking for it when it is not known.
   RouteState resolve(std::uint32_t host, Instant now, wire::EthernetAddress& mac) noexcept;
+
+  /// What `host` was sent got no answer: its entry may be wrong (one flipped bit in a reply is
+  /// enough), so it is asked again now and not when the entry has aged.
+  void suspect(std::uint32_t host, Instant now) noexcept;
+  void on_link_up(Instant now) noexcept;
+  [[nodiscard]] AddressState address_state() const noexcept { return claim_.state(); }
 
   void run_timers(Instant now) noexcept;
   [[nodiscard]] Instant next_deadline() const noexcept { return next_deadline_; }
@@ -56,6 +63,7 @@ class ArpTable {
     std::uint8_t requests = 0;  ///< sent since the last answer
     bool wanted = false;        ///< resolve() has asked for it
     Instant deadline{};
+    Instant asked_at{};
   };
 
   [[nodiscard]] std::size_t find(std::uint32_t host) const noexcept;
@@ -65,6 +73,9 @@ class ArpTable {
   void learn(std::size_t index, const wire::EthernetAddress& mac, Instant now) noexcept;
   void request(std::size_t index, const wire::EthernetAddress& to, Instant now) noexcept;
   void on_deadline(std::size_t index, Instant now) noexcept;
+  void run_claim(Instant now) noexcept;
+  [[nodiscard]] bool is_conflict(const wire::ArpPacket& packet) const noexcept;
+  bool announce() noexcept;
   void defend(Instant now) noexcept;
   bool send(const wire::EthernetAddress& to, const wire::ArpPacket& packet) noexcept;
   void update_deadline() noexcept;
@@ -73,6 +84,7 @@ class ArpTable {
   wire::EthernetAddress mac_;
   Egress& egress_;
   Counters& counters_;
+  AddressClaim claim_;
   std::uint32_t generation_ = 1;
   Instant next_deadline_ = kNever;
   Instant defence_allowed_;

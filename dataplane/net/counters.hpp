@@ -18,8 +18,13 @@ struct Counters {
   Counter drop_tcp_header, drop_tcp_checksum;
   Counter arp_requests_in, arp_replies_in, arp_requests_out, arp_replies_out;
   Counter drop_arp_malformed, drop_arp_unsolicited, arp_changed, arp_conflicts, arp_defences;
-  Counter arp_unreachable, arp_table_full;
+  Counter arp_unreachable, arp_table_full, arp_suspected;
+  Counter arp_probes_out, arp_announcements_out, arp_before_use, drop_arp_sender, address_state;
   Counter icmp_echo_in, icmp_echo_out, icmp_unreachable_in, icmp_other_in;
+  Counter icmp_time_exceeded_in, icmp_parameter_problem_in, icmp_source_quench_in;
+  Counter icmp_redirect_in;
+  Counter drop_icmp_quote_short, drop_icmp_quote_malformed, drop_icmp_quote_foreign;
+  Counter drop_path_error_full;
   Counter drop_icmp_malformed, drop_icmp_checksum, drop_icmp_rate, drop_icmp_size;
   Counter no_route;
   Counter tx_frames, tx_segments, tx_partial, tx_software_checksums;
@@ -86,12 +91,43 @@ inline constexpr std::array kCounterDescriptions{
                        &Counters::arp_unreachable},
     CounterDescription{"arp_table_full", "no entry free for a neighbour",
                        &Counters::arp_table_full},
+    CounterDescription{"arp_suspected", "neighbours asked again because TCP got no answer",
+                       &Counters::arp_suspected},
+    CounterDescription{"arp_probes_out", "probes sent before the address was used",
+                       &Counters::arp_probes_out},
+    CounterDescription{"arp_announcements_out", "announcements of our address sent",
+                       &Counters::arp_announcements_out},
+    CounterDescription{"arp_before_use", "ARP left alone while our address was not in use",
+                       &Counters::arp_before_use},
+    CounterDescription{"drop_arp_sender", "ARP whose sender address is no host's",
+                       &Counters::drop_arp_sender},
+    CounterDescription{"address_state",
+                       "our IPv4 address: 0 in use, 1 being checked, 2 in conflict (a level)",
+                       &Counters::address_state},
     CounterDescription{"icmp_echo_in", "echo requests received", &Counters::icmp_echo_in},
     CounterDescription{"icmp_echo_out", "echo replies sent", &Counters::icmp_echo_out},
     CounterDescription{"icmp_unreachable_in", "destination unreachable received",
                        &Counters::icmp_unreachable_in},
     CounterDescription{"icmp_other_in", "other ICMP received and ignored",
                        &Counters::icmp_other_in},
+    CounterDescription{"icmp_time_exceeded_in", "ICMP time exceeded received",
+                       &Counters::icmp_time_exceeded_in},
+    CounterDescription{"icmp_parameter_problem_in", "ICMP parameter problem received",
+                       &Counters::icmp_parameter_problem_in},
+    CounterDescription{"icmp_source_quench_in", "ICMP source quench received",
+                       &Counters::icmp_source_quench_in},
+    CounterDescription{"icmp_redirect_in", "ICMP redirects received and ignored",
+                       &Counters::icmp_redirect_in},
+    CounterDescription{"drop_icmp_quote_short", "ICMP errors that quote too little of a packet",
+                       &Counters::drop_icmp_quote_short},
+    CounterDescription{"drop_icmp_quote_malformed",
+                       "ICMP errors that quote no whole packet of their family",
+                       &Counters::drop_icmp_quote_malformed},
+    CounterDescription{"drop_icmp_quote_foreign",
+                       "ICMP errors about packets that are not TCP of ours",
+                       &Counters::drop_icmp_quote_foreign},
+    CounterDescription{"drop_path_error_full", "ICMP errors beyond what TCP takes in one turn",
+                       &Counters::drop_path_error_full},
     CounterDescription{"drop_icmp_malformed", "shorter than an ICMP header",
                        &Counters::drop_icmp_malformed},
     CounterDescription{"drop_icmp_checksum", "ICMP checksum wrong", &Counters::drop_icmp_checksum},

@@ -16,6 +16,23 @@ namespace {
 constexpr std::uint8_t kReplyTimeToLive = 64;  // RFC 1122 3.2.1.7: configurable default
 constexpr std::uint32_t kReplyHeaderBytes = kEthernetHeaderBytes + kIpv4HeaderBytes;
 
+/// RFC 792: a quote holds the IP header and 64 bits: of TCP the ports and the sequence number.
+constexpr std::uint32_t kQuotedTcpBytes = 8;
+
+PathErrorKind unreachable_kind(std::uint8_t code) noexcept {
+  switch (code) {
+    case IcmpHeader::kFragmentationNeeded:
+      return PathErrorKind::packet_too_big;
+    case IcmpHeader::kProtocolUnreachable:
+    case IcmpHeader::kPortUnreachable:
+      return PathErrorKind::hard_unreachable;
+    default:
+      // RFC 9293 3.9.2.2 names 0, 1 and 5; later codes (RFC 1122 3.2.2.1, RFC 1812 5.2.7.1) come
+      // from routers that speak of the moment as well.
+      return PathErrorKind::soft_unreachable;
+  }
+}
+
 /// Calls visit(bytes) for each contiguous piece of the frame's bytes [first, end).
 template <class Visit>
 void for_each_piece(std::span<const platform::RxSegment> segments, std::uint32_t first,
@@ -32,8 +49,15 @@ void for_each_piece(std::span<const platform::RxSegment> segments, std::uint32_t
 }  // namespace
 
 Icmp::Icmp(const wire::EthernetAddress& mac, Egress& egress, const platform::PortInfo& info,
-           Counters& counters, Instant start) noexcept
-    : mac_(mac), egress_(egress), info_(info), counters_(counters), credited_at_(start) {}
+           const Ipv4Subnet& subnet, Counters& counters, PathErrorQueue& errors,
+           Instant start) noexcept
+    : mac_(mac),
+      egress_(egress),
+      info_(info),
+      subnet_(subnet),
+      counters_(counters),
+      errors_(errors),
+      credited_at_(start) {}
 
 bool Icmp::spend(Instant now) noexcept {
   if (now > credited_at_) {
@@ -59,20 +83,64 @@ void Icmp::input(const FrameView& frame, const Ipv4Packet& packet, Instant now) 
     return;
   }
   const auto icmp = load<IcmpHeader>(frame.head.data() + packet.payload);
-  if (icmp.type == IcmpHeader::kDestinationUnreachable) {
-    counters_.icmp_unreachable_in.add();
-    return;
+  switch (icmp.type) {
+    case IcmpHeader::kEchoRequest:
+      counters_.icmp_echo_in.add();
+      spend(now) ? reply(frame, packet) : counters_.drop_icmp_rate.add();
+      return;
+    case IcmpHeader::kDestinationUnreachable:
+      counters_.icmp_unreachable_in.add();
+      return input_error(frame, packet, unreachable_kind(icmp.code), icmp.sequence.get());
+    case IcmpHeader::kTimeExceeded:
+      counters_.icmp_time_exceeded_in.add();
+      return input_error(frame, packet, PathErrorKind::time_exceeded, 0);
+    case IcmpHeader::kParameterProblem:
+      counters_.icmp_parameter_problem_in.add();
+      return input_error(frame, packet, PathErrorKind::parameter_problem, 0);
+    case IcmpHeader::kSourceQuench:
+      counters_.icmp_source_quench_in.add();
+      return input_error(frame, packet, PathErrorKind::source_quench, 0);
+    case IcmpHeader::kRedirect:
+      counters_.icmp_redirect_in.add();
+      return;
+    default:
+      counters_.icmp_other_in.add();
   }
-  if (icmp.type != IcmpHeader::kEchoRequest) {
-    counters_.icmp_other_in.add();
-    return;
-  }
-  counters_.icmp_echo_in.add();
-  if (!spend(now)) {
-    counters_.drop_icmp_rate.add();
-    return;
-  }
-  reply(frame, packet);
+}
+
+// RFC 5927 4: an error counts only as far as it quotes what we have sent. Checked here: the quote
+// is an IPv4 header with the first eight bytes of TCP behind it, from our address to another host,
+// and no fragment (we send with DF). The ports and the sequence number are TCP's to judge.
+void Icmp::input_error(const FrameView& frame, const Ipv4Packet& packet, PathErrorKind kind,
+                       std::uint16_t mtu) noexcept {
+  std::array<std::byte, wire::Ipv4Header::kBytesMax + kQuotedTcpBytes> quote;
+  std::size_t quoted = 0;
+  const std::uint32_t first = packet.payload + static_cast<std::uint32_t>(sizeof(IcmpHeader));
+  const std::uint32_t most = first + static_cast<std::uint32_t>(quote.size());
+  for_each_piece(frame.segments, first, std::min(packet.end, most), [&](auto piece) {
+    std::memcpy(quote.data() + quoted, piece.data(), piece.size());
+    quoted += piece.size();
+  });
+  if (quoted < kIpv4HeaderBytes) return counters_.drop_icmp_quote_short.add();
+  const auto ip = load<wire::Ipv4Header>(quote.data());
+  const std::uint32_t header = ip.header_bytes();
+  if (ip.version() != 4 || header < kIpv4HeaderBytes || ip.is_fragment() ||
+      ip.total_length.get() < header + kQuotedTcpBytes)
+    return counters_.drop_icmp_quote_malformed.add();
+  if (quoted < header + kQuotedTcpBytes) return counters_.drop_icmp_quote_short.add();
+  if (ip.source.get() != subnet_.address || !subnet_.is_other_host(ip.destination.get()) ||
+      ip.protocol != wire::kProtocolTcp)
+    return counters_.drop_icmp_quote_foreign.add();
+  const std::byte* tcp = quote.data() + header;
+  const PathError error{.kind = kind,
+                        .mtu = mtu,
+                        .quoted_bytes = ip.total_length.get(),
+                        .source = IpAddress::from_v4_host(ip.source.get()),
+                        .destination = IpAddress::from_v4_host(ip.destination.get()),
+                        .source_port = load<Be16>(tcp).get(),
+                        .destination_port = load<Be16>(tcp + 2).get(),
+                        .sequence = load<Be32>(tcp + 4).get()};
+  if (!errors_.push(error)) counters_.drop_path_error_full.add();
 }
 
 // Copies the ICMP message behind room for the headers into as many buffers as it takes. Returns the

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/net/icmpv6_error.hpp"
 #include "dataplane/net/ipv6_host.hpp"
 #include "dataplane/wire/tcp.hpp"
 
@@ -20,10 +21,24 @@ bool is_discovery(Icmpv6Type type) noexcept {
          type == Icmpv6Type::neighbor_advertisement;
 }
 
+PathErrorKind kind_of(const Icmpv6Header& header) noexcept {
+  constexpr std::uint8_t kPortUnreachable = 4;
+  switch (header.type) {
+    case Icmpv6Type::packet_too_big:
+      return PathErrorKind::packet_too_big;
+    case Icmpv6Type::time_exceeded:
+      return PathErrorKind::time_exceeded;
+    case Icmpv6Type::parameter_problem:
+      return PathErrorKind::parameter_problem;
+    default:
+      return header.code == kPortUnreachable ? PathErrorKind::hard_unreachable
+                                             : PathErrorKind::soft_unreachable;
+  }
+}
+
 }  // namespace
 
-Icmpv6ErrorVerdict parse_icmpv6_error(std::span<const std::byte> message,
-                                      Icmpv6Error& out) noexcept {
+Icmpv6ErrorVerdict parse_icmpv6_error(std::span<const std::byte> message, PathError& out) noexcept {
   constexpr std::size_t kQuotedTcpBytes = 8;  // ports and sequence number
   constexpr std::size_t kQuoteBytes = sizeof(wire::Ipv6Header) + kQuotedTcpBytes;
   if (message.size() < sizeof(Icmpv6Header) + kQuoteBytes) return Icmpv6ErrorVerdict::malformed;
@@ -32,16 +47,20 @@ Icmpv6ErrorVerdict parse_icmpv6_error(std::span<const std::byte> message,
   if (ip.version() != wire::Ipv6Header::kVersion) return Icmpv6ErrorVerdict::malformed;
   // We send TCP without extension headers, so nothing is walked over.
   if (ip.next_header != wire::kNextTcp) return Icmpv6ErrorVerdict::not_tcp;
+  if (ip.payload_length.get() < kQuotedTcpBytes) return Icmpv6ErrorVerdict::malformed;
   const std::byte* tcp = message.data() + sizeof header + sizeof ip;
-  out.kind = header.type == Icmpv6Type::packet_too_big ? Icmpv6Error::Kind::packet_too_big
-                                                       : Icmpv6Error::Kind::unreachable;
-  out.code = header.code;
-  out.mtu = header.word.get();
-  out.local = {IpAddress{ip.source}, load<Be16>(tcp).get()};
-  out.remote = {IpAddress{ip.destination}, load<Be16>(tcp + 2).get()};
-  out.sequence = load<Be32>(tcp + 4).get();
+  constexpr std::uint32_t kMost = 0xffff;
+  out = {.kind = kind_of(header),
+         .mtu = static_cast<std::uint16_t>(std::min(header.word.get(), kMost)),
+         .quoted_bytes = static_cast<std::uint16_t>(
+             std::min<std::uint32_t>(sizeof ip + ip.payload_length.get(), kMost)),
+         .source = IpAddress{ip.source},
+         .destination = IpAddress{ip.destination},
+         .source_port = load<Be16>(tcp).get(),
+         .destination_port = load<Be16>(tcp + 2).get(),
+         .sequence = load<Be32>(tcp + 4).get()};
   // RFC 8201 4: no link of IPv6 is smaller, so such a message is discarded.
-  if (out.kind == Icmpv6Error::Kind::packet_too_big && out.mtu < wire::kIpv6MtuMin)
+  if (out.kind == PathErrorKind::packet_too_big && header.word.get() < wire::kIpv6MtuMin)
     return Icmpv6ErrorVerdict::mtu_too_small;
   return Icmpv6ErrorVerdict::good;
 }
@@ -56,28 +75,27 @@ std::span<const std::byte> Ipv6Host::gather(const FrameView& frame,
   return {gathered_.data(), length};
 }
 
-std::optional<Icmpv6Error> Ipv6Host::icmp_input(const FrameView& frame, const Ipv6Packet& packet,
-                                                Instant now) noexcept {
+void Ipv6Host::icmp_input(const FrameView& frame, const Ipv6Packet& packet, Instant now) noexcept {
   if (packet.end - packet.payload < sizeof(Icmpv6Header)) {
     counters_.drop_icmp6_malformed.add();
-    return std::nullopt;
+    return;
   }
   const std::span<const std::byte> message = gather(frame, packet);
   if (message.empty()) {
     counters_.drop_icmp6_size.add();
-    return std::nullopt;
+    return;
   }
   auto sum = packet.pseudo_header(wire::kNextIcmpv6);
   sum.add(message);
   if (!sum.verifies()) {
     counters_.drop_icmp6_checksum.add();
-    return std::nullopt;
+    return;
   }
   const auto header = load<Icmpv6Header>(message.data());
   if (is_discovery(header.type)) {
     nd_input(frame, packet, message, now);
     if (published_generation_ != addresses_.generation()) publish_state();
-    return std::nullopt;
+    return;
   }
   switch (header.type) {
     case Icmpv6Type::echo_request:
@@ -85,6 +103,8 @@ std::optional<Icmpv6Error> Ipv6Host::icmp_input(const FrameView& frame, const Ip
       break;
     case Icmpv6Type::packet_too_big:
     case Icmpv6Type::destination_unreachable:
+    case Icmpv6Type::time_exceeded:
+    case Icmpv6Type::parameter_problem:
       return on_error(message);
     case Icmpv6Type::redirect:
       // RFC 4861 8 lets a host ignore them; a forged one would move traffic.
@@ -94,7 +114,6 @@ std::optional<Icmpv6Error> Ipv6Host::icmp_input(const FrameView& frame, const Ip
       counters_.icmp6_other_in.add();
       break;
   }
-  return std::nullopt;
 }
 
 void Ipv6Host::nd_input(const FrameView& frame, const Ipv6Packet& packet,
@@ -258,30 +277,24 @@ void Ipv6Host::on_echo_request(const FrameView& frame, const Ipv6Packet& packet,
   counters_.icmp6_echo_out.add();
 }
 
-std::optional<Icmpv6Error> Ipv6Host::on_error(std::span<const std::byte> message) noexcept {
-  Icmpv6Error error;
+void Ipv6Host::on_error(std::span<const std::byte> message) noexcept {
+  PathError error;
   switch (parse_icmpv6_error(message, error)) {
     case Icmpv6ErrorVerdict::good:
       break;
     case Icmpv6ErrorVerdict::malformed:
-      counters_.drop_icmp6_malformed.add();
-      return std::nullopt;
+      return counters_.drop_icmp6_malformed.add();
     case Icmpv6ErrorVerdict::not_tcp:
-      counters_.icmp6_other_in.add();
-      return std::nullopt;
+      return counters_.icmp6_other_in.add();
     case Icmpv6ErrorVerdict::mtu_too_small:
-      counters_.drop_icmp6_mtu.add();
-      return std::nullopt;
+      return counters_.drop_icmp6_mtu.add();
   }
   // RFC 5927 4.1: what we have not sent was not undeliverable.
-  if (!addresses_.is_ours(error.local.address.bytes)) {
-    counters_.drop_icmp6_quote.add();
-    return std::nullopt;
-  }
-  (error.kind == Icmpv6Error::Kind::packet_too_big ? counters_.icmp6_too_big_in
-                                                   : counters_.icmp6_unreachable_in)
+  if (!addresses_.is_ours(error.source.bytes)) return counters_.drop_icmp6_quote.add();
+  (error.kind == PathErrorKind::packet_too_big ? counters_.icmp6_too_big_in
+                                               : counters_.icmp6_unreachable_in)
       .add();
-  return error;
+  if (!errors_.push(error)) counters_.drop_path_error_full.add();
 }
 
 }  // namespace pollux::net

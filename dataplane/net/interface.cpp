@@ -3,6 +3,8 @@
 // needed; ARP, ICMP, VLAN tags and frames in pieces leave it for functions marked cold.
 #include "dataplane/net/interface.hpp"
 
+#include <utility>
+
 #include "dataplane/base/assert.hpp"
 #include "dataplane/net/arp_table.hpp"
 #include "dataplane/net/counters.hpp"
@@ -12,6 +14,7 @@
 #include "dataplane/net/ipv4_input.hpp"
 #include "dataplane/net/ipv6_host.hpp"
 #include "dataplane/net/ipv6_input.hpp"
+#include "dataplane/net/path_error.hpp"
 #include "dataplane/net/tcp_datagram.hpp"
 #include "dataplane/wire/vlan.hpp"
 
@@ -21,6 +24,7 @@ namespace {
 
 constexpr std::size_t kBurstSegments = 64;
 constexpr std::size_t kPrefetchAhead = 4;
+constexpr Duration kLinkInterval = 1s;
 constexpr std::size_t kScratchBytes = kLongHeadBytes;
 static_assert(kScratchBytes >= kHeadBytes);
 
@@ -35,9 +39,12 @@ struct Interface::Impl {
         mac(p.info().mac),
         subnet(interface_config),
         egress(p, m, counters, interface_config),
-        arp(subnet, mac, egress, counters, start),
-        icmp(mac, egress, p.info(), counters, start),
-        ipv6(interface_config, mac, egress, p.info(), counters, start) {}
+        arp(subnet, mac, egress, counters,
+            {interface_config.has_ipv4() && interface_config.detect_conflicts,
+             interface_config.has_ipv4() && interface_config.announce},
+            start),
+        icmp(mac, egress, p.info(), subnet, counters, path_errors, start),
+        ipv6(interface_config, mac, egress, p.info(), counters, path_errors, start) {}
 
   void drop(void* handle) noexcept { dead[dead_count++] = handle; }
   void drop(const FrameView& frame) noexcept {
@@ -57,6 +64,7 @@ struct Interface::Impl {
   void arp_input(const FrameView& frame, Instant now) noexcept;
   RouteState route_v4(const IpAddress& destination, Instant now, wire::EthernetAddress& mac,
                       Route& route) noexcept;
+  void watch_link(Instant now) noexcept;
 
   InterfaceConfig config;
   platform::Port& port;
@@ -66,8 +74,12 @@ struct Interface::Impl {
   Counters counters;
   Egress egress;
   ArpTable arp;
+  PathErrorQueue path_errors;
   Icmp icmp;
   Ipv6Host ipv6;
+
+  Instant link_looked_at{};
+  bool link_was_up = true;
 
   // The burst under way: segments [next, filled) wait for room among the caller's datagrams.
   std::array<platform::RxSegment, kBurstSegments> burst;
@@ -153,7 +165,7 @@ bool Interface::Impl::ipv6_input(FrameView& frame, bool to_group, TcpDatagram& d
       return make_datagram(frame, packet, counters, datagram,
                            [this](void* handle) { drop(handle); });
     case Ipv6Verdict::icmp:
-      static_cast<void>(ipv6.icmp_input(frame, packet, now));
+      ipv6.icmp_input(frame, packet, now);
       break;
     case Ipv6Verdict::drop:
       break;
@@ -237,10 +249,30 @@ std::size_t Interface::receive(Instant now, std::span<TcpDatagram> datagrams,
   return count;
 }
 
+std::size_t Interface::take_path_errors(std::span<PathError> errors) noexcept {
+  return impl_->path_errors.take(errors);
+}
+
+// Asking a port may cost a system call, and what hangs on it is an announcement: not every turn.
+void Interface::Impl::watch_link(Instant now) noexcept {
+  if (now - link_looked_at < kLinkInterval) [[likely]]
+    return;
+  link_looked_at = now;
+  const bool was_up = std::exchange(link_was_up, port.link_up());
+  if (link_was_up && !was_up) arp.on_link_up(now);
+}
+
 void Interface::run_timers(Instant now) noexcept {
+  impl_->watch_link(now);
   impl_->arp.run_timers(now);
   impl_->ipv6.run_timers(now);
 }
+void Interface::suspect(const IpAddress& remote, Instant now) noexcept {
+  if (!remote.is_v4()) return impl_->ipv6.suspect(remote, now);
+  const std::uint32_t host = remote.v4_host();
+  impl_->arp.suspect(impl_->subnet.on_link(host) ? host : impl_->config.gateway.v4_host(), now);
+}
+AddressState Interface::address_state() const noexcept { return impl_->arp.address_state(); }
 Instant Interface::next_deadline() const noexcept {
   return std::min(impl_->arp.next_deadline(), impl_->ipv6.next_deadline());
 }

@@ -17,7 +17,9 @@
 
 namespace pollux::net {
 
-struct Counters;  // net/counters.hpp
+struct Counters;                         // net/counters.hpp
+struct PathError;                        // net/path_error.hpp
+enum class AddressState : std::uint8_t;  // net/address_claim.hpp
 
 inline constexpr std::size_t kEthernetHeaderBytes = 14;
 inline constexpr std::size_t kIpv4HeaderBytes = 20;
@@ -75,9 +77,19 @@ class Interface {
   /// of any kind.
   std::size_t receive(Instant now, std::span<TcpDatagram> datagrams, std::size_t& frames) noexcept;
 
+  /// The ICMP errors about TCP that receive() has met; whatever is not taken waits, bounded, and
+  /// there is none unless receive() has seen a frame. Returns how many `errors` has got.
+  std::size_t take_path_errors(std::span<PathError> errors) noexcept;
+
   /// Neighbour and address ageing, retries. Cheap when there is nothing to do.
   void run_timers(Instant now) noexcept;
   [[nodiscard]] Instant next_deadline() const noexcept;
+
+  /// TCP gets no answer from `remote`: the neighbour that leads there is asked for again, itself
+  /// first and then everybody. As often as wanted: at most one request a second leaves.
+  void suspect(const IpAddress& remote, Instant now) noexcept;
+  /// Of the IPv4 address; see to_words(). The counter address_state shows it to other threads.
+  [[nodiscard]] AddressState address_state() const noexcept;
 
   RouteState route(const IpAddress& destination, Instant now, Route& route) noexcept;
   /// Changes whenever any neighbour or address of ours does: every cached Route is then asked for

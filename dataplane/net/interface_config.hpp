@@ -21,6 +21,10 @@ struct InterfaceConfig {
   std::uint16_t vlan_id = 0;       ///< 802.1Q; 0: untagged
   std::uint8_t priority = 0;       ///< PCP; not 0 without a vlan_id: priority tags
   std::uint8_t dscp = 0;           ///< RFC 2474, of every packet
+  /// RFC 5227 2.1: nobody else has the IPv4 address, asked before its first use. That takes 5 to 7
+  /// seconds, and the address is an operator's choice: off unless asked for.
+  bool detect_conflicts = false;
+  bool announce = true;  ///< RFC 5227 2.3: the IPv4 address, at the start and when a link comes up
 
   [[nodiscard]] constexpr bool has_ipv4() const noexcept { return address.is_v4(); }
   [[nodiscard]] constexpr bool has_ipv6() const noexcept {

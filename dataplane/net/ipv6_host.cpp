@@ -16,13 +16,15 @@ Random random_of(const wire::EthernetAddress& mac, Instant start) noexcept {
 }  // namespace
 
 Ipv6Host::Ipv6Host(const InterfaceConfig& config, const wire::EthernetAddress& mac, Egress& egress,
-                   const platform::PortInfo& info, Counters& counters, Instant start) noexcept
+                   const platform::PortInfo& info, Counters& counters, PathErrorQueue& errors,
+                   Instant start) noexcept
     : config_(config),
       enabled_(config.has_ipv6()),
       mac_(mac),
       egress_(egress),
       info_(info),
       counters_(counters),
+      errors_(errors),
       sender_(mac, egress, counters, static_cast<std::uint8_t>(config.dscp << 2)),
       addresses_(config, mac, sender_, counters, start),
       neighbours_(addresses_, sender_, counters, random_of(mac, start), start),
@@ -76,6 +78,10 @@ RouteState Ipv6Host::route(const IpAddress& destination, Instant now, wire::Ethe
   route.mtu = std::min(mtu_, info_.mtu);
   route.hop_limit = hop_limit_;
   return state;
+}
+
+void Ipv6Host::suspect(const IpAddress& remote, Instant now) noexcept {
+  if (const std::optional<IpAddress> hop = next_hop(remote)) neighbours_.suspect(*hop, now);
 }
 
 void Ipv6Host::confirm_reachable(const IpAddress& remote, Instant now) noexcept {

@@ -13,12 +13,12 @@
 #include "dataplane/base/time.hpp"
 #include "dataplane/net/counters.hpp"
 #include "dataplane/net/egress.hpp"
-#include "dataplane/net/icmpv6_error.hpp"
 #include "dataplane/net/interface.hpp"
 #include "dataplane/net/ipv6_addresses.hpp"
 #include "dataplane/net/ipv6_input.hpp"
 #include "dataplane/net/nd_messages.hpp"
 #include "dataplane/net/nd_table.hpp"
+#include "dataplane/net/path_error.hpp"
 #include "dataplane/net/rate_limit.hpp"
 #include "dataplane/net/router_list.hpp"
 
@@ -35,15 +35,15 @@ class Ipv6Host {
   static constexpr std::size_t kMessageMax = 2048;
 
   Ipv6Host(const InterfaceConfig& config, const wire::EthernetAddress& mac, Egress& egress,
-           const platform::PortInfo& info, Counters& counters, Instant start) noexcept;
+           const platform::PortInfo& info, Counters& counters, PathErrorQueue& errors,
+           Instant start) noexcept;
 
   [[nodiscard]] bool enabled() const noexcept { return enabled_; }
   [[nodiscard]] const Ipv6Addresses& addresses() const noexcept { return addresses_; }
 
   /// A checked packet of Next Header 58. Keeps nothing of the frame. An error about a TCP segment
-  /// of ours is handed back; whether it is true is for TCP to judge.
-  std::optional<Icmpv6Error> icmp_input(const FrameView& frame, const Ipv6Packet& packet,
-                                        Instant now) noexcept;
+  /// of ours is queued; whether it is true is for TCP to judge.
+  void icmp_input(const FrameView& frame, const Ipv6Packet& packet, Instant now) noexcept;
 
   RouteState route(const IpAddress& destination, Instant now, wire::EthernetAddress& mac,
                    Route& route) noexcept;
@@ -51,6 +51,8 @@ class Ipv6Host {
   [[nodiscard]] bool has_gateway() const noexcept {
     return config_.gateway6 != IpAddress{} || routers_.has_router() || config_.accept_ra;
   }
+  /// TCP gets no answer: the neighbour that leads to `remote` is asked, itself first.
+  void suspect(const IpAddress& remote, Instant now) noexcept;
   void confirm_reachable(const IpAddress& remote, Instant now) noexcept;
   /// Any thread may ask.
   [[nodiscard]] Ipv6State state() const noexcept {
@@ -77,7 +79,7 @@ class Ipv6Host {
   void on_router(const Ipv6Packet& packet, const RouterInput& input, Instant now) noexcept;
   void on_echo_request(const FrameView& frame, const Ipv6Packet& packet,
                        std::span<const std::byte> message, Instant now) noexcept;
-  std::optional<Icmpv6Error> on_error(std::span<const std::byte> message) noexcept;
+  void on_error(std::span<const std::byte> message) noexcept;
 
   InterfaceConfig config_;
   bool enabled_;
@@ -85,6 +87,7 @@ class Ipv6Host {
   Egress& egress_;
   const platform::PortInfo& info_;
   Counters& counters_;
+  PathErrorQueue& errors_;
   NdSender sender_;
   Ipv6Addresses addresses_;
   NdTable neighbours_;

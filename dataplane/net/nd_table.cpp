@@ -221,6 +221,15 @@ void NdTable::confirm(const IpAddress& host, Instant now) noexcept {
   update_deadline();
 }
 
+void NdTable::suspect(const IpAddress& host, Instant now) noexcept {
+  const std::size_t index = find(host);
+  if (index == size_ || !has_address(entries_[index].state)) return;
+  if (entries_[index].state == NudState::probe) return;
+  set_state(entries_[index], NudState::probe, now);
+  solicit(index, now);
+  update_deadline();
+}
+
 void NdTable::on_deadline(std::size_t index, Instant now) noexcept {
   Entry& entry = entries_[index];
   switch (entry.state) {

@@ -54,6 +54,9 @@ class NdTable {
   /// RFC 4861 7.3.1: an upper layer has seen an answer to what it sent through this neighbour.
   void confirm(const IpAddress& host, Instant now) noexcept;
 
+  /// The opposite: answers stay out. Asked at once instead of after ReachableTime.
+  void suspect(const IpAddress& host, Instant now) noexcept;
+
   /// Of Router Advertisements. Zero changes nothing; longer than an hour is not believed.
   void set_reachable_time(Duration base, Instant now) noexcept;
   [[nodiscard]] Duration reachable_time() const noexcept { return reachable_time_; }

@@ -72,6 +72,7 @@ void Engine::Impl::end(Connection& c, EndReason reason) noexcept {
   stop_timer(c);
   c.ack_at = kNever;
   c.limit_at = kNever;
+  c.mtu_at = kNever;
   c.ack_now = false;
   c.syn_pending = false;
   wheel.cancel(c.timer);

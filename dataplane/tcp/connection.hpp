@@ -17,6 +17,7 @@
 #include "dataplane/net/ip_address.hpp"
 #include "dataplane/tcp/congestion.hpp"
 #include "dataplane/tcp/engine.hpp"
+#include "dataplane/tcp/path_mtu.hpp"
 #include "dataplane/tcp/prr.hpp"
 #include "dataplane/tcp/rack.hpp"
 #include "dataplane/tcp/reassembly.hpp"
@@ -171,7 +172,11 @@ struct alignas(64) Connection {
   std::uint32_t flow_hash = 0;
   std::uint32_t route_generation = 0;
   bool route_known = false;
-  std::uint16_t path_mtu = 1500;
+  std::uint16_t link_mtu = 1500;
+  std::uint16_t path_mtu = 1500;   ///< never above link_mtu
+  bool unreachable_noted = false;  ///< ICMP has said so of a segment in flight
+  Instant mtu_at = kNever;         ///< when path_mtu may rise
+  BlackHole black_hole;
   std::array<std::byte, kLinkBytesMax> link_header{};  ///< Ethernet and IP; lengths, sums open
   std::uint8_t link_bytes = 0;                         ///< of link_header, as the family has it
   net::IpAddress local;

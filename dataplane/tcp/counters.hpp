@@ -57,6 +57,17 @@ struct Counters {
   Counter dropped_out_of_order_full;
   Counter suppressed_challenge_acks;
   Counter suppressed_resets;
+  Counter path_mtu_lowered;
+  Counter path_mtu_raised;
+  Counter black_hole_probes;
+  Counter black_holes_disproved;
+  Counter hard_unreachable;
+  Counter soft_unreachable;
+  Counter ignored_packet_too_big;
+  Counter ignored_hard_unreachable;
+  Counter ignored_source_quench;
+  Counter ignored_path_error_no_connection;
+  Counter ignored_path_error_stale;
 };
 
 struct CounterRow {
@@ -142,6 +153,25 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
     {"tcp_suppressed_resets_total",
      "RST for unknown tuples over the limit or without a way to send",
      &Counters::suppressed_resets},
+    {"tcp_path_mtu_lowered_total", "ICMP has said that a segment was too big",
+     &Counters::path_mtu_lowered},
+    {"tcp_path_mtu_raised_total", "a lowered path MTU was forgotten", &Counters::path_mtu_raised},
+    {"tcp_black_hole_probes_total", "smaller segments tried because full ones vanished",
+     &Counters::black_hole_probes},
+    {"tcp_black_holes_disproved_total", "smaller segments vanished as well",
+     &Counters::black_holes_disproved},
+    {"tcp_hard_unreachable_total", "handshakes that ICMP has ended", &Counters::hard_unreachable},
+    {"tcp_soft_unreachable_total", "ICMP errors noted without effect", &Counters::soft_unreachable},
+    {"tcp_ignored_packet_too_big_total", "ICMP named no smaller path MTU, or an impossible one",
+     &Counters::ignored_packet_too_big},
+    {"tcp_ignored_hard_unreachable_total", "ICMP against a connection that stands (RFC 5927 5)",
+     &Counters::ignored_hard_unreachable},
+    {"tcp_ignored_source_quench_total", "ICMP source quench (RFC 6633)",
+     &Counters::ignored_source_quench},
+    {"tcp_ignored_path_error_no_connection_total", "ICMP errors about no connection of ours",
+     &Counters::ignored_path_error_no_connection},
+    {"tcp_ignored_path_error_stale_total", "ICMP errors about nothing in flight (RFC 5927 4.1)",
+     &Counters::ignored_path_error_stale},
 });
 static_assert(kCounterRows.size() == sizeof(Counters) / sizeof(Counter));
 

@@ -17,6 +17,7 @@
 
 namespace pollux::net {
 class Interface;
+struct PathError;
 struct TcpDatagram;
 }  // namespace pollux::net
 
@@ -50,11 +51,11 @@ enum class State : std::uint8_t {
 enum class EndReason : std::uint8_t {
   none,
   closed,   ///< both directions ended in order
-  refused,  ///< RST in answer to our SYN
+  refused,  ///< RST, or ICMP port unreachable, in answer to our SYN
   reset_by_peer,
   connect_timeout,   ///< no answer to SYN within OpenRequest::connect_timeout
   user_timeout,      ///< sent data stayed unacknowledged for OpenRequest::user_timeout
-  host_unreachable,  ///< the neighbour does not answer ARP, or no route
+  host_unreachable,  ///< no route, no answer to ARP, or no answer at all and ICMP says so
   aborted,           ///< abort() was called
 };
 
@@ -155,6 +156,8 @@ class Engine {
   /// One received TCP segment (header checked for length and checksum by net). Takes over the
   /// handles of its payload segments, also when it drops them.
   void input(const net::TcpDatagram& datagram, Instant now) noexcept;
+  /// One ICMP error that net has checked. Counted and ignored unless it quotes a segment in flight.
+  void on_path_error(const net::PathError& error, Instant now) noexcept;
   /// Fires due timers, at most `limit`. Returns how many fired.
   std::size_t run_timers(Instant now, std::size_t limit) noexcept;
   /// Builds what may be sent now (data, acknowledgements, window updates) into the interface's

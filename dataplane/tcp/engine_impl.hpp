@@ -278,6 +278,15 @@ struct Engine::Impl {
   void answer_with_reset(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
                          const Segment& segment, Instant now) noexcept;
 
+  // --- path_mtu.cpp
+  // -------------------------------------------------------------------------------------
+  void on_path_error(const net::PathError& error, Instant now) noexcept;
+  void on_packet_too_big(Connection& c, const net::PathError& error, Instant now) noexcept;
+  void resend_too_big(Connection& c, TcpSeq from, Instant now) noexcept;
+  void take_link_mtu(Connection& c, std::uint16_t link_mtu, Instant now) noexcept;
+  void apply_path_mtu(Connection& c, Instant now) noexcept;
+  void suspect_black_hole(Connection& c, Instant now) noexcept;
+
   // --- timers.cpp
   // ---------------------------------------------------------------------------------------
   void arm(Connection& c, Instant at) noexcept {
@@ -318,6 +327,7 @@ struct Engine::Impl {
   TimerWheel wheel;
   HashKey isn_key;
   FlowTable flows;
+  PathMtuCache path_mtus;
   Listener* listener = nullptr;
   std::uint8_t window_shift = 0;  ///< what we offer
 

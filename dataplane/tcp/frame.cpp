@@ -84,7 +84,7 @@ Engine::Impl::RouteVerdict Engine::Impl::refresh_route(Connection& c, Instant no
           write_link_header(c.link_header, route, c.local, c.remote.address, c.flow_hash);
       c.route_known = true;
       c.route_generation = route.generation;
-      c.path_mtu = route.mtu;
+      take_link_mtu(c, route.mtu, now);
       return RouteVerdict::ready;
     case net::RouteState::pending:
       return RouteVerdict::wait;

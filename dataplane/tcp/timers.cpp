@@ -38,6 +38,7 @@ void Engine::Impl::on_timer(Connection& c, Instant now) noexcept {
     c.ack_at = kNever;
     request_ack(c);
   }
+  if (c.mtu_at <= now) apply_path_mtu(c, now);
   if (c.timer_at <= now) {
     switch (c.timer_kind) {
       case TimerKind::retransmit:
@@ -56,7 +57,7 @@ void Engine::Impl::on_timer(Connection& c, Instant now) noexcept {
         break;
     }
   }
-  const Instant next = std::min({c.timer_at, c.ack_at, c.limit_at});
+  const Instant next = std::min({c.timer_at, c.ack_at, c.limit_at, c.mtu_at});
   if (c.in_use && next != kNever) arm(c, next);
 }
 
@@ -65,7 +66,7 @@ void Engine::Impl::on_limit(Connection& c, Instant) noexcept {
   switch (c.state) {
     case State::syn_sent:
     case State::syn_received:
-      abort(c, EndReason::connect_timeout);
+      abort(c, c.unreachable_noted ? EndReason::host_unreachable : EndReason::connect_timeout);
       break;
     case State::time_wait:
       end(c, EndReason::closed);
@@ -95,6 +96,7 @@ void Engine::Impl::on_retransmit_timer(Connection& c, Instant now) noexcept {
   }
   if (now >= c.progress_at + c.user_timeout) return abort(c, EndReason::user_timeout);
   on_retransmission_timeout(c, now);
+  suspect_black_hole(c, now);
   start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
   mark_dirty(c);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dataplane/net/path_error.hpp"
 #include "dataplane/worker/doorbell.hpp"
 
 namespace pollux::worker {
@@ -38,7 +39,14 @@ std::size_t Worker::receive(iscsi::Path& path, Instant now) noexcept {
   std::size_t frames = 0;
   const std::size_t count = path.interface->receive(now, datagrams_, frames);
   for (std::size_t i = 0; i < count; ++i) path.engine->input(datagrams_[i], now);
+  if (frames != 0) take_path_errors(path, now);
   return frames;
+}
+
+void Worker::take_path_errors(iscsi::Path& path, Instant now) noexcept {
+  std::array<net::PathError, 4> errors;
+  while (const std::size_t count = path.interface->take_path_errors(errors))
+    for (std::size_t i = 0; i < count; ++i) path.engine->on_path_error(errors[i], now);
 }
 
 std::size_t Worker::poll_once(Instant now) noexcept {

@@ -80,6 +80,7 @@ class Worker {
 
  private:
   std::size_t receive(iscsi::Path& path, Instant now) noexcept;
+  void take_path_errors(iscsi::Path& path, Instant now) noexcept;
   void ring_doorbell() noexcept;
   void sample() noexcept;
 

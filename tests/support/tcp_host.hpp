@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "dataplane/net/interface.hpp"
+#include "dataplane/net/path_error.hpp"
 #include "dataplane/tcp/counters.hpp"
 #include "dataplane/tcp/engine.hpp"
 #include "dataplane/tcp/listener.hpp"
@@ -44,6 +45,9 @@ class TcpHost {
       work += frames;
       if (frames == 0) break;
     }
+    std::array<net::PathError, 4> errors;
+    while (const std::size_t count = interface.take_path_errors(errors))
+      for (std::size_t i = 0; i < count; ++i) engine.on_path_error(errors[i], now);
     interface.run_timers(now);
     work += engine.run_timers(now, 64);
     return work;

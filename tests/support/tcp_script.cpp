@@ -249,6 +249,7 @@ void TcpScript::answer_solicitation(std::span<const std::byte> frame) {
 void TcpScript::answer_arp(std::span<const std::byte> frame) {
   if (frame.size() > 14 && frame[12] == std::byte{0x86}) return answer_solicitation(frame);
   if (!peer_answers_arp || frame.size() < 42 || frame[21] != std::byte{1}) return;
+  if (std::equal(&frame[28], &frame[32], &frame[38])) return;  // announces itself
   Frame reply(frame.begin(), frame.end());
   std::memcpy(&reply[0], kOurMac.data(), 6);
   std::memcpy(&reply[6], kPeerMac.data(), 6);

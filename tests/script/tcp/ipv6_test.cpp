@@ -2,7 +2,10 @@
 // that nothing else does.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "dataplane/net/counters.hpp"
+#include "tests/support/frame_checksum.hpp"
 #include "tests/support/tcp_script.hpp"
 
 namespace pollux::sim {
@@ -100,6 +103,52 @@ TEST_F(TcpIpv6, WhatIsForAnotherAddressOfOursIsNotForThisConnection) {
   s.ours = ours;
   EXPECT_EQ(s.state(), tcp::State::established);
   EXPECT_EQ(s.read(), "");
+}
+
+/// A router's Packet Too Big about the segment at `seq` of the script's connection, and two turns.
+void receive_too_big(TcpScript& s, std::uint32_t seq, std::uint32_t mtu) {
+  constexpr std::size_t kIp = 14, kIcmp = 54, kQuote = 62, kTcp = 102;
+  Frame frame(kTcp + 8);
+  const std::uint8_t ethernet[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60};
+  std::memcpy(frame.data(), ethernet, sizeof ethernet);
+  store(&frame[kIp + 4], Be16{static_cast<std::uint16_t>(frame.size() - kIcmp)});
+  frame[kIp + 6] = std::byte{58};
+  frame[kIp + 7] = std::byte{64};
+  std::memcpy(&frame[kIp + 8], s.peers.bytes.data(), 16);
+  frame[kIp + 23] = std::byte{0xfe};  // a router of the same network
+  std::memcpy(&frame[kIp + 24], s.ours.bytes.data(), 16);
+  frame[kIcmp] = std::byte{2};
+  store(&frame[kIcmp + 4], Be32{mtu});
+  frame[kQuote] = std::byte{0x60};
+  store(&frame[kQuote + 4], Be16{1460});
+  frame[kQuote + 6] = std::byte{6};
+  std::memcpy(&frame[kQuote + 8], s.ours.bytes.data(), 16);
+  std::memcpy(&frame[kQuote + 24], s.peers.bytes.data(), 16);
+  store(&frame[kTcp], Be16{s.local_port});
+  store(&frame[kTcp + 2], Be16{TcpScript::kPeerPort});
+  store(&frame[kTcp + 4], Be32{s.iss + seq});
+  const auto length = static_cast<std::uint32_t>(frame.size() - kIcmp);
+  const std::span<const std::byte> bytes = frame;
+  const std::uint16_t sum =
+      naive_sum(bytes.subspan(kIcmp), naive_sum(bytes.subspan(kIp + 8, 32), 58 + length));
+  store(&frame[kIcmp + 2], Be16{static_cast<std::uint16_t>(~sum)});
+  s.wire.send(1, std::move(frame));
+  s.turn();
+  s.turn();
+}
+
+TEST_F(TcpIpv6, C95_APathBelow1280IsNotBelievedAndAnyOtherIs) {
+  s.establish({.timestamps = false});
+  s.send(pattern(20'000));
+  s.expect({.seq = 1, .length = 1440});
+  s.discard();
+  for (const std::uint32_t mtu : {0u, 68u, 576u, 1279u}) receive_too_big(s, 1, mtu);
+  EXPECT_EQ(s.host.interface.counters().drop_icmp6_mtu.get(), 4u);
+  EXPECT_EQ(s.engine().segment_bytes(s.id), 1440u);
+  s.expect_silence();
+  receive_too_big(s, 1, 1280);
+  EXPECT_EQ(s.engine().segment_bytes(s.id), 1220u);
+  s.expect({.seq = 1, .length = 1220});
 }
 
 TEST(TcpFlowMarks, EveryPacketCarriesTheDscpAndTheFlowItsLabel) {

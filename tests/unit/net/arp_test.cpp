@@ -1,4 +1,5 @@
 // Neighbours as a conversation on the wire: RFC 826, RFC 1122 2.3.2, RFC 5227.
+#include "dataplane/net/address_claim.hpp"
 #include "dataplane/net/arp_table.hpp"
 #include "tests/unit/net/net_fixture.hpp"
 
@@ -53,7 +54,7 @@ TEST_F(Arp, AsksOnceAndGivesAReadyHeaderWhenAnswered) {
   EXPECT_EQ(route.generation, interface->neighbour_generation());
 }
 
-TEST_F(Arp, AsksAtMostOnceASecondAndGivesUpAfterFiveRequests) {
+TEST_F(Arp, C99_AsksAtMostOnceASecondAndGivesUpAfterFiveRequests) {
   start();
   const Instant begin = wire.now();
   ask();
@@ -97,7 +98,7 @@ TEST_F(Arp, RecoversAtOnceWhenAnUnreachableNeighbourSpeaks) {
   EXPECT_EQ(ask(), RouteState::resolved);
 }
 
-TEST_F(Arp, RefreshesAnAgedEntryByAskingTheNeighbourItself) {
+TEST_F(Arp, C99_RefreshesAnAgedEntryByAskingTheNeighbourItself) {
   start();
   resolve();
   const auto generation = interface->neighbour_generation();
@@ -111,7 +112,7 @@ TEST_F(Arp, RefreshesAnAgedEntryByAskingTheNeighbourItself) {
   EXPECT_EQ(interface->neighbour_generation(), generation) << "nothing has changed for TCP";
 }
 
-TEST_F(Arp, KeepsUsingAnEntryWhileRefreshingAndDropsItAfterTheBound) {
+TEST_F(Arp, C99_KeepsUsingAnEntryWhileRefreshingAndDropsItAfterTheBound) {
   start();
   resolve();
   silence(62);
@@ -138,7 +139,7 @@ TEST_F(Arp, AnswersAProbeWithoutLearning) {
   EXPECT_EQ(sent(), ethernet(kPeerMac, kOurMac, 0x0806, arp(2, kOurMac, kOurIp, kPeerMac, 0)));
 }
 
-TEST_F(Arp, IgnoresRequestsForOthersAndUnsolicitedReplies) {
+TEST_F(Arp, C100_IgnoresRequestsForOthersAndUnsolicitedReplies) {
   start();
   deliver(
       ethernet(kBroadcastMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeerIp, kZeroMac, kGatewayIp)));
@@ -148,7 +149,7 @@ TEST_F(Arp, IgnoresRequestsForOthersAndUnsolicitedReplies) {
   EXPECT_EQ(ask(), RouteState::pending) << "nothing was learnt";
 }
 
-TEST_F(Arp, GratuitousArpUpdatesAnExistingEntryOnly) {
+TEST_F(Arp, C100_GratuitousArpUpdatesAnExistingEntryOnly) {
   start();
   const Frame gratuitous =
       ethernet(kBroadcastMac, kOtherMac, 0x0806, arp(1, kOtherMac, kPeerIp, kZeroMac, kPeerIp));
@@ -165,7 +166,7 @@ TEST_F(Arp, GratuitousArpUpdatesAnExistingEntryOnly) {
   EXPECT_EQ(count(&Counters::arp_changed), 1u);
 }
 
-TEST_F(Arp, DefendsOurAddressAtMostOnceInTenSeconds) {
+TEST_F(Arp, C100_DefendsOurAddressAtMostOnceInTenSeconds) {
   start();
   const Frame thief =
       ethernet(kBroadcastMac, kPeerMac, 0x0806, arp(1, kPeerMac, kOurIp, kZeroMac, kOurIp));
@@ -196,7 +197,160 @@ TEST_F(Arp, DropsMalformedPackets) {
   truncated.pop_back();
   deliver(truncated);
   EXPECT_EQ(count(&Counters::drop_short_frame), 1u);
+  // Whole packets whose sender is no host.
+  std::uint64_t senders = 0;
+  for (std::uint32_t sender :
+       {0xffff'ffffu, 0x0a63'00ffu, 0xe000'0001u, 0x7f00'0001u, 0xf000'0001u})
+    for (std::uint32_t op : {1u, 2u}) {
+      deliver(ethernet(kOurMac, kPeerMac, 0x0806, arp(op, kPeerMac, sender, kZeroMac, kOurIp)));
+      EXPECT_EQ(count(&Counters::drop_arp_sender), ++senders);
+    }
+  EXPECT_EQ(count(&Counters::drop_arp_malformed), 6u);
   EXPECT_EQ(sent(), std::nullopt);
+}
+
+// --- Our own address: RFC 5227
+// -----------------------------------------------------------------------------------
+
+TEST_F(Arp, AnnouncesOurAddressAtTheStartAndWhenTheLinkComesBack) {
+  announce = true;
+  start();
+  const Frame announcement =
+      ethernet(kBroadcastMac, kOurMac, 0x0806, arp(1, kOurMac, kOurIp, kZeroMac, kOurIp));
+  run(1ms);
+  EXPECT_EQ(sent(), announcement);
+  auto frames = silence(10);
+  EXPECT_EQ(frames, std::vector<Frame>{announcement}) << "a second one, two seconds later";
+  EXPECT_EQ(interface->next_deadline(), kNever);
+  wire.set_link(false);
+  EXPECT_TRUE(silence(3).empty());
+  wire.set_link(true);
+  EXPECT_EQ(silence(10), (std::vector<Frame>{announcement, announcement}));
+  EXPECT_EQ(count(&Counters::arp_announcements_out), 4u);
+}
+
+class AddressCheck : public Arp {
+ protected:
+  void begin() {
+    announce = true;
+    start({}, {.address = IpAddress::from_v4_host(kOurIp), .detect_conflicts = true});
+    began = wire.now();
+    wire.watch([this](std::size_t from, Instant at, std::span<const std::byte> frame) {
+      if (from == 0) seen.push_back({at, Frame(frame.begin(), frame.end())});
+    });
+  }
+  const Frame probe =
+      ethernet(kBroadcastMac, kOurMac, 0x0806, arp(1, kOurMac, 0, kZeroMac, kOurIp));
+  const Frame announcement =
+      ethernet(kBroadcastMac, kOurMac, 0x0806, arp(1, kOurMac, kOurIp, kZeroMac, kOurIp));
+  Instant began;
+  std::vector<std::pair<Instant, Frame>> seen;
+};
+
+TEST_F(AddressCheck, ProbesThreeTimesBeforeTheAddressIsUsed) {
+  begin();
+  const auto generation = interface->neighbour_generation();
+  EXPECT_EQ(interface->address_state(), AddressState::probing);
+  EXPECT_EQ(ask(), RouteState::pending) << "a connect waits";
+  while (interface->address_state() == AddressState::probing && wire.now() < began + 20s) {
+    deliver(ethernet(kBroadcastMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeerIp, kZeroMac, kOurIp)));
+    run(10ms);
+    sent();
+  }
+  silence(5);
+  ASSERT_EQ(seen.size(), 5u) << "and nobody was answered meanwhile";
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(seen[i].second, i < 3 ? probe : announcement) << i;
+  EXPECT_LE(seen[0].first - began, 1020ms);
+  for (std::size_t i : {1u, 2u}) {
+    EXPECT_GE(seen[i].first - seen[i - 1].first, 980ms);
+    EXPECT_LE(seen[i].first - seen[i - 1].first, 2020ms);
+  }
+  EXPECT_GE(seen[3].first - seen[2].first, 1980ms);
+  EXPECT_LE(seen[3].first - seen[2].first, 2020ms);
+  EXPECT_GE(count(&Counters::arp_before_use), 1u);
+  EXPECT_EQ(count(&Counters::address_state), 0u);
+  EXPECT_NE(interface->neighbour_generation(), generation);
+  EXPECT_EQ(ask(), RouteState::pending);
+  EXPECT_EQ(sent(), request_for(kPeerIp));
+}
+
+TEST_F(AddressCheck, AConflictKeepsTheAddressUnusedUntilItIsFree) {
+  const Frame answers[] = {
+      arp(2, kPeerMac, kOurIp, kOurMac, 0),         // has it
+      arp(1, kPeerMac, kOurIp, kZeroMac, kPeerIp),  // uses it
+      arp(1, kPeerMac, 0, kZeroMac, kOurIp),        // wants it as well
+  };
+  for (const Frame& answer : answers) {
+    begin();
+    run(1001ms);
+    ASSERT_EQ(sent(), probe);
+    deliver(ethernet(kBroadcastMac, kPeerMac, 0x0806, answer));
+    EXPECT_EQ(interface->address_state(), AddressState::conflict);
+    EXPECT_EQ(to_words(interface->address_state()), "not used: another station on the link has it");
+    EXPECT_EQ(count(&Counters::address_state), 2u);
+    EXPECT_EQ(count(&Counters::arp_conflicts), 1u);
+    EXPECT_EQ(ask(), RouteState::unreachable);
+    EXPECT_TRUE(silence(59).empty()) << "neither used nor defended";
+    EXPECT_FALSE(silence(8).empty()) << "asked again";
+    EXPECT_EQ(interface->address_state(), AddressState::usable);
+    interface.reset();
+    port.reset();
+  }
+}
+
+// --- A neighbour that TCP doubts
+// ---------------------------------------------------------------------------------
+
+TEST_F(Arp, AWrongEntryIsHealedWithinTwoSecondsOfBeingSuspected) {
+  start();
+  ask();
+  sent();
+  answer(kPeerIp, kOtherMac);  // one bit was flipped
+  ASSERT_EQ(ask(), RouteState::resolved);
+  run(10s);
+  interface->suspect(IpAddress::from_v4_host(kPeerIp), wire.now());
+  EXPECT_EQ(sent(), request_for(kPeerIp, kOtherMac)) << "itself first: an honest one answers";
+  EXPECT_EQ(ask(), RouteState::resolved) << "and is used meanwhile";
+  run(999ms);
+  EXPECT_EQ(sent(), std::nullopt);
+  run(2ms);
+  EXPECT_EQ(sent(), request_for(kPeerIp));
+  answer();
+  ASSERT_EQ(ask(), RouteState::resolved);
+  EXPECT_EQ(Frame(route.ethernet.begin(), route.ethernet.begin() + 6), kPeerMac);
+  EXPECT_EQ(count(&Counters::arp_suspected), 1u);
+  EXPECT_TRUE(silence(50).empty());
+}
+
+TEST_F(Arp, SuspicionAsksAtMostOnceASecondAndOnlyOfKnownNeighbours) {
+  start({}, {IpAddress::from_v4_host(kOurIp), 24, IpAddress::from_v4_host(kGatewayIp)});
+  interface->suspect(IpAddress::from_v4_host(kPeerIp), wire.now());
+  interface->suspect({}, wire.now());
+  EXPECT_EQ(sent(), std::nullopt);
+  ask(0xc633'6401);
+  EXPECT_EQ(sent(), request_for(kGatewayIp));
+  answer(kGatewayIp);
+  int requests = 0;
+  for (int i = 0; i < 100; ++i) {
+    run(100ms);
+    interface->suspect(IpAddress::from_v4_host(0xc633'6401), wire.now());
+    while (auto frame = sent()) {
+      EXPECT_EQ(*frame, request_for(kGatewayIp, kPeerMac)) << "the neighbour is the gateway";
+      ++requests;
+      answer(kGatewayIp);
+    }
+  }
+  EXPECT_GE(requests, 9);
+  EXPECT_LE(requests, 10);
+}
+
+TEST_F(Arp, ASuspectedNeighbourThatIsSilentIsUnreachableAfterThreeRequests) {
+  start();
+  resolve();
+  run(5s);
+  interface->suspect(IpAddress::from_v4_host(kPeerIp), wire.now());
+  EXPECT_EQ(silence(4).size(), 3u);
+  EXPECT_EQ(ask(), RouteState::unreachable);
 }
 
 TEST_F(Arp, TableIsBoundedAndWantedEntriesSurviveAFloodOfAskers) {

@@ -27,7 +27,7 @@ TEST_F(Ipv4Input, HandsOverHeaderAndDataOfASegment) {
   EXPECT_EQ(got[0].data, data);
 }
 
-TEST_F(Ipv4Input, TrimsPaddingOfShortFrames) {
+TEST_F(Ipv4Input, C97_TrimsPaddingOfShortFrames) {
   start();
   const auto bare = deliver(to_us(ipv4({}, tcp({}, {}))) + Frame(6));
   ASSERT_EQ(bare.size(), 1u);
@@ -38,7 +38,7 @@ TEST_F(Ipv4Input, TrimsPaddingOfShortFrames) {
   EXPECT_EQ(one[0].data, pattern(1));
 }
 
-TEST_F(Ipv4Input, SkipsOptionsAndIgnoresTimeToLive) {
+TEST_F(Ipv4Input, C97_SkipsOptionsAndIgnoresTimeToLive) {
   start();
   for (std::size_t words = 1; words <= 10; ++words) {
     Ip ip;
@@ -52,7 +52,7 @@ TEST_F(Ipv4Input, SkipsOptionsAndIgnoresTimeToLive) {
   EXPECT_EQ(count(&Counters::rx_ip_options), 10u);
 }
 
-TEST_F(Ipv4Input, DropsBadHeadersAndLengths) {
+TEST_F(Ipv4Input, C97_DropsBadHeadersAndLengths) {
   start();
   const Frame segment = tcp({}, pattern(20));
   const auto with = [&](auto change) {
@@ -84,7 +84,25 @@ TEST_F(Ipv4Input, DropsBadHeadersAndLengths) {
   expect_dropped(with([](Ip& ip) { ip.protocol = 17; }), &Counters::drop_ip_protocol, "UDP");
 }
 
-TEST_F(Ipv4Input, DropsWhatIsNotFromOneHostToUs) {
+TEST_F(Ipv4Input, C98_FragmentsAreDroppedAndCountedAndNothingIsKept) {
+  start();
+  const Frame segment = tcp({}, pattern(64));
+  std::uint64_t dropped = 0;
+  // First, middle and last pieces, in and out of order, overlapping, and a flood of first ones.
+  for (std::uint32_t field :
+       {0x2000u, 0x2001u, 0x0002u, 0x0001u, 0x2000u, 0x3fffu, 0x1fffu, 0x6000u})
+    for (int times = 0; times < 200; ++times) {
+      Ip ip;
+      ip.fragment = field;
+      expect_dropped(to_us(ipv4(ip, segment)), &Counters::drop_ip_fragment, "fragment");
+      ++dropped;
+    }
+  EXPECT_EQ(count(&Counters::drop_ip_fragment), dropped);
+  EXPECT_LE(memory.buffers_in_use(), 1u) << "the last frame goes back with the next burst";
+  EXPECT_EQ(deliver(to_us(ipv4({}, segment))).size(), 1u) << "DF alone is no fragment";
+}
+
+TEST_F(Ipv4Input, C31_DropsWhatIsNotFromOneHostToUs) {
   start();
   const auto with = [&](std::uint32_t from, std::uint32_t to) {
     Ip ip;

@@ -111,6 +111,7 @@ class NetTest : public ::testing::Test {
  protected:
   void start(sim::SimPortOptions options = {}, InterfaceConfig config = {}) {
     if (!config.address.is_v4()) config.address = IpAddress::from_v4_host(kOurIp);
+    config.announce = announce;
     port.emplace(wire, 0, memory, options);
     interface.emplace(config, *port, memory, wire.now());
   }
@@ -167,6 +168,7 @@ class NetTest : public ::testing::Test {
   std::optional<sim::SimPort> port;
   std::optional<Interface> interface;
   std::size_t frames_seen = 0;
+  bool announce = false;  ///< of start(): announcements would stand between a test and its answer
 };
 
 }  // namespace pollux::net::test
