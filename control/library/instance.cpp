@@ -79,6 +79,11 @@ void pollux_instance::log(const std::string& line) const {
   if (setup.log != nullptr) setup.log(setup.log_context, 6, line.c_str());
 }
 
+net::Ipv6State pollux_instance::ipv6_state(std::size_t port) const noexcept {
+  // Every worker serves every port with the same addresses; the first one speaks for them.
+  return units.front()->worker->interface(port).ipv6_state();
+}
+
 int pollux_instance::start(std::string& error) {
   platform::MemoryPlan plan;
   if (!service::check_memory(setup.config, service::free_hugepages(), plan, error))
@@ -119,7 +124,8 @@ int pollux_instance::start(std::string& error) {
                               .random_seed = kernel_random(),
                               .log = [this](const std::string& line) { log(line); },
                               .port_events = [this] { return port_events(); },
-                              .port_reports = [this] { return port_reports(); }});
+                              .port_reports = [this] { return port_reports(); },
+                              .ipv6_state = [this](std::size_t port) { return ipv6_state(port); }});
 
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
     for (auto& unit : units)
@@ -196,9 +202,11 @@ int pollux_instance::make_worker(std::size_t index, std::string& error) {
   worker::WorkerSetup worker_setup;
   for (std::size_t i = 0; i < ports.size(); ++i) {
     library::PortUnit& port = *ports[i];
+    net::InterfaceConfig addressing = setup.config.ports[i].interface;
+    addressing.zone = static_cast<std::uint8_t>(i + 1);
     worker_setup.ports.push_back(
         {.port = &port.of(index),
-         .addressing = setup.config.ports[i].interface,
+         .addressing = addressing,
          .steering = port.shared != nullptr ? port.opened.steering.get() : nullptr,
          .index = static_cast<unsigned>(index)});
   }

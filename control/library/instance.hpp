@@ -118,6 +118,8 @@ struct pollux_instance {
   [[nodiscard]] std::vector<std::string> port_events();
   [[nodiscard]] std::vector<pollux::service::PortReport> port_reports() const;
   void run_worker(pollux_worker_unit& unit);
+  /// Of configured port number `port`. Any thread, while workers exist.
+  [[nodiscard]] pollux::net::Ipv6State ipv6_state(std::size_t port) const noexcept;
   void log(const std::string& line) const;
   void poll_idle_workers(std::vector<std::uint64_t>& turns);
   void stop();

@@ -13,6 +13,7 @@
 #include "control/ring/socket_path.hpp"
 #include "control/service/config_text.hpp"
 #include "control/session/iscsi_name.hpp"
+#include "dataplane/wire/ipv6.hpp"
 
 namespace pollux::service {
 namespace {
@@ -29,6 +30,26 @@ bool is_plain_name(std::string_view name) {
          });
 }
 
+/// What is wrong with a port's IPv6 side; empty: nothing.
+std::string ipv6_fault(const PortConfig& port) {
+  const net::InterfaceConfig& interface = port.interface;
+  const bool has_gateway = interface.gateway6 != net::IpAddress{};
+  if (has_gateway && !interface.has_ipv6()) return "ipv6_gateway needs an ipv6_address";
+  if (interface.has_ipv6() && port.mtu < wire::kIpv6MtuMin) {
+    return fmt::format("mtu {} is too small for IPv6, which needs {}", port.mtu, wire::kIpv6MtuMin);
+  }
+  if (!has_gateway || interface.gateway6.is_link_local()) return {};
+  const bool in_prefix = interface.address6 != net::IpAddress{} &&
+                         wire::same_ipv6_prefix(interface.address6.bytes, interface.gateway6.bytes,
+                                                interface.prefix_length6);
+  if (!in_prefix || interface.gateway6 == interface.address6) {
+    return fmt::format("the gateway {} is neither link-local nor another address in {}/{}",
+                       to_text(interface.gateway6), to_text(interface.address6),
+                       interface.prefix_length6);
+  }
+  return {};
+}
+
 bool is_same_network(const net::InterfaceConfig& interface) {
   const std::uint32_t mask = ~std::uint32_t{0} << (32 - interface.prefix_length);
   return ((interface.address.v4_host() ^ interface.gateway.v4_host()) & mask) == 0;
@@ -42,10 +63,14 @@ bool validate_ports(const Config& config, std::string_view source, std::string& 
       error = fmt::format("{}: two ports are called \"{}\"", source, port.name);
     } else if (!devices.insert(port.device).second) {
       error = fmt::format("{}: two ports use the device \"{}\"", source, port.device);
+    } else if (port.interface.gateway != net::IpAddress{} && !port.interface.has_ipv4()) {
+      error = fmt::format("{}: port \"{}\": gateway needs an address", source, port.name);
     } else if (port.interface.gateway != net::IpAddress{} && !is_same_network(port.interface)) {
       error = fmt::format("{}: the gateway {} of port \"{}\" is not in the network {}/{}", source,
                           to_text(port.interface.gateway), port.name,
                           to_text(port.interface.address), port.interface.prefix_length);
+    } else if (const std::string fault = ipv6_fault(port); !fault.empty()) {
+      error = fmt::format("{}: port \"{}\": {}", source, port.name, fault);
     }
     if (!error.empty()) return false;
   }
@@ -70,6 +95,24 @@ std::string quoted(std::string_view text) {
 
 void write_text(std::string& out, std::string_view key, std::string_view value) {
   if (!value.empty()) out += fmt::format("{} = {}\n", key, quoted(value));
+}
+
+void write_addresses(std::string& out, const net::InterfaceConfig& interface) {
+  if (interface.has_ipv4()) {
+    out +=
+        fmt::format("address = \"{}/{}\"\n", to_text(interface.address), interface.prefix_length);
+  }
+  if (interface.gateway != net::IpAddress{}) write_text(out, "gateway", to_text(interface.gateway));
+  if (interface.address6 != net::IpAddress{}) {
+    out += fmt::format("ipv6_address = \"{}/{}\"\n", to_text(interface.address6),
+                       interface.prefix_length6);
+  }
+  if (interface.gateway6 != net::IpAddress{})
+    write_text(out, "ipv6_gateway", to_text(interface.gateway6));
+  out += fmt::format("ipv6_accept_ra = {}\nipv6_link_local = {}\n", interface.accept_ra,
+                     interface.link_local);
+  out += fmt::format("vlan = {}\npriority = {}\ndscp = {}\n", interface.vlan_id, interface.priority,
+                     interface.dscp);
 }
 
 std::string user_directory(const char* variable, std::string_view below_home) {
@@ -147,11 +190,7 @@ std::string to_toml(const Config& config) {
     out += "\n[[port]]\n";
     write_text(out, "name", port.name);
     write_text(out, "device", port.device);
-    out += fmt::format("address = \"{}/{}\"\n", to_text(port.interface.address),
-                       port.interface.prefix_length);
-    if (port.interface.gateway != net::IpAddress{}) {
-      write_text(out, "gateway", to_text(port.interface.gateway));
-    }
+    write_addresses(out, port.interface);
     out += fmt::format("mtu = {}\nqueues = {}\n", port.mtu, port.queues);
   }
   out += fmt::format("\n[worker]\nworkers = {}\ncpus = [{}]\nsessions_max = {}\nqueue_depth = {}\n",

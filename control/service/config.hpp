@@ -100,8 +100,8 @@ struct Config {
                                                  std::string& error);
 [[nodiscard]] std::optional<Config> load_config(const std::string& path, std::string& error);
 
-/// "name=p0 device=net_tap0,iface=tap0 address=10.99.0.2/24 gateway=10.99.0.1 mtu=1500"; name,
-/// gateway and mtu may be left out.
+/// "name=p0 device=net_tap0,iface=tap0 address=10.99.0.2/24 gateway=10.99.0.1 mtu=1500", or any
+/// other key of [[port]]; device and an address of either family are needed.
 [[nodiscard]] std::optional<PortConfig> parse_port_flag(std::string_view text, std::string& error);
 /// "none", "crc32c", "none,crc32c" or "crc32c,none".
 [[nodiscard]] std::optional<DigestPreference> parse_digest_preference(

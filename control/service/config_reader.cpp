@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <fstream>
 #include <sstream>
 #define TOML_EXCEPTIONS 0
@@ -13,6 +14,7 @@
 
 #include "control/service/config.hpp"
 #include "control/service/config_text.hpp"
+#include "dataplane/wire/vlan.hpp"
 
 namespace pollux::service {
 namespace {
@@ -139,6 +141,9 @@ constexpr std::string_view kDigestsAllowed =
 constexpr std::string_view kAddressAllowed =
     "an IPv4 address with its prefix length, like \"10.99.0.2/24\"";
 constexpr std::string_view kGatewayAllowed = "an IPv4 address, like \"10.99.0.1\"";
+constexpr std::string_view kIpv6AddressAllowed =
+    "an IPv6 address with its prefix length, like \"fd99::2/64\"";
+constexpr std::string_view kIpv6GatewayAllowed = "an IPv6 address, like \"fd99::1\" or \"fe80::1\"";
 // RFC 7143 13.12 to 13.14.
 constexpr std::uint64_t kSegmentMin = 512;
 constexpr std::uint64_t kSegmentMax = (1u << 24) - 1;
@@ -153,11 +158,21 @@ void read_port(const toml::table& table, std::size_t index, std::string_view sou
   section.text("device", port.device);
   section.parsed("address", port.interface, parse_interface_address, kAddressAllowed);
   section.parsed("gateway", port.interface.gateway, parse_ipv4, kGatewayAllowed);
+  Ipv6Prefix ipv6{port.interface.address6, port.interface.prefix_length6};
+  section.parsed("ipv6_address", ipv6, parse_interface_ipv6, kIpv6AddressAllowed);
+  port.interface.address6 = ipv6.address;
+  port.interface.prefix_length6 = ipv6.length;
+  section.parsed("ipv6_gateway", port.interface.gateway6, parse_ipv6, kIpv6GatewayAllowed);
+  section.boolean("ipv6_accept_ra", port.interface.accept_ra);
+  section.boolean("ipv6_link_local", port.interface.link_local);
+  section.integer("vlan", port.interface.vlan_id, 0, wire::kVlanIdMax);
+  section.integer("priority", port.interface.priority, 0, 7);
+  section.integer("dscp", port.interface.dscp, 0, 63);
   // RFC 791: every link carries 68 bytes; we ask for what holds a login PDU in few segments.
   section.integer("mtu", port.mtu, 576, 9600);
   section.integer("queues", port.queues, 0, 64);
   section.require("device");
-  section.require("address");
+  if (!port.interface.has_ipv6()) section.require("address");
   section.end();
   config.ports.push_back(port);
 }
@@ -264,10 +279,67 @@ std::optional<Config> load_config(const std::string& path, std::string& error) {
   return parse_config(text.str(), path, error);
 }
 
+namespace {
+
+constexpr std::array<std::string_view, 12> kPortKeys{
+    "name",         "device",         "address",         "gateway", "mtu",      "ipv6_address",
+    "ipv6_gateway", "ipv6_accept_ra", "ipv6_link_local", "vlan",    "priority", "dscp"};
+
+bool take_number(std::string_view text, unsigned min, unsigned max, unsigned& out) noexcept {
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return fault == std::errc{} && end == text.data() + text.size() && out >= min && out <= max;
+}
+
+/// One "key=value" of --port. Returns what the value must be when it is not, nothing when it is.
+std::optional<std::string> apply_port_word(std::string_view key, const std::string& value,
+                                           PortConfig& port) {
+  net::InterfaceConfig& interface = port.interface;
+  unsigned number = 0;
+  if (key == "name") {
+    port.name = value;
+  } else if (key == "device") {
+    port.device = value;
+  } else if (key == "address") {
+    const auto parsed = parse_interface_address(value);
+    if (!parsed) return std::string(kAddressAllowed);
+    interface.address = parsed->address;
+    interface.prefix_length = parsed->prefix_length;
+  } else if (key == "gateway") {
+    const auto parsed = parse_ipv4(value);
+    if (!parsed) return std::string(kGatewayAllowed);
+    interface.gateway = *parsed;
+  } else if (key == "ipv6_address") {
+    const auto parsed = parse_interface_ipv6(value);
+    if (!parsed) return std::string(kIpv6AddressAllowed);
+    interface.address6 = parsed->address;
+    interface.prefix_length6 = parsed->length;
+  } else if (key == "ipv6_gateway") {
+    const auto parsed = parse_ipv6(value);
+    if (!parsed) return std::string(kIpv6GatewayAllowed);
+    interface.gateway6 = *parsed;
+  } else if (key == "ipv6_accept_ra" || key == "ipv6_link_local") {
+    if (value != "true" && value != "false") return "true or false";
+    (key == "ipv6_accept_ra" ? interface.accept_ra : interface.link_local) = value == "true";
+  } else if (key == "mtu") {
+    if (!take_number(value, 576, 9600, number)) return "a whole number from 576 to 9600";
+    port.mtu = static_cast<std::uint16_t>(number);
+  } else if (key == "vlan") {
+    if (!take_number(value, 0, wire::kVlanIdMax, number)) return "a whole number from 0 to 4094";
+    interface.vlan_id = static_cast<std::uint16_t>(number);
+  } else if (key == "priority") {
+    if (!take_number(value, 0, 7, number)) return "a whole number from 0 to 7";
+    interface.priority = static_cast<std::uint8_t>(number);
+  } else {
+    if (!take_number(value, 0, 63, number)) return "a whole number from 0 to 63";
+    interface.dscp = static_cast<std::uint8_t>(number);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 std::optional<PortConfig> parse_port_flag(std::string_view text, std::string& error) {
   PortConfig port;
-  bool has_address = false;
-  constexpr std::array<std::string_view, 5> kKeys{"name", "device", "address", "gateway", "mtu"};
   while (!text.empty()) {
     const std::size_t space = text.find(' ');
     const std::string_view word = text.substr(0, space);
@@ -276,41 +348,21 @@ std::optional<PortConfig> parse_port_flag(std::string_view text, std::string& er
     const std::size_t equals = word.find('=');
     const std::string_view key = word.substr(0, equals);
     const std::string value(equals == std::string_view::npos ? "" : word.substr(equals + 1));
-    bool good = !value.empty();
-    if (good && key == "name") {
-      port.name = value;
-    } else if (good && key == "device") {
-      port.device = value;
-    } else if (good && key == "address") {
-      const auto interface = parse_interface_address(value);
-      good = has_address = interface.has_value();
-      if (interface) {
-        port.interface.address = interface->address;
-        port.interface.prefix_length = interface->prefix_length;
-      }
-      if (!good) error = fmt::format("--port: address must be {}", kAddressAllowed);
-    } else if (good && key == "gateway") {
-      const auto gateway = parse_ipv4(value);
-      good = gateway.has_value();
-      if (gateway) port.interface.gateway = *gateway;
-      if (!good) error = fmt::format("--port: gateway must be {}", kGatewayAllowed);
-    } else if (good && key == "mtu") {
-      char* end = nullptr;
-      const unsigned long mtu = std::strtoul(value.c_str(), &end, 10);
-      good = *end == '\0' && mtu >= 576 && mtu <= 9600;
-      port.mtu = static_cast<std::uint16_t>(mtu);
-      if (!good) error = "--port: mtu must be a whole number from 576 to 9600";
-    } else {
-      error = fmt::format("--port: \"{}\" is not one of {}", word,
-                          "name=..., device=..., address=..., gateway=..., mtu=...");
-      if (const auto near = nearest_word(key, kKeys); near && *near != key) {
+    const bool known = std::find(kPortKeys.begin(), kPortKeys.end(), key) != kPortKeys.end();
+    if (!known || value.empty()) {
+      error =
+          fmt::format("--port: \"{}\" is not one of {}=...", word, fmt::join(kPortKeys, "=..., "));
+      if (const auto near = nearest_word(key, kPortKeys); near && *near != key) {
         error += fmt::format("; did you mean \"{}\"?", *near);
       }
-      good = false;
+      return std::nullopt;
     }
-    if (!good) return std::nullopt;
+    if (const auto wanted = apply_port_word(key, value, port)) {
+      error = fmt::format("--port: {} must be {}", key, *wanted);
+      return std::nullopt;
+    }
   }
-  if (port.device.empty() || !has_address) {
+  if (port.device.empty() || !(port.interface.has_ipv4() || port.interface.has_ipv6())) {
     error = "--port: needs device=... and address=ADDRESS/PREFIX";
     return std::nullopt;
   }

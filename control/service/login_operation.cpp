@@ -99,9 +99,15 @@ Outcome read_portal(const ISCSI_TargetPortal& portal, session::TargetAddress& ad
     case ISCSI_IP_ADDRESS_IPV4:
       text = to_text(net::IpAddress::from_v4_host(ntohl(portal.Address.IpV4Address)));
       break;
-    case ISCSI_IP_ADDRESS_IPV6:
-      return {ISDSC_ADDRESS_TYPE_NOT_SUPPORTED,
-              "the portal is an IPv6 address; ports carry IPv4 so far"};
+    case ISCSI_IP_ADDRESS_IPV6: {
+      net::IpAddress remote;
+      std::copy(std::begin(portal.Address.IpV6Address), std::end(portal.Address.IpV6Address),
+                remote.bytes.begin());
+      if (portal.Address.IpV6ScopeId > 0xff)
+        return {ISDSC_INVALID_PARAMETER, "IpV6ScopeId names no port"};
+      text = to_text(remote.with_zone(portal.Address.IpV6ScopeId));
+      break;
+    }
     case ISCSI_IP_ADDRESS_EMPTY:
       break;
     default:
@@ -109,7 +115,10 @@ Outcome read_portal(const ISCSI_TargetPortal& portal, session::TargetAddress& ad
               fmt::format("address type {} does not exist", portal.Address.Type)};
   }
   if (text.empty()) return {ISDSC_NO_PORTAL_SPECIFIED, "no portal was named"};
-  const auto parsed = session::parse_target_address(text);
+  // A bare IPv6 address has no port behind it.
+  if (std::count(text.begin(), text.end(), ':') > 1 && text.front() != '[')
+    text = fmt::format("[{}]", text);
+  const auto parsed = session::parse_target_address(text, session::Zone::allowed);
   if (!parsed) return {ISDSC_INVALID_PARAMETER, "the portal is no address a target can have"};
   address = *parsed;
   if (portal.Socket != 0) address.port = portal.Socket;

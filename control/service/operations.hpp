@@ -36,6 +36,7 @@
 #include "control/service/queue_source.hpp"
 #include "control/service/scsi_executor.hpp"
 #include "control/service/session_manager.hpp"
+#include "dataplane/net/interface.hpp"
 
 namespace pollux::service {
 
@@ -61,6 +62,7 @@ struct OperationsOptions {
   std::function<std::vector<std::string>()> recent_events;
   std::function<std::vector<PortReport>()> port_reports = {};
   std::function<Instant()> clock;
+  std::function<net::Ipv6State(std::size_t port)> ipv6_state{};  ///< may be empty
 };
 
 /// What a login offers, by the configuration.

@@ -10,6 +10,7 @@
 #include "control/ring/text.hpp"
 #include "control/service/config_text.hpp"
 #include "control/service/operations.hpp"
+#include "dataplane/wire/ipv6.hpp"
 
 namespace pollux::service {
 namespace {
@@ -27,21 +28,35 @@ void set_address(ISCSI_IP_Address& out, const net::IpAddress& address) {
     std::memcpy(&out.IpV4Address, address.bytes.data() + 12, 4);
   } else {
     out.Type = ISCSI_IP_ADDRESS_IPV6;
-    std::copy(address.bytes.begin(), address.bytes.end(), out.IpV6Address);
+    const net::IpAddress bare = address.with_zone(0);
+    std::copy(bare.bytes.begin(), bare.bytes.end(), out.IpV6Address);
+    out.IpV6ScopeId = address.zone();
   }
 }
 
-/// Our address towards `remote`: of the port in whose network it is, else of the one with a
-/// gateway.
-net::IpAddress local_address(const Config& config, const net::IpAddress& remote) {
-  const PortConfig* with_gateway = nullptr;
-  for (const PortConfig& port : config.ports) {
-    const std::uint32_t mask = ~std::uint32_t{0} << (32 - port.interface.prefix_length);
-    if (((port.interface.address.v4_host() ^ remote.v4_host()) & mask) == 0)
-      return port.interface.address;
-    if (with_gateway == nullptr && port.interface.gateway != net::IpAddress{}) with_gateway = &port;
+bool is_on_link(const net::InterfaceConfig& interface, const net::IpAddress& remote) {
+  if (!remote.is_v4()) {
+    return interface.address6 != net::IpAddress{} &&
+           wire::same_ipv6_prefix(interface.address6.bytes, remote.bytes, interface.prefix_length6);
   }
-  return with_gateway != nullptr ? with_gateway->interface.address : net::IpAddress{};
+  const std::uint32_t mask = ~std::uint32_t{0} << (32 - interface.prefix_length);
+  return interface.has_ipv4() && ((interface.address.v4_host() ^ remote.v4_host()) & mask) == 0;
+}
+
+/// Our address towards `remote`: of the port in whose network it is, else of the one with a
+/// gateway. Nothing for addresses that only the port itself knows (link-local, advertised).
+net::IpAddress local_address(const Config& config, const net::IpAddress& remote) {
+  if (remote.is_link_local()) return {};
+  const net::InterfaceConfig* with_gateway = nullptr;
+  for (const PortConfig& port : config.ports) {
+    const net::InterfaceConfig& interface = port.interface;
+    if (is_on_link(interface, remote))
+      return remote.is_v4() ? interface.address : interface.address6;
+    const net::IpAddress& gateway = remote.is_v4() ? interface.gateway : interface.gateway6;
+    if (with_gateway == nullptr && gateway != net::IpAddress{}) with_gateway = &interface;
+  }
+  if (with_gateway == nullptr) return {};
+  return remote.is_v4() ? with_gateway->address : with_gateway->address6;
 }
 
 ISCSI_SessionStaticInfo session_info(const SessionRecord& record) {
@@ -126,6 +141,40 @@ void Operations::answer_json(Serial serial, const std::string& json) {
   finish(serial, POLLUX_RING_OK, output);
 }
 
+namespace {
+
+std::string_view to_words(net::Ipv6State state) {
+  switch (state) {
+    case net::Ipv6State::off:
+      return "off";
+    case net::Ipv6State::checking:
+      return "being checked for duplicates";
+    case net::Ipv6State::ready:
+      return "ready";
+    case net::Ipv6State::duplicate:
+      return "duplicate: another station has this address, so it is not used";
+  }
+  return "unknown";
+}
+
+Json port_json(const PortConfig& port) {
+  const net::InterfaceConfig& interface = port.interface;
+  Json json{{"name", port.name}, {"device", port.device}};
+  if (interface.has_ipv4())
+    json["address"] = fmt::format("{}/{}", to_text(interface.address), interface.prefix_length);
+  if (interface.address6 != net::IpAddress{})
+    json["ipv6_address"] =
+        fmt::format("{}/{}", to_text(interface.address6), interface.prefix_length6);
+  if (interface.tagged()) {
+    json["vlan"] = interface.vlan_id;
+    json["priority"] = interface.priority;
+  }
+  json["mtu"] = port.mtu;
+  return json;
+}
+
+}  // namespace
+
 void Operations::status(Serial serial, Instant now) {
   Json json;
   json["schema"] = "pollux.status.1";
@@ -135,11 +184,10 @@ void Operations::status(Serial serial, Instant now) {
   json["initiator_name"] = options_.sessions.initiator_name();
   json["ports"] = Json::array();
   for (const PortConfig& port : options_.config.ports) {
-    json["ports"].push_back({{"name", port.name},
-                             {"device", port.device},
-                             {"address", fmt::format("{}/{}", to_text(port.interface.address),
-                                                     port.interface.prefix_length)},
-                             {"mtu", port.mtu}});
+    const std::size_t index = json["ports"].size();
+    Json& entry = json["ports"].emplace_back(port_json(port));
+    if (options_.ipv6_state && port.interface.has_ipv6())
+      entry["ipv6_state"] = to_words(options_.ipv6_state(index));
   }
   json["workers"] = Json::array();
   for (const auto& worker : options_.workers) {

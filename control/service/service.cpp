@@ -33,6 +33,13 @@ std::uint64_t this_thread() noexcept {
 
 void pause() noexcept { __builtin_ia32_pause(); }
 
+std::vector<ResolverPort> resolver_ports(const Config& config) {
+  std::vector<ResolverPort> ports;
+  for (const PortConfig& port : config.ports)
+    ports.push_back({port.name, port.interface.has_ipv4(), port.interface.has_ipv6()});
+  return ports;
+}
+
 }  // namespace
 
 Service::Service(ServiceOptions options)
@@ -45,7 +52,7 @@ Service::Service(ServiceOptions options)
       random_(options.random_seed),
       names_([this] { wake(); }),
       files_([this] { wake(); }),
-      system_resolver_(names_),
+      system_resolver_(names_, resolver_ports(options.config)),
       isids_(std::move(options.saved.isids), config_.isid_qualifier, random_,
              [this](const std::map<IsidKey, wire::Isid>& isids) { save_isids(isids); }),
       scsi_(options.queues, static_cast<std::uint32_t>(options.links.size())),
@@ -76,7 +83,8 @@ Service::Service(ServiceOptions options)
       .ring_counters = [this] { return server_ ? &server_->counters() : nullptr; },
       .recent_events = [this] { return recent_events(); },
       .port_reports = std::move(options.port_reports),
-      .clock = clock_});
+      .clock = clock_,
+      .ipv6_state = std::move(options.ipv6_state)});
   for (const int fd : {doorbell_.get(), server_ ? server_->wait_fd() : -1}) {
     epoll_event event{};
     event.events = EPOLLIN;

@@ -27,6 +27,7 @@
 #include "control/service/session_manager.hpp"
 #include "control/service/state_directory.hpp"
 #include "control/service/worker_channel.hpp"
+#include "dataplane/net/interface.hpp"
 #include "dataplane/worker/command_queue.hpp"
 
 namespace pollux::service {
@@ -44,6 +45,8 @@ struct ServiceOptions {
   /// Sentences about ports that nobody has heard yet; asked for in every turn. May be empty.
   std::function<std::vector<std::string>()> port_events = {};
   std::function<std::vector<PortReport>()> port_reports = {};  ///< for statistics. May be empty
+  /// What has become of the IPv6 addresses of configured port number `port`; may be empty.
+  std::function<net::Ipv6State(std::size_t port)> ipv6_state{};
 };
 
 class Service final : private ring::Handler {

@@ -35,6 +35,13 @@ bool is_usable_ipv6(const std::string& text) {
   return !is_unspecified && address[0] != 0xff;
 }
 
+/// '%' and the name of a port.
+bool is_zone(std::string_view text) {
+  return text.size() > 1 && std::all_of(text.begin() + 1, text.end(), [](char c) {
+           return is_dns_character(c) || (c >= 'A' && c <= 'Z') || c == '_';
+         });
+}
+
 bool is_usable_host(const std::string& host) {
   if (host.empty() || host.size() > kDnsNameBytesMax) return false;
   if (!std::all_of(host.begin(), host.end(), is_dns_character)) return false;
@@ -55,7 +62,7 @@ std::string folded(std::string_view text) {
 
 }  // namespace
 
-std::optional<TargetAddress> parse_target_address(std::string_view text) {
+std::optional<TargetAddress> parse_target_address(std::string_view text, Zone zone) {
   TargetAddress address;
   if (const std::size_t comma = text.find(','); comma != std::string_view::npos) {
     const auto tag = wire::parse_number(text.substr(comma + 1), 0, kU16Max);
@@ -68,8 +75,14 @@ std::optional<TargetAddress> parse_target_address(std::string_view text) {
   if (text.starts_with('[')) {
     const std::size_t bracket = text.find(']');
     if (bracket == std::string_view::npos) return std::nullopt;
-    address.host = folded(text.substr(1, bracket - 1));
+    const std::string_view host = text.substr(1, bracket - 1);
+    const std::size_t percent = host.find('%');
+    address.host = folded(host.substr(0, percent));
     if (!is_usable_ipv6(address.host)) return std::nullopt;
+    if (percent != std::string_view::npos) {
+      if (zone == Zone::refused || !is_zone(host.substr(percent))) return std::nullopt;
+      address.host += host.substr(percent);
+    }
     const std::string_view rest = text.substr(bracket + 1);
     if (!rest.empty() && rest.front() != ':') return std::nullopt;
     has_port = !rest.empty();

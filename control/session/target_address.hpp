@@ -12,7 +12,8 @@ namespace pollux::session {
 inline constexpr std::uint16_t kIscsiPort = 3260;  ///< RFC 7143 13.8, the default
 
 struct TargetAddress {
-  std::string host;  ///< dotted IPv4, IPv6 without brackets, or a DNS name in small letters
+  std::string host;  ///< dotted IPv4, IPv6 without brackets (perhaps with %zone), or a DNS name in
+                     ///< small letters
   std::uint16_t port = kIscsiPort;
   std::optional<std::uint16_t> portal_group_tag;
 
@@ -22,7 +23,11 @@ struct TargetAddress {
 
 /// Nothing when the text is malformed, or names a place no target can be at (0.0.0.0, ::,
 /// multicast, broadcast, port 0).
-[[nodiscard]] std::optional<TargetAddress> parse_target_address(std::string_view text);
+/// A zone ("fe80::1%lab0", RFC 4007 11) is for people of this machine: what a target sends has
+/// none.
+enum class Zone : bool { refused, allowed };
+[[nodiscard]] std::optional<TargetAddress> parse_target_address(std::string_view text,
+                                                                Zone zone = Zone::refused);
 
 /// "host:port", IPv6 in brackets; the tag is left out.
 [[nodiscard]] std::string to_string(const TargetAddress& address);

@@ -69,12 +69,16 @@ bool is_ipv6_text(std::string_view host) noexcept {
   const auto is_v6_char = [](char c) {
     return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'f') || c == ':' || c == '.';
   };
-  const std::string_view address = host.substr(0, host.find('%'));  // RFC 4007 11: %zone
-  return address.find(':') != std::string_view::npos && host.size() <= kHostBytesMax &&
+  const std::size_t percent = host.find('%');  // RFC 4007 11: %zone
+  const std::string_view address = host.substr(0, percent);
+  const bool zone_good =
+      percent == std::string_view::npos || is_host_text(host.substr(percent + 1));
+  return zone_good && address.find(':') != std::string_view::npos && host.size() <= kHostBytesMax &&
          std::all_of(address.begin(), address.end(), is_v6_char);
 }
 
 Result<Portal> parse_host_and_port(std::string_view text) {
+  std::string decoded;
   std::string_view host = text;
   std::string_view port_text;
   bool has_port = false;
@@ -82,7 +86,12 @@ Result<Portal> parse_host_and_port(std::string_view text) {
     const std::size_t close = text.find(']');
     if (close == std::string_view::npos)
       return invalid(fmt::format("'{}' opens a bracket and does not close it", text));
-    host = text.substr(1, close - 1);
+    decoded = text.substr(1, close - 1);
+    // RFC 6874 2: in a URL the zone's '%' is written as %25.
+    if (const std::size_t at = decoded.find("%25");
+        at != std::string::npos && at + 3 < decoded.size())
+      decoded.erase(at + 1, 2);
+    host = decoded;
     const std::string_view rest = text.substr(close + 1);
     if (!rest.empty() && rest.front() != ':')
       return invalid(fmt::format("after the bracket in '{}' only a port may follow", text));

@@ -137,7 +137,7 @@ const Path* Initiator::path_to(const net::IpAddress& address) const noexcept {
   for (const Path& path : paths_)
     if (path.interface->on_link(address)) return &path;
   for (const Path& path : paths_)
-    if (path.interface->has_gateway()) return &path;
+    if (path.interface->has_gateway(address)) return &path;
   return nullptr;
 }
 
@@ -167,9 +167,10 @@ void Initiator::open(Connection& connection, const ToWorker& message, Instant no
   if (path == nullptr)
     return lose(connection, LossReason::host_unreachable, ProtocolError::none, now);
   connection.engine = path->engine;
-  const tcp::OpenRequest request{.remote = message.remote,
-                                 .owner = connection.ref.slot,
-                                 .connect_timeout = message.connect_timeout};
+  // The zone has chosen the link; on it, addresses have none.
+  const net::Endpoint remote{message.remote.address.with_zone(0), message.remote.port};
+  const tcp::OpenRequest request{
+      .remote = remote, .owner = connection.ref.slot, .connect_timeout = message.connect_timeout};
   const tcp::OpenError error = connection.engine->open(request, now, connection.tcp);
   if (error == tcp::OpenError::none) return;
   connection.tcp = {};

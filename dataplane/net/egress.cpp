@@ -1,19 +1,21 @@
 #include "dataplane/net/egress.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "dataplane/base/assert.hpp"
 #include "dataplane/net/interface.hpp"
 #include "dataplane/wire/checksum.hpp"
 #include "dataplane/wire/ipv4.hpp"
+#include "dataplane/wire/ipv6.hpp"
+#include "dataplane/wire/vlan.hpp"
 
 namespace pollux::net {
 
 namespace {
 
 constexpr std::size_t kIpChecksumOffset = kEthernetHeaderBytes + 10;
-constexpr std::size_t kTcpOffset = kEthernetHeaderBytes + kIpv4HeaderBytes;
-constexpr std::size_t kTcpChecksumOffset = kTcpOffset + 16;
+constexpr std::size_t kTcpChecksumOffset = 16;
 
 std::span<const std::byte> bytes_of(const platform::TxSegment& segment) noexcept {
   return {segment.data, segment.length};
@@ -21,10 +23,14 @@ std::span<const std::byte> bytes_of(const platform::TxSegment& segment) noexcept
 
 }  // namespace
 
-Egress::Egress(platform::Port& port, platform::PacketMemory& memory, Counters& counters)
+Egress::Egress(platform::Port& port, platform::PacketMemory& memory, Counters& counters,
+               const InterfaceConfig& config)
     : port_(port),
       memory_(memory),
       counters_(counters),
+      tagged_(config.tagged()),
+      tag_control_(wire::vlan_control(config.priority, config.vlan_id)),
+      tag_room_(tagged_ && !port.info().tx_vlan_insert ? wire::kVlanTagBytes : 0),
       queue_(new platform::TxSegment[kQueueSegments]) {}
 
 Egress::~Egress() {
@@ -33,15 +39,43 @@ Egress::~Egress() {
   for (std::size_t i = 0; i < cached_; ++i) memory_.release({&cache_[i].handle, 1});
 }
 
-platform::FrameBuffer Egress::take_buffer() noexcept {
-  if (cached_ == 0) [[unlikely]] {
-    cached_ = memory_.allocate(cache_);
-    if (cached_ == 0) {
-      counters_.buffers_missing.add();
-      return {};
-    }
+void Egress::refill() noexcept {
+  cached_ = memory_.allocate(cache_);
+  if (cached_ == 0) counters_.buffers_missing.add();
+  if (tag_room_ == 0) return;
+  for (std::size_t i = 0; i < cached_; ++i) {
+    cache_[i].data += tag_room_;
+    cache_[i].capacity -= tag_room_;
   }
+}
+
+platform::FrameBuffer Egress::take_buffer() noexcept {
+  if (cached_ == 0) [[unlikely]]
+    refill();
+  if (cached_ == 0) [[unlikely]]
+    return {};
   return cache_[--cached_];
+}
+
+// IEEE 802.1Q 9.4: between the source address and the ether type. The addresses move into the room
+// that take_buffer() has left, so that nothing behind them does.
+void Egress::put_tag(platform::TxSegment& first) noexcept {
+  if (tag_room_ == 0) {
+    first.flags = static_cast<std::uint16_t>(first.flags | platform::kTxVlan);
+    first.vlan = tag_control_;
+    return;
+  }
+  // The head of a frame is always a buffer of take_buffer(), so it is ours to write.
+  auto* head = const_cast<std::byte*>(first.data);
+  std::memmove(head - wire::kVlanTagBytes, head, wire::kVlanTagOffset);
+  head -= wire::kVlanTagBytes;
+  wire::VlanTag tag;
+  tag.control.set(tag_control_);
+  store(head + wire::kVlanTagOffset, tag);
+  first.data = head;
+  first.length += wire::kVlanTagBytes;
+  if (first.l2_length != 0)
+    first.l2_length = static_cast<std::uint8_t>(first.l2_length + wire::kVlanTagBytes);
 }
 
 void Egress::give_back(const platform::FrameBuffer& buffer) noexcept {
@@ -55,6 +89,7 @@ void Egress::give_back(const platform::FrameBuffer& buffer) noexcept {
 
 void Egress::send(std::span<platform::TxSegment> frame) noexcept {
   POLLUX_ASSERT(!frame.empty() && can_send(frame.size()));
+  if (tagged_) put_tag(frame.front());
   if (tail_ + frame.size() > kQueueSegments) [[unlikely]] {
     std::copy(queue_.get() + head_, queue_.get() + tail_, queue_.get());
     tail_ -= head_;
@@ -71,35 +106,46 @@ void Egress::send(std::span<platform::TxSegment> frame) noexcept {
 
 void Egress::send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept {
   platform::TxSegment& first = frame.front();
-  POLLUX_ASSERT(tcp_header_bytes >= 20 && tcp_header_bytes <= 60);
-  POLLUX_ASSERT(first.length >= kTcpOffset + tcp_header_bytes);
   // The head of a frame is always a buffer of take_buffer(), so it is ours to write.
   auto* head = const_cast<std::byte*>(first.data);
-  const auto ip = load<wire::Ipv4Header>(head + kEthernetHeaderBytes);
+  const bool is_v4 = std::to_integer<unsigned>(head[kEthernetHeaderBytes]) >> 4 == 4;
+  const std::size_t ip_bytes = is_v4 ? kIpv4HeaderBytes : kIpv6HeaderBytes;
+  const std::size_t tcp_at = kEthernetHeaderBytes + ip_bytes;
+  POLLUX_ASSERT(tcp_header_bytes >= 20 && tcp_header_bytes <= 60);
+  POLLUX_ASSERT(first.length >= tcp_at + tcp_header_bytes);
   const platform::PortInfo& info = port_.info();
   unsigned flags = 0;
-  if (info.tx_ip_checksum) {
-    flags |= platform::kTxIpChecksum;
+  wire::InternetSum sum;
+  if (is_v4) {
+    const auto ip = load<wire::Ipv4Header>(head + kEthernetHeaderBytes);
+    if (info.tx_ip_checksum) {
+      flags |= platform::kTxIpChecksum;
+    } else {
+      wire::InternetSum ip_sum;
+      ip_sum.add({head + kEthernetHeaderBytes, kIpv4HeaderBytes});
+      store(head + kIpChecksumOffset, ip_sum.checksum());
+    }
+    sum = wire::InternetSum::pseudo_header(
+        ip.source, ip.destination, wire::kProtocolTcp,
+        static_cast<std::uint16_t>(ip.total_length.get() - kIpv4HeaderBytes));
   } else {
-    wire::InternetSum sum;
-    sum.add({head + kEthernetHeaderBytes, kIpv4HeaderBytes});
-    store(head + kIpChecksumOffset, sum.checksum());
+    const auto ip = load<wire::Ipv6Header>(head + kEthernetHeaderBytes);
+    flags |= platform::kTxIpv6;
+    sum = wire::ipv6_pseudo_header(ip.source, ip.destination, wire::kNextTcp,
+                                   ip.payload_length.get());
   }
-  const auto tcp_bytes = static_cast<std::uint16_t>(ip.total_length.get() - kIpv4HeaderBytes);
-  auto sum =
-      wire::InternetSum::pseudo_header(ip.source, ip.destination, wire::kProtocolTcp, tcp_bytes);
   if (info.tx_l4_checksum) {
     flags |= platform::kTxL4Checksum;
-    store(head + kTcpChecksumOffset, Be16(sum.folded()));
+    store(head + tcp_at + kTcpChecksumOffset, Be16(sum.folded()));
   } else {
-    sum.add(bytes_of(first).subspan(kTcpOffset));
+    sum.add(bytes_of(first).subspan(tcp_at));
     for (const platform::TxSegment& segment : frame.subspan(1)) sum.add(bytes_of(segment));
-    store(head + kTcpChecksumOffset, sum.checksum());
+    store(head + tcp_at + kTcpChecksumOffset, sum.checksum());
     counters_.tx_software_checksums.add();
   }
   first.flags = static_cast<std::uint16_t>(flags);
   first.l2_length = kEthernetHeaderBytes;
-  first.l3_length = kIpv4HeaderBytes;
+  first.l3_length = static_cast<std::uint8_t>(ip_bytes);
   first.l4_length = static_cast<std::uint8_t>(tcp_header_bytes);
   send(frame);
 }

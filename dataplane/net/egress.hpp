@@ -10,6 +10,7 @@
 #include <span>
 
 #include "dataplane/net/counters.hpp"
+#include "dataplane/net/interface_config.hpp"
 #include "dataplane/platform/port.hpp"
 
 namespace pollux::net {
@@ -20,7 +21,8 @@ class Egress {
   static constexpr std::size_t kQueueSegments = 1024;
   static constexpr std::size_t kCachedBuffers = 32;
 
-  Egress(platform::Port& port, platform::PacketMemory& memory, Counters& counters);
+  Egress(platform::Port& port, platform::PacketMemory& memory, Counters& counters,
+         const InterfaceConfig& config = {});
   /// Releases what is queued and cached. References of trackers are only taken by the port.
   ~Egress();
   Egress(const Egress&) = delete;
@@ -35,19 +37,28 @@ class Egress {
     return queued() + segments <= kQueueSegments / 2;
   }
 
+  /// With room for a VLAN tag in front when one has to be put in here.
   platform::FrameBuffer take_buffer() noexcept;
   void give_back(const platform::FrameBuffer& buffer) noexcept;
 
-  /// One whole frame with finished headers; sets kTxMore. can_send(frame.size()) holds.
+  /// One whole frame with finished headers but for the VLAN tag, which is put in here; sets
+  /// kTxMore. Its first segment lies in a buffer of take_buffer(). can_send(frame.size()) holds.
   void send(std::span<platform::TxSegment> frame) noexcept;
-  /// As send(), for Ethernet, IPv4 without options and TCP: fills both checksums first.
+  /// As send(), for Ethernet, IPv4 without options or IPv6 without extension headers, and TCP:
+  /// fills the checksums first.
   void send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept;
   std::size_t flush() noexcept;
 
  private:
+  void refill() noexcept;
+  void put_tag(platform::TxSegment& first) noexcept;
+
   platform::Port& port_;
   platform::PacketMemory& memory_;
   Counters& counters_;
+  bool tagged_;
+  std::uint16_t tag_control_;
+  std::uint32_t tag_room_;  // in front of each buffer; 0 when the port puts the tag in
   // A port wants whole frames that lie together, which a ring cannot give where it wraps. The queue
   // runs empty nearly every turn, so an array that starts over costs nothing.
   std::unique_ptr<platform::TxSegment[]> queue_;

@@ -10,20 +10,41 @@
 
 #include "dataplane/net/interface.hpp"
 #include "dataplane/wire/ipv4.hpp"
+#include "dataplane/wire/vlan.hpp"
 
 namespace pollux::net {
 
 inline constexpr std::size_t kTcpHeaderBytesMax = 60;
-/// All headers of the longest kind; a frame's head holds as many bytes, or the whole frame if
-/// shorter.
+/// All headers of the longest kind but for IPv6 extension headers; a frame's head holds as many
+/// bytes, or the whole frame if shorter.
 inline constexpr std::size_t kHeadBytes =
-    kEthernetHeaderBytes + wire::Ipv4Header::kBytesMax + kTcpHeaderBytesMax;
+    kEthernetHeaderBytes + wire::kVlanTagBytes + wire::Ipv4Header::kBytesMax + kTcpHeaderBytesMax;
+/// As much of a frame as extension headers are looked for in.
+inline constexpr std::size_t kLongHeadBytes = 512;
 
 struct FrameView {
   std::span<platform::RxSegment> segments;
-  std::uint32_t bytes = 0;          ///< of the whole frame
-  std::span<const std::byte> head;  ///< at least min(bytes, kHeadBytes)
+  std::uint32_t bytes = 0;                        ///< of the whole frame
+  std::uint32_t l2_bytes = kEthernetHeaderBytes;  ///< Ethernet, and the VLAN tag if there is one
+  std::span<const std::byte> head;                ///< at least min(bytes, kHeadBytes)
 };
+
+/// Copies the frame's bytes from `first` on, which must be there, until `out` is full.
+inline void copy_frame_bytes(std::span<const platform::RxSegment> segments, std::size_t first,
+                             std::span<std::byte> out) noexcept {
+  std::size_t filled = 0;
+  for (const platform::RxSegment& segment : segments) {
+    if (first >= segment.length) {
+      first -= segment.length;
+      continue;
+    }
+    const std::size_t n = std::min<std::size_t>(segment.length - first, out.size() - filled);
+    if (n == 0) return;
+    std::memcpy(out.data() + filled, segment.data + first, n);
+    filled += n;
+    first = 0;
+  }
+}
 
 /// Cuts the segments down to the frame's bytes [first, end), which lie within the frame. Returns
 /// the segments that are left, in place; `dropped(handle)` takes those that hold none of these

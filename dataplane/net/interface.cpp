@@ -1,6 +1,6 @@
 // Puts the parts of an interface together and takes received bursts apart. receive() is the hot
-// path: a frame that is TCP over IPv4 in one segment goes through it without a call that is not
-// inlined or needed; ARP, ICMP and frames in pieces leave it for functions marked cold.
+// path: a frame that is TCP in one segment goes through it without a call that is not inlined or
+// needed; ARP, ICMP, VLAN tags and frames in pieces leave it for functions marked cold.
 #include "dataplane/net/interface.hpp"
 
 #include <utility>
@@ -12,7 +12,11 @@
 #include "dataplane/net/frame_view.hpp"
 #include "dataplane/net/icmp.hpp"
 #include "dataplane/net/ipv4_input.hpp"
+#include "dataplane/net/ipv6_host.hpp"
+#include "dataplane/net/ipv6_input.hpp"
 #include "dataplane/net/path_error.hpp"
+#include "dataplane/net/tcp_datagram.hpp"
+#include "dataplane/wire/vlan.hpp"
 
 namespace pollux::net {
 
@@ -21,7 +25,8 @@ namespace {
 constexpr std::size_t kBurstSegments = 64;
 constexpr std::size_t kPrefetchAhead = 4;
 constexpr Duration kLinkInterval = 1s;
-constexpr std::size_t kScratchBytes = (kHeadBytes + 63) / 64 * 64;
+constexpr std::size_t kScratchBytes = kLongHeadBytes;
+static_assert(kScratchBytes >= kHeadBytes);
 
 }  // namespace
 
@@ -33,10 +38,13 @@ struct Interface::Impl {
         memory(m),
         mac(p.info().mac),
         subnet(interface_config),
-        egress(p, m, counters),
+        egress(p, m, counters, interface_config),
         arp(subnet, mac, egress, counters,
-            {interface_config.detect_conflicts, interface_config.announce}, start),
-        icmp(mac, egress, p.info(), subnet, counters, path_errors, start) {}
+            {interface_config.has_ipv4() && interface_config.detect_conflicts,
+             interface_config.has_ipv4() && interface_config.announce},
+            start),
+        icmp(mac, egress, p.info(), subnet, counters, path_errors, start),
+        ipv6(interface_config, mac, egress, p.info(), counters, path_errors, start) {}
 
   void drop(void* handle) noexcept { dead[dead_count++] = handle; }
   void drop(const FrameView& frame) noexcept {
@@ -49,9 +57,13 @@ struct Interface::Impl {
   }
 
   FrameView next_frame() noexcept;
-  void pull_up(FrameView& frame, std::size_t slot) noexcept;
-  bool input(const FrameView& frame, TcpDatagram& datagram, Instant now) noexcept;
+  void pull_up(FrameView& frame, std::size_t bytes) noexcept;
+  bool input(FrameView& frame, TcpDatagram& datagram, Instant now) noexcept;
+  bool take_tag(FrameView& frame, std::uint16_t& type) noexcept;
+  bool ipv6_input(FrameView& frame, bool to_group, TcpDatagram& datagram, Instant now) noexcept;
   void arp_input(const FrameView& frame, Instant now) noexcept;
+  RouteState route_v4(const IpAddress& destination, Instant now, wire::EthernetAddress& mac,
+                      Route& route) noexcept;
   void watch_link(Instant now) noexcept;
 
   InterfaceConfig config;
@@ -64,6 +76,7 @@ struct Interface::Impl {
   ArpTable arp;
   PathErrorQueue path_errors;
   Icmp icmp;
+  Ipv6Host ipv6;
 
   Instant link_looked_at{};
   bool link_was_up = true;
@@ -92,32 +105,77 @@ FrameView Interface::Impl::next_frame() noexcept {
   frame.segments = {burst.data() + first, next - first};
   frame.head = {burst[first].data, burst[first].length};
   if (frame.segments.size() > 1 && frame.head.size() < kHeadBytes) [[unlikely]]
-    pull_up(frame, first);
+    pull_up(frame, kHeadBytes);
   return frame;
 }
 
-[[gnu::cold]] void Interface::Impl::pull_up(FrameView& frame, std::size_t slot) noexcept {
-  std::byte* out = scratch[slot].data();
-  std::size_t filled_bytes = 0;
-  for (const platform::RxSegment& segment : frame.segments) {
-    const std::size_t n = std::min<std::size_t>(segment.length, kHeadBytes - filled_bytes);
-    if (n != 0) std::memcpy(out + filled_bytes, segment.data, n);
-    filled_bytes += n;
-  }
-  frame.head = {out, filled_bytes};
+[[gnu::cold]] void Interface::Impl::pull_up(FrameView& frame, std::size_t bytes) noexcept {
+  const auto slot = static_cast<std::size_t>(frame.segments.data() - burst.data());
+  const std::span<std::byte> out{scratch[slot].data(), std::min<std::size_t>(bytes, frame.bytes)};
+  copy_frame_bytes(frame.segments, 0, out);
+  frame.head = out;
   counters.rx_pulled_up.add();
 }
 
+// Takes the 802.1Q tag off, whether it lies in the frame or the port has taken it out. False: the
+// frame is not for us. Which station it is for has been checked, so each counter tells of our VLAN.
+[[gnu::cold]] bool Interface::Impl::take_tag(FrameView& frame, std::uint16_t& type) noexcept {
+  const platform::RxSegment& first = frame.segments.front();
+  std::uint16_t control = first.vlan;
+  if ((first.flags & platform::kRxVlanStripped) == 0) {
+    if (frame.bytes < kEthernetHeaderBytes + wire::kVlanTagBytes) {
+      counters.drop_short_frame.add();
+      return false;
+    }
+    control = load<wire::VlanTag>(frame.head.data() + wire::kVlanTagOffset).control.get();
+    frame.l2_bytes += wire::kVlanTagBytes;
+    type = load<Be16>(frame.head.data() + frame.l2_bytes - sizeof(Be16)).get();
+  }
+  // IEEE 802.1Q 9.6 c: VID 0 names no VLAN, such a tag carries the priority alone.
+  const unsigned id = control & wire::kVlanIdMask;
+  if (id != 0 && id != config.vlan_id) {
+    counters.drop_vlan_other.add();
+    return false;
+  }
+  counters.rx_vlan_tagged.add();
+  return true;
+}
+
 [[gnu::cold]] void Interface::Impl::arp_input(const FrameView& frame, Instant now) noexcept {
-  if (frame.bytes < kEthernetHeaderBytes + sizeof(wire::ArpPacket)) {
+  if (!config.has_ipv4()) {
+    counters.drop_ether_type.add();
+    return;
+  }
+  if (frame.bytes < frame.l2_bytes + sizeof(wire::ArpPacket)) {
     counters.drop_short_frame.add();
     return;
   }
-  arp.input(load<wire::ArpPacket>(frame.head.data() + kEthernetHeaderBytes), now);
+  arp.input(load<wire::ArpPacket>(frame.head.data() + frame.l2_bytes), now);
+}
+
+// As input(), for a frame whose ether type is IPv6.
+bool Interface::Impl::ipv6_input(FrameView& frame, bool to_group, TcpDatagram& datagram,
+                                 Instant now) noexcept {
+  if (has_extension_headers(frame) && frame.segments.size() > 1 &&
+      frame.head.size() < kLongHeadBytes) [[unlikely]]
+    pull_up(frame, kLongHeadBytes);
+  Ipv6Packet packet;
+  switch (check_ipv6(frame, ipv6.addresses(), to_group, counters, packet)) {
+    case Ipv6Verdict::tcp:
+      return make_datagram(frame, packet, counters, datagram,
+                           [this](void* handle) { drop(handle); });
+    case Ipv6Verdict::icmp:
+      ipv6.icmp_input(frame, packet, now);
+      break;
+    case Ipv6Verdict::drop:
+      break;
+  }
+  drop(frame);
+  return false;
 }
 
 // True: `datagram` is filled and owns what it needs of the frame. False: the frame is done with.
-bool Interface::Impl::input(const FrameView& frame, TcpDatagram& datagram, Instant now) noexcept {
+bool Interface::Impl::input(FrameView& frame, TcpDatagram& datagram, Instant now) noexcept {
   if (frame.bytes < kEthernetHeaderBytes) [[unlikely]] {
     counters.drop_short_frame.add();
     drop(frame);
@@ -125,16 +183,26 @@ bool Interface::Impl::input(const FrameView& frame, TcpDatagram& datagram, Insta
   }
   const auto ethernet = load<wire::EthernetHeader>(frame.head.data());
   const bool to_group = wire::is_group_address(ethernet.destination);
+  std::uint16_t type = ethernet.ether_type.get();
   Ipv4Packet packet;
   Ipv4Verdict verdict = Ipv4Verdict::drop;
-  if (ethernet.destination != mac && !to_group) [[unlikely]]
+  const bool tagged = type == wire::kEtherTypeVlan ||
+                      (frame.segments.front().flags & platform::kRxVlanStripped) != 0;
+  if (ethernet.destination != mac && !to_group) [[unlikely]] {
     counters.drop_other_mac.add();
-  else if (ethernet.ether_type.get() == wire::kEtherTypeIpv4) [[likely]]
+  } else if (!tagged && config.vlan_id != 0) [[unlikely]] {
+    counters.drop_vlan_untagged.add();
+  } else if (tagged && !take_tag(frame, type)) [[unlikely]] {
+    // Counted there.
+  } else if (type == wire::kEtherTypeIpv4 && config.has_ipv4()) [[likely]] {
     verdict = check_ipv4(frame, subnet, to_group, counters, packet);
-  else if (ethernet.ether_type.get() == wire::kEtherTypeArp)
+  } else if (type == wire::kEtherTypeIpv6 && ipv6.enabled()) {
+    return ipv6_input(frame, to_group, datagram, now);
+  } else if (type == wire::kEtherTypeArp) {
     arp_input(frame, now);
-  else
+  } else {
     counters.drop_ether_type.add();
+  }
   if (verdict == Ipv4Verdict::tcp) [[likely]]
     return make_datagram(frame, packet, counters, datagram, [this](void* handle) { drop(handle); });
   if (verdict == Ipv4Verdict::icmp) icmp.input(frame, packet, now);
@@ -145,7 +213,8 @@ bool Interface::Impl::input(const FrameView& frame, TcpDatagram& datagram, Insta
 Interface::Interface(const InterfaceConfig& config, platform::Port& port,
                      platform::PacketMemory& memory, Instant start)
     : impl_(std::make_unique<Impl>(config, port, memory, start)) {
-  POLLUX_ASSERT(config.address.is_v4() && config.prefix_length <= 32);
+  POLLUX_ASSERT((config.has_ipv4() && config.prefix_length <= 32) || config.has_ipv6());
+  POLLUX_ASSERT(config.prefix_length6 <= 128 && config.vlan_id <= wire::kVlanIdMax);
 }
 
 Interface::~Interface() {
@@ -172,7 +241,7 @@ std::size_t Interface::receive(Instant now, std::span<TcpDatagram> datagrams,
   while (self.next < self.filled && count < datagrams.size()) {
     if (self.next + kPrefetchAhead < self.filled)
       __builtin_prefetch(self.burst[self.next + kPrefetchAhead].data);
-    const FrameView frame = self.next_frame();
+    FrameView frame = self.next_frame();
     ++frames;
     if (self.input(frame, datagrams[count], now)) ++count;
   }
@@ -196,38 +265,51 @@ void Interface::Impl::watch_link(Instant now) noexcept {
 void Interface::run_timers(Instant now) noexcept {
   impl_->watch_link(now);
   impl_->arp.run_timers(now);
+  impl_->ipv6.run_timers(now);
 }
 void Interface::suspect(const IpAddress& remote, Instant now) noexcept {
-  if (!remote.is_v4()) return;
+  if (!remote.is_v4()) return impl_->ipv6.suspect(remote, now);
   const std::uint32_t host = remote.v4_host();
   impl_->arp.suspect(impl_->subnet.on_link(host) ? host : impl_->config.gateway.v4_host(), now);
 }
 AddressState Interface::address_state() const noexcept { return impl_->arp.address_state(); }
-Instant Interface::next_deadline() const noexcept { return impl_->arp.next_deadline(); }
-std::uint32_t Interface::neighbour_generation() const noexcept { return impl_->arp.generation(); }
+Instant Interface::next_deadline() const noexcept {
+  return std::min(impl_->arp.next_deadline(), impl_->ipv6.next_deadline());
+}
+std::uint32_t Interface::neighbour_generation() const noexcept {
+  return impl_->arp.generation() + impl_->ipv6.generation();
+}
+
+RouteState Interface::Impl::route_v4(const IpAddress& destination, Instant now,
+                                     wire::EthernetAddress& to, Route& route) noexcept {
+  const auto no_route = [this] {
+    counters.no_route.add();
+    return RouteState::unreachable;
+  };
+  if (!config.has_ipv4() || !subnet.is_other_host(destination.v4_host())) return no_route();
+  std::uint32_t hop = destination.v4_host();
+  if (!subnet.on_link(hop)) {
+    if (!config.gateway.is_v4()) return no_route();
+    hop = config.gateway.v4_host();
+    if (!subnet.is_other_host(hop) || !subnet.on_link(hop)) return no_route();
+  }
+  route.source = config.address;
+  route.mtu = port.info().mtu;
+  return arp.resolve(hop, now, to);
+}
 
 RouteState Interface::route(const IpAddress& destination, Instant now, Route& route) noexcept {
   Impl& self = *impl_;
-  const auto no_route = [&self] {
-    self.counters.no_route.add();
-    return RouteState::unreachable;
-  };
-  if (!destination.is_v4() || !self.subnet.is_other_host(destination.v4_host())) return no_route();
-  std::uint32_t hop = destination.v4_host();
-  if (!self.subnet.on_link(hop)) {
-    if (!self.config.gateway.is_v4()) return no_route();
-    hop = self.config.gateway.v4_host();
-    if (!self.subnet.is_other_host(hop) || !self.subnet.on_link(hop)) return no_route();
-  }
   wire::EthernetHeader ethernet;
-  const RouteState state = self.arp.resolve(hop, now, ethernet.destination);
+  const bool is_v4 = destination.is_v4();
+  const RouteState state = is_v4 ? self.route_v4(destination, now, ethernet.destination, route)
+                                 : self.ipv6.route(destination, now, ethernet.destination, route);
   if (state != RouteState::resolved) return state;
   ethernet.source = self.mac;
-  ethernet.ether_type.set(wire::kEtherTypeIpv4);
+  ethernet.ether_type.set(is_v4 ? wire::kEtherTypeIpv4 : wire::kEtherTypeIpv6);
   store(route.ethernet.data(), ethernet);
-  route.source = self.config.address;
-  route.mtu = self.port.info().mtu;
-  route.generation = self.arp.generation();
+  route.traffic_class = static_cast<std::uint8_t>(self.config.dscp << 2);
+  route.generation = neighbour_generation();
   return state;
 }
 
@@ -246,11 +328,29 @@ std::size_t Interface::flush() noexcept { return impl_->egress.flush(); }
 void Interface::reclaim() noexcept { impl_->port.reclaim(); }
 std::size_t Interface::queued() const noexcept { return impl_->egress.queued(); }
 
-const IpAddress& Interface::address() const noexcept { return impl_->config.address; }
-bool Interface::on_link(const IpAddress& destination) const noexcept {
-  return destination.is_v4() && impl_->subnet.on_link(destination.v4_host());
+void Interface::confirm_reachable(const IpAddress& remote, Instant now) noexcept {
+  if (!remote.is_v4()) impl_->ipv6.confirm_reachable(remote, now);
 }
-bool Interface::has_gateway() const noexcept { return impl_->config.gateway.is_v4(); }
+
+const IpAddress& Interface::address() const noexcept { return impl_->config.address; }
+IpAddress Interface::source_for(const IpAddress& destination) const noexcept {
+  if (destination.is_v4()) return impl_->config.address;
+  const Ipv6Addresses::Address* source = impl_->ipv6.addresses().source_for(destination, true);
+  return source != nullptr ? source->address : IpAddress{};
+}
+bool Interface::is_own(const IpAddress& address) const noexcept {
+  return address.is_v4() ? address == impl_->config.address
+                         : impl_->ipv6.addresses().is_ours(address.bytes);
+}
+Ipv6State Interface::ipv6_state() const noexcept { return impl_->ipv6.state(); }
+bool Interface::on_link(const IpAddress& destination) const noexcept {
+  if (!destination.is_v4()) return impl_->ipv6.on_link(destination);
+  return impl_->config.has_ipv4() && impl_->subnet.on_link(destination.v4_host());
+}
+bool Interface::has_gateway(const IpAddress& destination) const noexcept {
+  return destination.is_v4() ? impl_->config.gateway.is_v4()
+                             : impl_->ipv6.enabled() && impl_->ipv6.has_gateway();
+}
 const platform::PortInfo& Interface::port_info() const noexcept { return impl_->port.info(); }
 const Counters& Interface::counters() const noexcept { return impl_->counters; }
 

@@ -1,6 +1,7 @@
-// One port of one worker below TCP: Ethernet, ARP, IPv4, ICMP echo on the way in, neighbour
-// resolution, checksums and the ordered transmit queue on the way out. Knows nothing of
-// connections. Read first: RFC 826, RFC 791, RFC 792, RFC 1122 sections 2.3.2 and 3.
+// One port of one worker below TCP: Ethernet with its VLAN tag, ARP and neighbour discovery, IPv4
+// and IPv6, ICMP echo on the way in, neighbour resolution, checksums and the ordered transmit queue
+// on the way out. Knows nothing of connections. Read first: RFC 826, RFC 791, RFC 792, RFC 1122
+// sections 2.3.2 and 3, RFC 8200, RFC 4861.
 #pragma once
 
 #include <array>
@@ -22,6 +23,7 @@ enum class AddressState : std::uint8_t;  // net/address_claim.hpp
 
 inline constexpr std::size_t kEthernetHeaderBytes = 14;
 inline constexpr std::size_t kIpv4HeaderBytes = 20;
+inline constexpr std::size_t kIpv6HeaderBytes = 40;
 
 /// One received TCP segment. The header lies together and has been checked: length, data offset,
 /// checksum (by the port or in software), destination is ours, source is neither multicast nor
@@ -33,8 +35,7 @@ struct TcpDatagram {
   std::span<const platform::RxSegment>
       payload;  ///< trimmed to the IP total length; owns its handles
   std::uint32_t payload_bytes = 0;
-  /// wire::EcnCodepoint of the IPv4 header, or of an IPv6 header's traffic class (bits 20 and 21 of
-  /// its first word); 0 when whoever fills this does not know.
+  /// wire::EcnCodepoint of the IPv4 header or of the IPv6 traffic class.
   std::uint8_t ecn = 0;
 };
 
@@ -42,15 +43,26 @@ struct TcpDatagram {
 struct Route {
   std::array<std::byte, kEthernetHeaderBytes> ethernet{};  ///< ready header, ethertype included
   IpAddress source;
-  std::uint16_t mtu = 1500;  ///< of the IP packet
+  std::uint8_t traffic_class = 0;  ///< DSCP in its upper six bits, the ECN field zero
+  std::uint8_t hop_limit = 64;     ///< or time to live
+  std::uint16_t mtu = 1500;        ///< of the IP packet
   std::uint32_t generation =
       0;  ///< equals Interface::neighbour_generation() while the route is fresh
 };
 
 enum class RouteState : std::uint8_t {
   resolved,
-  pending,      ///< an ARP request is under way; ask again when neighbour_generation() has changed
+  pending,      ///< the neighbour is being asked, or our address still checked; ask again when
+                ///< neighbour_generation() has changed
   unreachable,  ///< no route, or the neighbour did not answer within the bound (RFC 1122 2.3.2.1)
+};
+
+/// RFC 4862 5.4: what has become of our IPv6 addresses.
+enum class Ipv6State : std::uint8_t {
+  off,
+  checking,  ///< duplicate address detection is under way
+  ready,
+  duplicate,  ///< another station has one of them: it is not used
 };
 
 class Interface {
@@ -61,16 +73,17 @@ class Interface {
   Interface(const Interface&) = delete;
   Interface& operator=(const Interface&) = delete;
 
-  /// One receive burst. ARP and ICMP are answered here; TCP segments fill `datagrams`. The
-  /// datagrams (not the handles of their payload, which the caller takes over) are valid until the
-  /// next call. Returns the number of datagrams; `frames` gets the number of frames of any kind.
+  /// One receive burst. ARP, neighbour discovery and ICMP are answered here; TCP segments fill
+  /// `datagrams`. The datagrams (not the handles of their payload, which the caller takes over) are
+  /// valid until the next call. Returns the number of datagrams; `frames` gets the number of frames
+  /// of any kind.
   std::size_t receive(Instant now, std::span<TcpDatagram> datagrams, std::size_t& frames) noexcept;
 
   /// The ICMP errors about TCP that receive() has met; whatever is not taken waits, bounded, and
   /// there is none unless receive() has seen a frame. Returns how many `errors` has got.
   std::size_t take_path_errors(std::span<PathError> errors) noexcept;
 
-  /// Neighbour ageing and ARP retries. Cheap when there is nothing to do.
+  /// Neighbour and address ageing, retries. Cheap when there is nothing to do.
   void run_timers(Instant now) noexcept;
   [[nodiscard]] Instant next_deadline() const noexcept;
 
@@ -81,7 +94,8 @@ class Interface {
   [[nodiscard]] AddressState address_state() const noexcept;
 
   RouteState route(const IpAddress& destination, Instant now, Route& route) noexcept;
-  /// Changes whenever any neighbour entry changes: every cached Route is then asked for again.
+  /// Changes whenever any neighbour or address of ours does: every cached Route is then asked for
+  /// again.
   [[nodiscard]] std::uint32_t neighbour_generation() const noexcept;
 
   /// Frames are built only while there is room, so a full transmit ring backs up into TCP.
@@ -89,8 +103,9 @@ class Interface {
   /// A buffer for the head of a frame; data is null when the pool is empty.
   platform::FrameBuffer take_buffer() noexcept;
   void give_back(const platform::FrameBuffer& buffer) noexcept;
-  /// Queues one whole frame that starts with Ethernet, IPv4 and TCP headers whose checksum fields
-  /// are zero: fills the checksums (or asks the port to). can_send(frame.size()) must hold.
+  /// Queues one whole frame that starts with Ethernet, IPv4 or IPv6, and TCP headers whose checksum
+  /// fields are zero: fills the checksums (or asks the port to) and the VLAN tag. The first segment
+  /// lies in a buffer of take_buffer(). can_send(frame.size()) must hold.
   void send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept;
   /// Hands queued frames to the port, in order; what it does not take stays queued.
   std::size_t flush() noexcept;
@@ -99,10 +114,23 @@ class Interface {
   /// Segments queued and not yet taken by the port.
   [[nodiscard]] std::size_t queued() const noexcept;
 
+  /// RFC 4861 7.3.1: the peer has acknowledged something new, so the way to it works. At most once
+  /// in confirm_interval() for each connection is enough.
+  void confirm_reachable(const IpAddress& remote, Instant now) noexcept;
+  static constexpr Duration confirm_interval() noexcept { return 5s; }
+
+  /// The IPv4 address.
   [[nodiscard]] const IpAddress& address() const noexcept;
-  /// True when `destination` is reached without a gateway.
+  /// What packets to `destination` carry as their source, also while it is still being checked.
+  [[nodiscard]] IpAddress source_for(const IpAddress& destination) const noexcept;
+  /// One of our addresses, and in use.
+  [[nodiscard]] bool is_own(const IpAddress& address) const noexcept;
+  /// Any thread may ask.
+  [[nodiscard]] Ipv6State ipv6_state() const noexcept;
+  /// True when `destination` is reached without a gateway. A zone it carries must be ours.
   [[nodiscard]] bool on_link(const IpAddress& destination) const noexcept;
-  [[nodiscard]] bool has_gateway() const noexcept;
+  /// There is a gateway of the family of `destination`, or one may be advertised.
+  [[nodiscard]] bool has_gateway(const IpAddress& destination) const noexcept;
   [[nodiscard]] const platform::PortInfo& port_info() const noexcept;
   [[nodiscard]] const Counters& counters() const noexcept;
 

@@ -29,6 +29,23 @@ struct IpAddress {
     return v4(static_cast<std::uint8_t>(host >> 24), static_cast<std::uint8_t>(host >> 16),
               static_cast<std::uint8_t>(host >> 8), static_cast<std::uint8_t>(host));
   }
+  /// fe80::/10. Inside pollux such an address may carry the zone of its link (RFC 4007 6) in bytes
+  /// 2 and 3, which are zero on every wire (RFC 4291 2.5.6). Engines and frames see it without.
+  [[nodiscard]] constexpr bool is_link_local() const noexcept {
+    return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+  }
+  /// 0: no zone was named.
+  [[nodiscard]] constexpr unsigned zone() const noexcept {
+    return is_link_local() ? unsigned{bytes[2]} << 8 | bytes[3] : 0u;
+  }
+  [[nodiscard]] constexpr IpAddress with_zone(unsigned zone) const noexcept {
+    IpAddress out = *this;
+    if (is_link_local()) {
+      out.bytes[2] = static_cast<std::uint8_t>(zone >> 8);
+      out.bytes[3] = static_cast<std::uint8_t>(zone);
+    }
+    return out;
+  }
   friend constexpr bool operator==(const IpAddress&, const IpAddress&) noexcept = default;
 };
 

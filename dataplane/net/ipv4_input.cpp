@@ -1,7 +1,5 @@
 #include "dataplane/net/ipv4_input.hpp"
 
-#include "dataplane/wire/checksum.hpp"
-
 namespace pollux::net {
 
 namespace {
@@ -36,9 +34,9 @@ bool Ipv4Subnet::is_other_host(std::uint32_t host) const noexcept {
 
 Ipv4Verdict check_ipv4(const FrameView& frame, const Ipv4Subnet& subnet, bool to_group,
                        Counters& counters, Ipv4Packet& packet) noexcept {
-  if (frame.bytes < kEthernetHeaderBytes + kIpv4HeaderBytes) return drop(counters.drop_short_frame);
-  const auto room = static_cast<std::uint32_t>(frame.bytes - kEthernetHeaderBytes);
-  const auto ip = load<wire::Ipv4Header>(frame.head.data() + kEthernetHeaderBytes);
+  if (frame.bytes < frame.l2_bytes + kIpv4HeaderBytes) return drop(counters.drop_short_frame);
+  const std::uint32_t room = frame.bytes - frame.l2_bytes;
+  const auto ip = load<wire::Ipv4Header>(frame.head.data() + frame.l2_bytes);
   if (ip.version() != 4) [[unlikely]]
     return drop(counters.drop_ip_version);
   const std::uint32_t header = ip.header_bytes();
@@ -51,7 +49,7 @@ Ipv4Verdict check_ipv4(const FrameView& frame, const Ipv4Subnet& subnet, bool to
   const unsigned flags = frame.segments.front().flags;
   if ((flags & platform::kRxIpChecksumGood) == 0) {
     wire::InternetSum sum;
-    sum.add(frame.head.subspan(kEthernetHeaderBytes, header));
+    sum.add(frame.head.subspan(frame.l2_bytes, header));
     if ((flags & platform::kRxIpChecksumBad) != 0 || !sum.verifies())
       return drop(counters.drop_ip_checksum);
   }
@@ -69,32 +67,11 @@ Ipv4Verdict check_ipv4(const FrameView& frame, const Ipv4Subnet& subnet, bool to
     return drop(counters.drop_ip_fragment);
   if (header != kIpv4HeaderBytes) [[unlikely]]
     counters.rx_ip_options.add();
-  packet = {ip, static_cast<std::uint32_t>(kEthernetHeaderBytes) + header,
-            static_cast<std::uint32_t>(kEthernetHeaderBytes) + total};
+  packet = {ip, frame.l2_bytes + header, frame.l2_bytes + total};
   if (ip.protocol == wire::kProtocolTcp) [[likely]]
     return Ipv4Verdict::tcp;
   if (ip.protocol == wire::kProtocolIcmp) return Ipv4Verdict::icmp;
   return drop(counters.drop_ip_protocol);
-}
-
-std::uint32_t tcp_header_bytes(const FrameView& frame, const Ipv4Packet& packet) noexcept {
-  constexpr std::uint32_t kTcpHeaderBytes = 20;
-  constexpr std::size_t kDataOffset = 12;
-  const std::uint32_t length = packet.end - packet.payload;
-  if (length < kTcpHeaderBytes) return 0;
-  const auto field = std::to_integer<std::uint32_t>(frame.head[packet.payload + kDataOffset]);
-  const std::uint32_t header = (field >> 4) * 4;
-  return header >= kTcpHeaderBytes && header <= length ? header : 0;
-}
-
-bool tcp_checksum_right(const TcpDatagram& datagram, const Ipv4Packet& packet) noexcept {
-  auto sum = wire::InternetSum::pseudo_header(
-      packet.header.source, packet.header.destination, wire::kProtocolTcp,
-      static_cast<std::uint16_t>(packet.end - packet.payload));
-  sum.add(datagram.header);
-  for (const platform::RxSegment& segment : datagram.payload)
-    sum.add({segment.data, segment.length});
-  return sum.verifies();
 }
 
 }  // namespace pollux::net

@@ -8,6 +8,7 @@
 #include "dataplane/net/counters.hpp"
 #include "dataplane/net/frame_view.hpp"
 #include "dataplane/net/interface_config.hpp"
+#include "dataplane/wire/checksum.hpp"
 
 namespace pollux::net {
 
@@ -34,51 +35,24 @@ struct Ipv4Packet {
   wire::Ipv4Header header;
   std::uint32_t payload = 0;  ///< offset in the frame
   std::uint32_t end = 0;      ///< offset behind the packet; the rest of the frame is padding
+
+  [[nodiscard]] IpAddress source() const noexcept {
+    return IpAddress::from_v4_host(header.source.get());
+  }
+  [[nodiscard]] IpAddress destination() const noexcept {
+    return IpAddress::from_v4_host(header.destination.get());
+  }
+  [[nodiscard]] std::uint8_t ecn() const noexcept {
+    return header.type_of_service & wire::kEcnMask;
+  }
+  [[nodiscard]] wire::InternetSum pseudo_header(std::uint8_t protocol) const noexcept {
+    return wire::InternetSum::pseudo_header(header.source, header.destination, protocol,
+                                            static_cast<std::uint16_t>(end - payload));
+  }
 };
 
 /// Checks an IPv4 frame that was sent to our hardware address (or to a group: `to_group`).
 Ipv4Verdict check_ipv4(const FrameView& frame, const Ipv4Subnet& subnet, bool to_group,
                        Counters& counters, Ipv4Packet& packet) noexcept;
-
-/// Checks the TCP header and checksum and fills `datagram`; trims the frame's segments to the
-/// payload. `dropped(handle)` takes every segment that the datagram does not own. False: all of
-/// them.
-template <class Dropped>
-bool make_datagram(const FrameView& frame, const Ipv4Packet& packet, Counters& counters,
-                   TcpDatagram& datagram, Dropped dropped) noexcept;
-
-/// Data offset and length; 0 when wrong, else the bytes of the TCP header.
-std::uint32_t tcp_header_bytes(const FrameView& frame, const Ipv4Packet& packet) noexcept;
-bool tcp_checksum_right(const TcpDatagram& datagram, const Ipv4Packet& packet) noexcept;
-
-template <class Dropped>
-bool make_datagram(const FrameView& frame, const Ipv4Packet& packet, Counters& counters,
-                   TcpDatagram& datagram, Dropped dropped) noexcept {
-  const unsigned flags = frame.segments.front().flags;
-  const std::uint32_t header = tcp_header_bytes(frame, packet);
-  if (header == 0) [[unlikely]] {
-    counters.drop_tcp_header.add();
-    trim(frame.segments, 0, 0, dropped);
-    return false;
-  }
-  datagram.source = IpAddress::from_v4_host(packet.header.source.get());
-  datagram.destination = IpAddress::from_v4_host(packet.header.destination.get());
-  datagram.header = frame.head.subspan(packet.payload, header);
-  datagram.payload_bytes = packet.end - packet.payload - header;
-  datagram.ecn = packet.header.type_of_service & wire::kEcnMask;
-  const auto payload = trim(frame.segments, packet.payload + header, packet.end, dropped);
-  datagram.payload = payload;
-  // RFC 9293 3.1 MUST-3: checked here unless the port has done it.
-  const bool bad =
-      (flags & platform::kRxL4ChecksumBad) != 0 ||
-      ((flags & platform::kRxL4ChecksumGood) == 0 && !tcp_checksum_right(datagram, packet));
-  if (bad) [[unlikely]] {
-    counters.drop_tcp_checksum.add();
-    for (const platform::RxSegment& segment : payload) dropped(segment.handle);
-    return false;
-  }
-  counters.rx_tcp.add();
-  return true;
-}
 
 }  // namespace pollux::net

@@ -192,7 +192,7 @@ bool DpdkDevice::negotiate(const PortOptions& options, DpdkPacketMemory& memory,
   traits_.rx_checksum_none_good = quirks.rx_none_good;
   traits_.emulated_checksum = options.emulate_checksum_offload && quirks.any_frame;
   traits_.link_always_up = quirks.link_always_up;
-  traits_.tx_bytes_most = options.mtu + RTE_ETHER_HDR_LEN;
+  traits_.tx_bytes_most = options.mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
 
   if (!quirks.any_frame && options.mtu + kFrameOverhead > memory.impl().rx_buffer_bytes) {
     if (!wants_rx(RTE_ETH_RX_OFFLOAD_SCATTER)) {
@@ -262,6 +262,8 @@ bool DpdkDevice::start(const PortOptions& options, std::span<DpdkPacketMemory* c
   }
   if (const int code = rte_eth_dev_start(id); code != 0) return failed("starting it", code);
   rte_eth_promiscuous_disable(id);
+  // IPv6 finds its neighbours through groups (RFC 4861 7.2), which change with the addresses.
+  rte_eth_allmulticast_enable(id);
   take_address();
 
   rte_eth_link link{};

@@ -269,7 +269,7 @@ void DpdkPort::Impl::set_offloads(rte_mbuf* frame, const TxSegment& head) const 
   frame->l2_len = head.l2_length & 0x7fU;
   frame->l3_len = head.l3_length & 0x1ffU;
   frame->l4_len = head.l4_length;
-  frame->ol_flags |= RTE_MBUF_F_TX_IPV4;
+  frame->ol_flags |= (head.flags & kTxIpv6) != 0 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
   if ((head.flags & kTxIpChecksum) != 0) frame->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
   if ((head.flags & kTxL4Checksum) != 0) frame->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
 }

@@ -19,6 +19,7 @@ enum RxFlag : std::uint16_t {
   kRxL4ChecksumGood = 8,
   kRxL4ChecksumBad = 16,
   kRxHash = 32,  ///< rss_hash is what the port computed for this frame
+  kRxVlanStripped = 0x100,  ///< first segment: the port has taken out the tag; see vlan
 };
 
 /// One contiguous piece of a received frame. Whoever holds it gives `handle` back exactly once.
@@ -26,6 +27,7 @@ struct RxSegment {
   std::byte* data = nullptr;
   std::uint32_t length = 0;
   std::uint16_t flags = 0;  ///< RxFlag; the checksum flags are on the first segment of a frame
+  std::uint16_t vlan = 0;   ///< tag control information, with kRxVlanStripped
   void* handle = nullptr;
   std::uint32_t rss_hash = 0;  ///< of the first segment; with kRxHash
 };
@@ -35,6 +37,8 @@ enum TxFlag : std::uint16_t {
   kTxIpChecksum = 2,  ///< first segment: the port fills the IPv4 header checksum
   kTxL4Checksum =
       4,  ///< first segment: the port completes the TCP checksum (pseudo-header sum is in)
+  kTxIpv6 = 0x100,  ///< first segment: the frame is IPv6
+  kTxVlan = 0x200,  ///< first segment: the port puts in the tag `vlan`
 };
 
 /// One contiguous piece of a frame to send.
@@ -45,6 +49,7 @@ struct TxSegment {
   std::uint8_t l2_length = 0;  ///< first segment: header lengths, for checksum offload
   std::uint8_t l3_length = 0;
   std::uint8_t l4_length = 0;
+  std::uint16_t vlan = 0;        ///< tag control information, with kTxVlan
   void* handle = nullptr;        ///< frame buffer holding `data`; ownership passes with acceptance
   TxTracker* tracker = nullptr;  ///< instead of a handle: `data` is external memory counted here
 };
@@ -57,6 +62,7 @@ struct PortInfo {
   std::uint16_t mtu = 1500;     ///< bytes of IP packet
   bool tx_ip_checksum = false;  ///< kTxIpChecksum is honoured (or not needed by the peer)
   bool tx_l4_checksum = false;
+  bool tx_vlan_insert = false;       ///< kTxVlan is honoured
   std::uint8_t tx_segments_max = 8;  ///< segments of one frame
 };
 

@@ -73,6 +73,7 @@ void Engine::Impl::take_new_ack(Connection& c, AckNews& news, Instant now) noexc
   }
   c.snd_una = news.ack;
   c.progress_at = now;
+  confirm_path(c, now);
   drop_acknowledged(c);
   c.scoreboard.advance(news.ack,
                        [&](const Transmission& run) { note_delivered(c, run, news, now); });

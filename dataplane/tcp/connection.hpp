@@ -76,6 +76,9 @@ struct TailProbe {
   TcpSeq end;            ///< snd_nxt behind it
 };
 
+/// Ethernet and the longer one of the IP headers. The VLAN tag is put in below.
+inline constexpr std::size_t kLinkBytesMax = net::kEthernetHeaderBytes + net::kIpv6HeaderBytes;
+
 struct alignas(64) Connection {
   // Receive side of the fast path.
   TcpSeq rcv_nxt;
@@ -176,7 +179,10 @@ struct alignas(64) Connection {
   bool unreachable_noted = false;  ///< ICMP has said so of a segment in flight
   Instant mtu_at = kNever;         ///< when path_mtu may rise
   BlackHole black_hole;
-  std::array<std::byte, 34> link_header{};  ///< Ethernet and IPv4, lengths and checksums open
+  std::array<std::byte, kLinkBytesMax> link_header{};  ///< Ethernet and IP; lengths, sums open
+  std::uint8_t link_bytes = 0;                         ///< of link_header, as the family has it
+  net::IpAddress local;
+  Instant confirm_at{};  ///< from when on the neighbour may be told that the path works
   Duration connect_timeout{};
   Duration user_timeout{};
 
@@ -188,6 +194,10 @@ struct alignas(64) Connection {
   Connection* next_dirty = nullptr;
   Connection* next_event = nullptr;
 
+  /// IP and TCP without options: what an MSS leaves of the MTU (RFC 9293 3.7.1, RFC 8200 8.3).
+  [[nodiscard]] std::uint16_t header_bytes() const noexcept {
+    return remote.address.is_v4() ? 40 : 60;
+  }
   [[nodiscard]] std::uint32_t flight() const noexcept { return snd_nxt.distance_from(snd_una); }
   /// RFC 6675 4: bytes thought to be in the network. Without SACK, duplicates stand for reports.
   [[nodiscard]] std::uint32_t pipe() const noexcept {

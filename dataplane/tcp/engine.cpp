@@ -149,7 +149,7 @@ std::uint32_t Engine::Impl::timestamp(const Connection& c, Instant now) const no
 }
 
 net::Endpoint Engine::Impl::local_endpoint(const Connection& c) const noexcept {
-  return {interface.address(), c.local_port};
+  return {c.local, c.local_port};
 }
 
 Engine::Engine(const EngineLimits& limits, const EngineTimers& timers, net::Interface& interface,

@@ -64,8 +64,7 @@ struct Frame {
   std::array<platform::TxSegment, kSegmentsMax> segments;
   std::size_t count = 0;
   std::size_t limit = kSegmentsMax;
-  std::byte* head = nullptr;     ///< start of the Ethernet header
-  std::size_t header_bytes = 0;  ///< Ethernet, IPv4, TCP and its options
+  std::byte* tcp = nullptr;   ///< the TCP header; there is room for kLinkBytesMax in front of it
   std::byte* tail = nullptr;  ///< where the next copied byte goes; nullptr: a new buffer is needed
   std::uint32_t tail_room = 0;
   std::uint8_t ecn = 0;  ///< wire::EcnCodepoint it leaves with
@@ -277,6 +276,12 @@ struct Engine::Impl {
   enum class RouteVerdict : std::uint8_t { ready, wait, unreachable };
   void on_unreachable(Connection& c, Instant now) noexcept;
   RouteVerdict refresh_route(Connection& c, Instant now) noexcept;
+  /// RFC 4861 7.3.1: forward progress spares the neighbour being asked. Cheap: once in a while.
+  void confirm_path(Connection& c, Instant now) noexcept {
+    if (now < c.confirm_at) return;
+    c.confirm_at = now + net::Interface::confirm_interval();
+    interface.confirm_reachable(c.remote.address, now);
+  }
   bool begin_frame(Frame& frame, std::size_t option_bytes) noexcept;
   std::uint32_t gather(Connection& c, Frame& frame, TcpSeq seq, std::uint32_t want,
                        bool copy) noexcept;

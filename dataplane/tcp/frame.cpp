@@ -1,34 +1,75 @@
 // Frames: headers from a template, payload attached or copied behind them.
 // A frame that was handed to the interface is never touched again; a retransmission is a new one.
-// Read first: RFC 9293 3.1, RFC 791 3.1, RFC 6864 4.
+// Read first: RFC 9293 3.1, RFC 791 3.1, RFC 6864 4, RFC 8200 3.
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "dataplane/base/assert.hpp"
 #include "dataplane/tcp/engine_impl.hpp"
+#include "dataplane/wire/ipv4.hpp"
+#include "dataplane/wire/ipv6.hpp"
 
 namespace pollux::tcp {
 namespace {
 
-constexpr std::size_t kLinkBytes = net::kEthernetHeaderBytes + net::kIpv4HeaderBytes;
-constexpr std::size_t kServiceAt = net::kEthernetHeaderBytes + 1;
-constexpr std::size_t kLengthAt = net::kEthernetHeaderBytes + 2;
 constexpr std::uint32_t kCopyBelow = 256;  // attaching a shorter piece costs more than copying it
 constexpr std::uint32_t kResetsPerSecond = 100;
 
-/// Ethernet and IPv4 of every frame to one destination, but for the length and the checksum.
-void write_link_header(std::span<std::byte, kLinkBytes> out, const net::Route& route,
-                       const net::IpAddress& destination) noexcept {
+/// What the frames of one flow start with: Ethernet and IP, but for lengths and checksums. Returns
+/// its bytes.
+std::uint8_t write_link_header(std::span<std::byte, kLinkBytesMax> out, const net::Route& route,
+                               const net::IpAddress& source, const net::IpAddress& destination,
+                               std::uint32_t flow_label) noexcept {
   std::memcpy(out.data(), route.ethernet.data(), net::kEthernetHeaderBytes);
   std::byte* ip = out.data() + net::kEthernetHeaderBytes;
-  std::memset(ip, 0, net::kIpv4HeaderBytes);
-  ip[0] = std::byte{0x45};
-  // RFC 6864 4.1: a datagram that is never fragmented (DF) needs no identification.
-  ip[6] = std::byte{0x40};
-  ip[8] = std::byte{64};
-  ip[9] = std::byte{6};
-  std::memcpy(ip + 12, route.source.bytes.data() + 12, 4);
-  std::memcpy(ip + 16, destination.bytes.data() + 12, 4);
+  if (destination.is_v4()) {
+    wire::Ipv4Header header;
+    header.type_of_service = route.traffic_class;
+    // RFC 6864 4.1: a datagram that is never fragmented (DF) needs no identification.
+    header.flags_fragment_offset.set(wire::Ipv4Header::kDontFragment);
+    header.time_to_live = route.hop_limit;
+    header.protocol = wire::kProtocolTcp;
+    header.source.set(source.v4_host());
+    header.destination.set(destination.v4_host());
+    store(ip, header);
+    return net::kEthernetHeaderBytes + net::kIpv4HeaderBytes;
+  }
+  wire::Ipv6Header header;
+  // RFC 6437 3: the same for all of a flow, and not to be guessed.
+  header.set_class_and_flow(route.traffic_class, flow_label);
+  header.next_header = wire::kNextTcp;
+  header.hop_limit = route.hop_limit;
+  header.source = source.bytes;
+  header.destination = destination.bytes;
+  store(ip, header);
+  return net::kEthernetHeaderBytes + net::kIpv6HeaderBytes;
+}
+
+/// Puts the link header in front of a frame whose TCP part is complete.
+void put_link_header(Frame& frame, std::span<const std::byte> link) noexcept {
+  std::uint32_t tcp_bytes = 0;
+  for (std::size_t i = 0; i < frame.count; ++i) {
+    tcp_bytes += frame.segments[i].length;
+    if (i + 1 != frame.count) frame.segments[i].flags |= platform::kTxMore;
+  }
+  const auto link_bytes = static_cast<std::uint32_t>(link.size());
+  std::byte* head = frame.tcp - link_bytes;
+  std::memcpy(head, link.data(), link_bytes);
+  std::byte* ip = head + net::kEthernetHeaderBytes;
+  if (link_bytes == kLinkBytesMax)
+    store(ip + offsetof(wire::Ipv6Header, payload_length),
+          Be16{static_cast<std::uint16_t>(tcp_bytes)});
+  else
+    store(ip + offsetof(wire::Ipv4Header, total_length),
+          Be16{static_cast<std::uint16_t>(net::kIpv4HeaderBytes + tcp_bytes)});
+  // RFC 3168 5: the two bits behind the DSCP, whatever that is.
+  if (link_bytes == kLinkBytesMax)
+    ip[1] |= std::byte{static_cast<std::uint8_t>(frame.ecn << 4)};
+  else
+    ip[1] |= std::byte{frame.ecn};
+  frame.segments[0].data = head;
+  frame.segments[0].length += link_bytes;
 }
 
 }  // namespace
@@ -37,9 +78,15 @@ Engine::Impl::RouteVerdict Engine::Impl::refresh_route(Connection& c, Instant no
   if (c.route_known && c.route_generation == interface.neighbour_generation())
     return RouteVerdict::ready;
   net::Route route;
+  const bool silent = c.state == State::syn_sent && c.snd_nxt == c.iss;
+  // RFC 4862 5.5.4: an address that is no longer ours is no source any more.
+  if (!silent && !interface.is_own(c.local)) return RouteVerdict::unreachable;
   switch (interface.route(c.remote.address, now, route)) {
     case net::RouteState::resolved:
-      write_link_header(c.link_header, route, c.remote.address);
+      // Addresses may have come and gone until here; from the SYN on it stays the same.
+      if (silent) c.local = route.source;
+      c.link_bytes =
+          write_link_header(c.link_header, route, c.local, c.remote.address, c.flow_hash);
       c.route_known = true;
       c.route_generation = route.generation;
       take_link_mtu(c, route.mtu, now);
@@ -56,19 +103,19 @@ bool Engine::Impl::begin_frame(Frame& frame, std::size_t option_bytes) noexcept 
   frame.limit = std::min<std::size_t>(interface.port_info().tx_segments_max, Frame::kSegmentsMax);
   if (!interface.can_send(frame.limit)) return false;
   const platform::FrameBuffer buffer = interface.take_buffer();
-  frame.header_bytes = kLinkBytes + wire::kTcpHeaderBytes + option_bytes;
   if (buffer.data == nullptr) {
     counters.pool_empty.add();
     return false;
   }
-  POLLUX_ASSERT(buffer.capacity >= frame.header_bytes);
-  frame.head = buffer.data;
-  frame.segments[0] = {.data = buffer.data,
-                       .length = static_cast<std::uint32_t>(frame.header_bytes),
-                       .handle = buffer.handle};
+  // The link header is put in front at the end: its length depends on the destination.
+  const auto tcp_bytes = static_cast<std::uint32_t>(wire::kTcpHeaderBytes + option_bytes);
+  const auto used = static_cast<std::uint32_t>(kLinkBytesMax) + tcp_bytes;
+  POLLUX_ASSERT(buffer.capacity >= used);
+  frame.tcp = buffer.data + kLinkBytesMax;
+  frame.segments[0] = {.data = frame.tcp, .length = tcp_bytes, .handle = buffer.handle};
   frame.count = 1;
-  frame.tail = buffer.data + frame.header_bytes;
-  frame.tail_room = buffer.capacity - static_cast<std::uint32_t>(frame.header_bytes);
+  frame.tail = buffer.data + used;
+  frame.tail_room = buffer.capacity - used;
   return true;
 }
 
@@ -166,15 +213,7 @@ std::size_t Engine::Impl::write_options(Connection& c, std::byte* out, Instant n
 
 void Engine::Impl::finish_frame(Connection& c, Frame& frame, TcpSeq seq, std::uint8_t flags,
                                 std::uint16_t window, std::span<const std::byte> options) noexcept {
-  std::uint32_t bytes = 0;
-  for (std::size_t i = 0; i < frame.count; ++i) {
-    bytes += frame.segments[i].length;
-    if (i + 1 != frame.count) frame.segments[i].flags |= platform::kTxMore;
-  }
-  std::memcpy(frame.head, c.link_header.data(), kLinkBytes);
-  frame.head[kServiceAt] |= std::byte{frame.ecn};
-  store(frame.head + kLengthAt,
-        Be16{static_cast<std::uint16_t>(bytes - net::kEthernetHeaderBytes)});
+  put_link_header(frame, {c.link_header.data(), c.link_bytes});
   wire::TcpHeader header;
   const std::size_t header_bytes = wire::kTcpHeaderBytes + options.size();
   header.source_port.set(c.local_port);
@@ -184,9 +223,9 @@ void Engine::Impl::finish_frame(Connection& c, Frame& frame, TcpSeq seq, std::ui
   header.set_header_bytes(header_bytes);
   header.flags = flags | echo_flag(c, flags);
   header.window.set(window);
-  store(frame.head + kLinkBytes, header);
+  store(frame.tcp, header);
   if (!options.empty())
-    std::memcpy(frame.head + kLinkBytes + wire::kTcpHeaderBytes, options.data(), options.size());
+    std::memcpy(frame.tcp + wire::kTcpHeaderBytes, options.data(), options.size());
   interface.send_tcp({frame.segments.data(), frame.count}, header_bytes);
 }
 
@@ -208,10 +247,10 @@ void Engine::Impl::answer_with_reset(const net::TcpDatagram& datagram,
     return;
   }
   --reset_tokens;
-  write_link_header(std::span<std::byte, kLinkBytes>(frame.head, kLinkBytes), route,
-                    datagram.source);
-  store(frame.head + kLengthAt,
-        Be16{static_cast<std::uint16_t>(net::kIpv4HeaderBytes + wire::kTcpHeaderBytes)});
+  std::array<std::byte, kLinkBytesMax> link;
+  const std::uint8_t link_bytes =
+      write_link_header(link, route, datagram.destination, datagram.source, 0);
+  put_link_header(frame, {link.data(), link_bytes});
   wire::TcpHeader reply;
   reply.source_port = header.destination_port;
   reply.destination_port = header.source_port;
@@ -223,7 +262,7 @@ void Engine::Impl::answer_with_reset(const net::TcpDatagram& datagram,
     reply.acknowledgment_number.set((segment.seq + segment.sequence_length()).raw());
     reply.flags = wire::kTcpRst | wire::kTcpAck;
   }
-  store(frame.head + kLinkBytes, reply);
+  store(frame.tcp, reply);
   interface.send_tcp({frame.segments.data(), frame.count}, wire::kTcpHeaderBytes);
   counters.resets_sent.add();
 }

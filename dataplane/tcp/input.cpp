@@ -41,6 +41,9 @@ void Engine::Impl::input(const net::TcpDatagram& datagram, Instant now) noexcept
   counters.segments_received.add();
   const auto header = load<wire::TcpHeader>(datagram.header.data());
   Connection* c = lookup(datagram.source, header.source_port.get(), header.destination_port.get());
+  // One of our addresses does not take what belongs to another.
+  if (c != nullptr && c->local != datagram.destination) [[unlikely]]
+    c = nullptr;
   if (c != nullptr && c->state == State::established && input_predicted(*c, header, datagram, now))
     return;
 

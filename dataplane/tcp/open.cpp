@@ -9,9 +9,9 @@
 namespace pollux::tcp {
 namespace {
 
-constexpr std::uint16_t kHeadersBytes = 40;     // IPv4 and TCP without options
-constexpr std::uint16_t kDefaultPeerMss = 536;  // RFC 9293 3.7.1 MUST-15
-constexpr std::uint16_t kPeerMssMin = 88;       // a smaller offer would make us send dust
+constexpr std::uint16_t kDefaultPeerMss = 536;    // RFC 9293 3.7.1 MUST-15, over IPv4
+constexpr std::uint16_t kDefaultPeerMss6 = 1220;  // and over IPv6
+constexpr std::uint16_t kPeerMssMin = 88;         // a smaller offer would make us send dust
 
 constexpr std::uint32_t kFirstPort = 32768;  // RFC 6056 3.2 asks for a range as wide as can be had
 constexpr std::uint32_t kPortCount = 65536 - kFirstPort;
@@ -61,6 +61,7 @@ OpenError Engine::Impl::open(const OpenRequest& request, Instant now, Connection
   if (c == nullptr) return OpenError::no_free_connection;
   c->remote = request.remote;
   c->local_port = port;
+  c->local = interface.source_for(request.remote.address);
   start(*c, request, now);
   c->state = State::syn_sent;
   counters.opened.add();
@@ -92,7 +93,7 @@ void Engine::Impl::start(Connection& c, const OpenRequest& request, Instant now)
 
 void Engine::Impl::set_mss(Connection& c) noexcept {
   // RFC 9293 3.7.1, RFC 6691: options are taken off what peer and path allow.
-  const std::uint16_t path = static_cast<std::uint16_t>(c.path_mtu - kHeadersBytes);
+  const std::uint16_t path = static_cast<std::uint16_t>(c.path_mtu - c.header_bytes());
   const std::uint16_t options = c.ts_ok ? wire::kTimestampsBytes : 0;
   c.mss = static_cast<std::uint16_t>(std::min(c.peer_mss, path) - options);
   // The peer sends no larger segments than it takes: both ends have the same kind of link, as a
@@ -102,7 +103,8 @@ void Engine::Impl::set_mss(Connection& c) noexcept {
 
 void Engine::Impl::take_syn_options(Connection& c, const Segment& segment, Instant now) noexcept {
   const wire::TcpOptions& options = segment.options;
-  c.peer_mss = options.has_mss ? options.mss : kDefaultPeerMss;
+  const std::uint16_t without = c.remote.address.is_v4() ? kDefaultPeerMss : kDefaultPeerMss6;
+  c.peer_mss = options.has_mss ? options.mss : without;
   if (c.peer_mss < kPeerMssMin) {
     c.peer_mss = kPeerMssMin;
     counters.mss_clamped.add();
@@ -143,6 +145,7 @@ bool Engine::Impl::accept_syn(const net::TcpDatagram& datagram, const net::Endpo
   }
   c->remote = remote;
   c->local_port = local_port;
+  c->local = datagram.destination;
   c->is_passive = true;
   start(*c, request, now);
   c->state = State::syn_received;

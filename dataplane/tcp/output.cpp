@@ -269,7 +269,7 @@ bool Engine::Impl::send_syn(Connection& c, Instant now) noexcept {
   const bool is_answer = c.state == State::syn_received;
   wire::SynOptions offer;
   // RFC 6691 2, RFC 8201 5.4: what we take in, whatever the path to the peer takes.
-  offer.mss = static_cast<std::uint16_t>(c.link_mtu - 40);
+  offer.mss = static_cast<std::uint16_t>(c.link_mtu - c.header_bytes());
   // RFC 7323 2.2 and 3.2: an answer offers only what the SYN offered.
   offer.window_scale_offered = !is_answer || c.rcv_wnd_shift != 0 || c.snd_wnd_shift != 0;
   offer.window_scale = window_shift;

@@ -160,7 +160,19 @@ std::string describe(const TcpHost& host) {
 struct Outcome {
   std::uint64_t timeouts = 0;
   std::uint64_t fast_recoveries = 0;
+  bool ipv6 = false;  ///< in: both hosts speak IPv6 in a VLAN
 };
+
+/// As host_options() leaves them, in the other family and with the tag put in here or by the port.
+void switch_to_ipv6(sim::TcpHostOptions& options, std::uint8_t number, Random& random) {
+  options.config.address = {};
+  options.config.address6 = {{0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number}};
+  options.config.vlan_id = 7;
+  options.config.priority = static_cast<std::uint8_t>(random.below(8));
+  // A server that comes up while it is asked for answers too few of the three solicitations.
+  options.config.dad_transmits = static_cast<std::uint8_t>(number == 1 ? random.below(2) : 0);
+  options.port.vlan_offload = random.below(2) == 0;
+}
 
 void drain_events(TcpHost& host, Talker& talker) {
   std::array<tcp::Event, 8> events;
@@ -173,8 +185,12 @@ void run_seed(std::uint64_t seed, const std::function<void(sim::SimWire&, Random
   Random random(seed);
   sim::SimWire wire(random.next(), Instant{1000s});
   if (const char* path = std::getenv("POLLUX_SIM_PCAPNG")) wire.record(path);
-  const sim::TcpHostOptions client_options = host_options(1, narrow, random);
-  const sim::TcpHostOptions server_options = host_options(2, narrow, random);
+  sim::TcpHostOptions client_options = host_options(1, narrow, random);
+  sim::TcpHostOptions server_options = host_options(2, narrow, random);
+  if (outcome.ipv6) {
+    switch_to_ipv6(client_options, 1, random);
+    switch_to_ipv6(server_options, 2, random);
+  }
   sim::PortListener listener(kPort);
   TcpHost client(wire, 0, client_options);
   TcpHost server(wire, 1, server_options);
@@ -185,9 +201,11 @@ void run_seed(std::uint64_t seed, const std::function<void(sim::SimWire&, Random
                Random(random.next()));
   spoil(wire, random);
   tcp::ConnectionId id;
-  const tcp::OpenRequest request{.remote = {server_options.config.address, kPort},
-                                 .connect_timeout = 1000s,  // a damaged ARP reply costs a minute
-                                 .user_timeout = 1000s};
+  const tcp::OpenRequest request{
+      .remote = {outcome.ipv6 ? server_options.config.address6 : server_options.config.address,
+                 kPort},
+      .connect_timeout = 1000s,  // a damaged ARP reply costs a minute
+      .user_timeout = 1000s};
   ASSERT_EQ(client.engine.open(request, wire.now(), id), tcp::OpenError::none);
   const Instant limit = wire.now() + 3000s;
   std::uint64_t turns = 0;
@@ -272,6 +290,27 @@ TEST(TcpSim, BytesArriveOnceAndInOrderOverABadWire) {
           faults.truncate_ppm = random.below(10'000);
           faults.delay = Duration{1000 + random.below(2'000'000)};
           faults.jitter = Duration{random.below(100'000)};
+        }
+      },
+      outcome);
+  EXPECT_NE(outcome.timeouts, 0u);
+  EXPECT_NE(outcome.fast_recoveries, 0u);
+}
+
+TEST(TcpSim, BytesArriveOnceAndInOrderOverABadWireOfIpv6InAVlan) {
+  Outcome outcome;
+  outcome.ipv6 = true;
+  run_seeds(
+      7000, 60, 300'000, true,
+      [](sim::SimWire& wire, Random& random) {
+        for (std::size_t from : {0u, 1u}) {
+          sim::WireFaults& faults = wire.faults(from);
+          faults.drop_ppm = random.below(40'000);
+          faults.duplicate_ppm = random.below(40'000);
+          faults.reorder_ppm = random.below(40'000);
+          faults.corrupt_ppm = random.below(20'000);
+          faults.truncate_ppm = random.below(10'000);
+          faults.delay = Duration{1000 + random.below(2'000'000)};
         }
       },
       outcome);

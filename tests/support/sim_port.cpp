@@ -46,6 +46,7 @@ SimPort::SimPort(SimWire& wire, std::size_t end, HeapPacketMemory& memory,
   info_.mtu = options.mtu;
   info_.tx_ip_checksum = options.tx_checksum;
   info_.tx_l4_checksum = options.tx_checksum;
+  info_.tx_vlan_insert = options.vlan_offload;
   info_.tx_segments_max = options.tx_segments_max;
   wire_.attach(end, *this);
 }
@@ -62,6 +63,10 @@ void SimPort::arrived(Frame frame) {
   }
   Arrived& item = arrived_.emplace_back();
   item.flags = checksum_flags(frame, options_.rx_checksum);
+  if (options_.vlan_offload && vlan_tag_at(frame)) {
+    item.flags |= platform::kRxVlanStripped;
+    item.vlan = take_vlan_tag(frame);
+  }
   item.frame = std::move(frame);
   cut(item);
 }
@@ -100,8 +105,11 @@ bool SimPort::deliver(const Arrived& arrived, std::span<platform::RxSegment> seg
     std::memcpy(buffers[i].data, arrived.frame.data() + first, length);
     unsigned flags = i == 0 ? arrived.flags : 0u;
     if (i + 1 < buffers.size()) flags |= platform::kRxMore;
-    segments[i] = {buffers[i].data, static_cast<std::uint32_t>(length),
-                   static_cast<std::uint16_t>(flags), buffers[i].handle};
+    segments[i] = {.data = buffers[i].data,
+                   .length = static_cast<std::uint32_t>(length),
+                   .flags = static_cast<std::uint16_t>(flags),
+                   .vlan = arrived.vlan,
+                   .handle = buffers[i].handle};
     first = arrived.ends[i];
   }
   return true;
@@ -165,7 +173,13 @@ void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
     }
     next_completion_ = std::min(next_completion_, item.due);
   }
-  POLLUX_ASSERT(frame.size() <= std::size_t{info_.mtu} + kEthernetBytes);
+  if ((segments.front().flags & platform::kTxVlan) != 0) {
+    POLLUX_ASSERT(options_.vlan_offload && !vlan_tag_at(frame));
+    put_vlan_tag(frame, segments.front().vlan);
+  }
+  // IEEE 802.3 3.5.4: a tag makes a frame longer, its packet no shorter.
+  const std::size_t tag = vlan_tag_at(frame) ? kVlanTagBytes : 0;
+  POLLUX_ASSERT(frame.size() <= std::size_t{info_.mtu} + kEthernetBytes + tag);
   const unsigned flags = segments.front().flags;
   const bool wants_checksum = (flags & (platform::kTxIpChecksum | platform::kTxL4Checksum)) != 0;
   if (wants_checksum && !options_.free_checksums) {

@@ -27,7 +27,8 @@ struct SimPortOptions {
   std::uint16_t mtu = 1500;
   bool tx_checksum = false;  ///< IPv4 and TCP, when the frame asks for it
   RxChecksum rx_checksum = RxChecksum::unknown;
-  bool scatter = false;  ///< received frames come in 1 to 3 pieces, cut anywhere
+  bool vlan_offload = false;  ///< puts tags in and takes them out itself
+  bool scatter = false;       ///< received frames come in 1 to 3 pieces, cut anywhere
   std::uint8_t tx_segments_max = 8;
   std::size_t tx_ring_segments = 1024;   ///< taken and not completed; more is not taken
   std::size_t transmit_most = SIZE_MAX;  ///< segments taken by one transmit()
@@ -76,6 +77,7 @@ class SimPort final : public platform::Port {
     Frame frame;
     std::vector<std::size_t> ends;  // of the pieces
     std::uint16_t flags = 0;
+    std::uint16_t vlan = 0;
   };
   struct InFlight {
     Instant earliest;

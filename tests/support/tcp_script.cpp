@@ -12,9 +12,10 @@ namespace {
 
 const net::IpAddress kOurs = net::IpAddress::v4(10, 99, 0, 1);
 const net::IpAddress kPeers = net::IpAddress::v4(10, 99, 0, 2);
+const net::IpAddress kOurs6{{0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+const net::IpAddress kPeers6{{0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}};
 constexpr platform::MacAddress kOurMac{2, 0, 0, 0, 0, 1};
 constexpr platform::MacAddress kPeerMac{2, 0, 0, 0, 0, 2};
-constexpr std::size_t kTcpAt = net::kEthernetHeaderBytes + net::kIpv4HeaderBytes;
 
 constexpr std::string_view kFlagLetters = "FSRPAUEC";
 
@@ -36,29 +37,41 @@ void put32(std::vector<std::uint8_t>& out, std::uint32_t value) {
     out.push_back(static_cast<std::uint8_t>(value >> shift));
 }
 
-Frame make_frame(const net::Endpoint& remote, std::uint16_t local_port,
+Frame make_frame(const net::Endpoint& remote, const net::Endpoint& local,
                  const wire::TcpHeader& header, std::span<const std::uint8_t> options,
                  std::string_view payload, std::uint8_t ecn) {
-  Frame frame(kTcpAt + wire::kTcpHeaderBytes + options.size() + payload.size());
+  const bool is_v4 = remote.address.is_v4();
+  const std::size_t ip_bytes = is_v4 ? net::kIpv4HeaderBytes : net::kIpv6HeaderBytes;
+  const std::size_t tcp_at = net::kEthernetHeaderBytes + ip_bytes;
+  Frame frame(tcp_at + wire::kTcpHeaderBytes + options.size() + payload.size());
   std::memcpy(&frame[0], kOurMac.data(), 6);
   std::memcpy(&frame[6], kPeerMac.data(), 6);
-  frame[12] = std::byte{0x08};
+  store(&frame[12], Be16{static_cast<std::uint16_t>(is_v4 ? 0x0800 : 0x86dd)});
   std::byte* ip = &frame[net::kEthernetHeaderBytes];
-  ip[0] = std::byte{0x45};
-  ip[1] = std::byte{ecn};
-  store(ip + 2, Be16{static_cast<std::uint16_t>(frame.size() - net::kEthernetHeaderBytes)});
-  ip[8] = std::byte{64};
-  ip[9] = std::byte{6};
-  std::memcpy(ip + 12, remote.address.bytes.data() + 12, 4);
-  std::memcpy(ip + 16, kOurs.bytes.data() + 12, 4);
+  ip[0] = std::byte{is_v4 ? std::uint8_t{0x45} : std::uint8_t{0x60}};
+  if (is_v4) {
+    ip[1] = std::byte{ecn};
+    store(ip + 2, Be16{static_cast<std::uint16_t>(frame.size() - net::kEthernetHeaderBytes)});
+    ip[8] = std::byte{64};
+    ip[9] = std::byte{6};
+    std::memcpy(ip + 12, remote.address.bytes.data() + 12, 4);
+    std::memcpy(ip + 16, local.address.bytes.data() + 12, 4);
+  } else {
+    ip[1] = std::byte{static_cast<std::uint8_t>(ecn << 4)};
+    store(ip + 4, Be16{static_cast<std::uint16_t>(frame.size() - tcp_at)});
+    ip[6] = std::byte{6};
+    ip[7] = std::byte{64};
+    std::memcpy(ip + 8, remote.address.bytes.data(), 16);
+    std::memcpy(ip + 24, local.address.bytes.data(), 16);
+  }
   wire::TcpHeader tcp = header;
   tcp.source_port.set(remote.port);
-  tcp.destination_port.set(local_port);
+  tcp.destination_port.set(local.port);
   tcp.set_header_bytes(wire::kTcpHeaderBytes + options.size());
-  store(&frame[kTcpAt], tcp);
-  if (!options.empty()) std::memcpy(&frame[kTcpAt + 20], options.data(), options.size());
+  store(&frame[tcp_at], tcp);
+  if (!options.empty()) std::memcpy(&frame[tcp_at + 20], options.data(), options.size());
   if (!payload.empty())
-    std::memcpy(&frame[kTcpAt + 20 + options.size()], payload.data(), payload.size());
+    std::memcpy(&frame[tcp_at + 20 + options.size()], payload.data(), payload.size());
   write_ip_checksum(frame);
   write_tcp_checksum(frame, dissect(frame));
   return frame;
@@ -80,11 +93,23 @@ TcpHostOptions TcpScript::options_without_rack() {
   return options;
 }
 
-TcpScript::TcpScript(const TcpHostOptions& options) : wire(1, clock.now()), host(wire, 0, options) {
+TcpHostOptions TcpScript::ipv6_options() {
+  TcpHostOptions options = default_options();
+  options.config.address = {};
+  options.config.address6 = kOurs6;
+  options.config.dad_transmits = 0;
+  return options;
+}
+
+TcpScript::TcpScript(const TcpHostOptions& options)
+    : wire(1, clock.now()),
+      host(wire, 0, options),
+      ours(options.config.has_ipv4() ? options.config.address : options.config.address6),
+      peers(options.config.has_ipv4() ? kPeers : kPeers6) {
   for (std::size_t from : {0u, 1u}) wire.faults(from) = {.delay = Duration::zero()};
 }
 
-tcp::OpenRequest TcpScript::request() const { return {.remote = {kPeers, kPeerPort}, .owner = 7}; }
+tcp::OpenRequest TcpScript::request() const { return {.remote = {peers, kPeerPort}, .owner = 7}; }
 
 SentSegment TcpScript::open(Where where) { return open(request(), where); }
 
@@ -138,7 +163,7 @@ std::uint32_t TcpScript::peer_timestamp() const {
 }
 
 void TcpScript::inject(const PeerSegment& segment) {
-  inject_from({kPeers, kPeerPort}, local_port, segment, false);
+  inject_from({peers, kPeerPort}, local_port, segment, false);
 }
 
 void TcpScript::inject_from(const net::Endpoint& remote, std::uint16_t port,
@@ -168,8 +193,8 @@ void TcpScript::inject_from(const net::Endpoint& remote, std::uint16_t port,
     }
   }
   while (options.size() % 4 != 0) options.push_back(0);
-  Frame frame = make_frame(remote, port, header, options, segment.payload, segment.ecn);
-  if (segment.bad_checksum) frame[kTcpAt + 16] ^= std::byte{0x40};
+  Frame frame = make_frame(remote, {ours, port}, header, options, segment.payload, segment.ecn);
+  if (segment.bad_checksum) frame[dissect(frame).tcp + 16] ^= std::byte{0x40};
   wire.send(1, std::move(frame));
   wire.advance(clock.now());
 }
@@ -201,7 +226,31 @@ void TcpScript::advance(Duration by) {
   }
 }
 
+void TcpScript::answer_solicitation(std::span<const std::byte> frame) {
+  constexpr std::size_t kIcmpAt = net::kEthernetHeaderBytes + net::kIpv6HeaderBytes;
+  constexpr std::size_t kTargetAt = kIcmpAt + 8;
+  if (!peer_answers_arp || frame.size() < kIcmpAt + 32 || frame[kIcmpAt] != std::byte{135}) return;
+  if (std::memcmp(&frame[kTargetAt], peers.bytes.data(), 16) != 0) return;
+  Frame reply(frame.begin(), frame.begin() + kIcmpAt + 32);
+  std::memcpy(&reply[0], kOurMac.data(), 6);
+  std::memcpy(&reply[6], kPeerMac.data(), 6);
+  std::memcpy(&reply[38], &frame[22], 16);
+  std::memcpy(&reply[22], peers.bytes.data(), 16);
+  reply[kIcmpAt] = std::byte{136};
+  reply[kIcmpAt + 4] = std::byte{0x60};  // solicited, override
+  reply[kIcmpAt + 24] = std::byte{2};    // target's address
+  std::memcpy(&reply[kIcmpAt + 26], kPeerMac.data(), 6);
+  store(&reply[kIcmpAt + 2], Be16{0});
+  const std::span<const std::byte> bytes = reply;
+  const std::uint16_t sum =
+      naive_sum(bytes.subspan(kIcmpAt), naive_sum(bytes.subspan(22, 32), 58 + 32));
+  store(&reply[kIcmpAt + 2], Be16{static_cast<std::uint16_t>(~sum)});
+  wire.send(1, std::move(reply));
+  wire.advance(clock.now());
+}
+
 void TcpScript::answer_arp(std::span<const std::byte> frame) {
+  if (frame.size() > 14 && frame[12] == std::byte{0x86}) return answer_solicitation(frame);
   if (!peer_answers_arp || frame.size() < 42 || frame[21] != std::byte{1}) return;
   if (std::equal(&frame[28], &frame[32], &frame[38])) return;  // announces itself
   Frame reply(frame.begin(), frame.end());

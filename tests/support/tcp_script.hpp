@@ -83,6 +83,8 @@ class TcpScript {
 
   explicit TcpScript(const TcpHostOptions& options = default_options());
   [[nodiscard]] static TcpHostOptions default_options();
+  /// The same conversation over IPv6: nothing but the addresses differs.
+  [[nodiscard]] static TcpHostOptions ipv6_options();
   /// Without RACK and tail loss probes: what RFC 6675 and the retransmission timer do by
   /// themselves.
   [[nodiscard]] static TcpHostOptions options_without_rack();
@@ -142,12 +144,15 @@ class TcpScript {
   std::uint16_t local_port = 0;
   std::uint32_t tsval_seen = 0;
   bool timestamps_on = false;
-  bool peer_answers_arp = true;
+  bool peer_answers_arp = true;  ///< and Neighbor Solicitations
+  net::IpAddress ours;
+  net::IpAddress peers;
   std::uint32_t owner_events = 0;
 
  private:
   void collect();
   void answer_arp(std::span<const std::byte> frame);
+  void answer_solicitation(std::span<const std::byte> frame);
 
   std::deque<SentSegment> sent_;
 };

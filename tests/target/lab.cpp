@@ -39,7 +39,11 @@ library::RingPortSource Lab::port_source() {
 
     LabThreadOptions thread;
     thread.target.target = options_.target;
-    thread.target.interface = {.address = options_.address, .prefix_length = 24, .gateway = {}};
+    thread.target.interface = {.address = options_.address,
+                               .prefix_length = 24,
+                               .gateway = {},
+                               .address6 = options_.address6,
+                               .dad_transmits = 0};
     thread.cpu = options_.cpu;
     thread.on_start = [] {
       std::string ignored;

@@ -14,6 +14,8 @@ namespace pollux::target {
 struct LabOptions {
   TargetConfig target;
   net::IpAddress address = net::IpAddress::v4(10, 99, 0, 1);
+  /// fd99::1. Nobody else is on this wire, so that it is not checked for duplicates.
+  net::IpAddress address6{{0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
   int cpu = -1;                      ///< of the target's thread; -1: not pinned
   std::uint32_t wire_frames = 1024;  ///< in flight in each direction; power of two
   bool emulate_checksum_offload =

@@ -44,6 +44,18 @@ TEST(IscsiUrl, Ipv6StandsInBrackets) {
   EXPECT_EQ(format_portal(url->portal), "[fd00::1]:860");
 }
 
+TEST(IscsiUrl, AZoneNamesThePortOfALinkLocalAddress) {
+  // RFC 6874 2 writes the '%' as %25; people do not.
+  for (const char* text : {"iscsi://[fe80::1%lab0]:860/", "iscsi://[fe80::1%25lab0]:860/"}) {
+    const auto url = parse_url(text);
+    ASSERT_TRUE(url) << url.error().message;
+    EXPECT_EQ(url->portal, (Portal{"fe80::1%lab0", 860}));
+  }
+  EXPECT_EQ(*parse_portal("fe80::1%lab0"), (Portal{"fe80::1%lab0", 3260}));
+  EXPECT_FALSE(parse_portal("fe80::1%"));
+  EXPECT_FALSE(parse_portal("[fe80::1%a b]"));
+}
+
 TEST(IscsiUrl, NamesArePercentDecoded) {
   const auto url = parse_url("iscsi://h/iqn.2003-01.org.example%3Adisk/0");
   ASSERT_TRUE(url);

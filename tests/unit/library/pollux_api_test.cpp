@@ -35,12 +35,15 @@ class PolluxApi : public testing::TestWithParam<pollux_poll_mode> {
     setup.config.worker.sessions_max = 16;
     setup.config.logout.drain = service::Seconds{0.2};
     setup.config.login.timeout = service::Seconds{3};
-    setup.config.ports = {{.name = "wire",
-                           .device = "ring:wire",
-                           .interface = {.address = net::IpAddress::v4(10, 99, 0, 2),
-                                         .prefix_length = 24,
-                                         .gateway = {}},
-                           .mtu = 9000}};
+    setup.config.ports = {
+        {.name = "wire",
+         .device = "ring:wire",
+         .interface = {.address = net::IpAddress::v4(10, 99, 0, 2),
+                       .prefix_length = 24,
+                       .gateway = {},
+                       .address6 = {{0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}},
+                       .dad_transmits = 0},
+         .mtu = 9000}};
     setup.poll_mode = GetParam();
     setup.ring_ports = lab_.port_source();
     setup.ring_memory_mib = target::kLabMemoryMib;
@@ -182,6 +185,24 @@ TEST_P(PolluxApi, WritesAndReadsThroughEveryKindOfMemory) {
   }
   EXPECT_EQ(unregistered, POLLUX_OK);
   EXPECT_EQ(pollux_logout(instance_, session, &error), POLLUX_OK) << error.message;
+}
+
+TEST_P(PolluxApi, LogsInAndMovesDataOverIpv6) {
+  const auto session = log_in("iscsi://[fd99::1]:3260/iqn.2026-01.org.pollux:disk/0");
+  pollux_queue* queue = make_queue(8);
+  std::vector<std::byte> out(64 * KiB);
+  std::vector<std::byte> back(out.size());
+  sim::stamp(out, 64, 3, 6);
+  const iovec write_from{out.data(), out.size()};
+  const iovec read_to{back.data(), back.size()};
+  for (const pollux_command& command : {transfer(POLLUX_WRITE, session, 64, write_from),
+                                        transfer(POLLUX_READ, session, 64, read_to)}) {
+    ASSERT_EQ(pollux_queue_submit(queue, &command, 1), 1);
+    ASSERT_EQ(wait(queue).result, POLLUX_OK);
+  }
+  EXPECT_EQ(sim::wrong_blocks(back, 64, 3, 6), 0u);
+  destroy(queue);
+  EXPECT_EQ(pollux_logout(instance_, session, nullptr), POLLUX_OK);
 }
 
 TEST_P(PolluxApi, CallbacksRunOnlyInsideProcessAndMaySubmit) {

@@ -91,6 +91,15 @@ TEST(TargetAddress, DSC09_H044_FormsThatAreDropped) {
   }
 }
 
+TEST(TargetAddress, OnlyPeopleNameZones) {
+  const auto address = parse_target_address("[FE80::1%Lab_0]:860", Zone::allowed);
+  ASSERT_TRUE(address);
+  EXPECT_EQ(address->host, "fe80::1%Lab_0");
+  EXPECT_EQ(to_string(*address), "[fe80::1%Lab_0]:860");
+  EXPECT_FALSE(parse_target_address("[fe80::1%]", Zone::allowed));
+  EXPECT_FALSE(parse_target_address("[fe80::1%a/b]", Zone::allowed));
+}
+
 TEST(TargetAddress, PrintsIpv6InBrackets) {
   EXPECT_EQ(to_string(*parse_target_address("[2001:db8::1]:860,2")), "[2001:db8::1]:860");
   EXPECT_EQ(to_string(*parse_target_address("h.example")), "h.example:3260");

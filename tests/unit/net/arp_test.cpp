@@ -385,11 +385,11 @@ TEST_F(Arp, SaysWhatIsOnLinkAndWhetherThereIsAGateway) {
   EXPECT_TRUE(interface->on_link(IpAddress::from_v4_host(kPeerIp)));
   EXPECT_FALSE(interface->on_link(IpAddress::from_v4_host(kPeerIp + 256)));
   EXPECT_FALSE(interface->on_link(IpAddress{}));
-  EXPECT_FALSE(interface->has_gateway());
+  EXPECT_FALSE(interface->has_gateway(IpAddress::from_v4_host(kPeerIp)));
   interface.reset();
   port.reset();
   start({}, {IpAddress::from_v4_host(kOurIp), 24, IpAddress::from_v4_host(kGatewayIp)});
-  EXPECT_TRUE(interface->has_gateway());
+  EXPECT_TRUE(interface->has_gateway(IpAddress::from_v4_host(kPeerIp)));
 }
 
 TEST_F(Arp, HasNoRouteToWhatIsNoReachableHost) {

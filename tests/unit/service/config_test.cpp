@@ -31,6 +31,13 @@ name = "p"
 device = "net_tap0,iface=t0"
 address = "10.99.0.2/24"
 gateway = "10.99.0.1"
+ipv6_address = "fd99::2/64"
+ipv6_gateway = "fd99::1"
+ipv6_accept_ra = true
+ipv6_link_local = true
+vlan = 100
+priority = 4
+dscp = 26
 mtu = 1400
 queues = 2
 [worker]
@@ -69,6 +76,14 @@ memory_mib = 256
   EXPECT_EQ(to_text(config->ports[0].interface.address), "10.99.0.2");
   EXPECT_EQ(config->ports[0].queues, 2);
   EXPECT_EQ(config->worker.workers, 2u);
+  const net::InterfaceConfig& interface = config->ports[0].interface;
+  EXPECT_EQ(to_text(interface.address6), "fd99::2");
+  EXPECT_EQ(interface.prefix_length6, 64);
+  EXPECT_EQ(to_text(interface.gateway6), "fd99::1");
+  EXPECT_TRUE(interface.accept_ra && interface.link_local);
+  EXPECT_EQ(interface.vlan_id, 100);
+  EXPECT_EQ(interface.priority, 4);
+  EXPECT_EQ(interface.dscp, 26);
   EXPECT_EQ(config->worker.cpus, (std::vector<std::uint32_t>{1, 3}));
   EXPECT_EQ(config->tcp.congestion.algorithm, tcp::CongestionAlgorithm::dctcp);
   EXPECT_TRUE(config->tcp.congestion.ecn);
@@ -134,6 +149,22 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"[[port]]\ndevice = \"a\"\naddress = \"224.0.0.1/4\"", {"port.address"}},
         Refusal{"[[port]]\ndevice = \"a\"\naddress = \"10.99.0.2/24\"\ngateway = \"10.98.0.1\"",
                 {"10.98.0.1", "network"}},
+        Refusal{"[[port]]\ndevice = \"a\"\nipv6_address = \"fd99::2\"",
+                {"port.ipv6_address", "/64"}},
+        Refusal{"[[port]]\ndevice = \"a\"\nipv6_address = \"fe80::2/64\"", {"port.ipv6_address"}},
+        Refusal{"[[port]]\ndevice = \"a\"\nipv6_address = \"ff02::2/64\"", {"port.ipv6_address"}},
+        Refusal{"[[port]]\ndevice = \"a\"\nipv6_address = \"fd99::2/129\"", {"port.ipv6_address"}},
+        Refusal{
+            "[[port]]\ndevice = \"a\"\nipv6_address = \"fd99::2/64\"\nipv6_gateway = \"fd98::1\"",
+            {"fd98::1", "fd99::2/64"}},
+        Refusal{"[[port]]\ndevice = \"a\"\nipv6_address = \"fd99::2/64\"\ngateway = \"10.99.0.1\"",
+                {"gateway needs an address"}},
+        Refusal{std::string(kPort) + "ipv6_gateway = \"fe80::1\"",
+                {"ipv6_gateway", "ipv6_address"}},
+        Refusal{std::string(kPort) + "ipv6_link_local = true\nmtu = 1200", {"1200", "1280"}},
+        Refusal{std::string(kPort) + "vlan = 4095", {"port.vlan", "0 to 4094"}},
+        Refusal{std::string(kPort) + "priority = 8", {"port.priority", "0 to 7"}},
+        Refusal{std::string(kPort) + "dscp = 64", {"port.dscp", "0 to 63"}},
         Refusal{std::string(kPort) + std::string(kPort), {"device"}},
         Refusal{"instance = \"a/b\"", {"instance"}},
         Refusal{"initiator_name = \"bob\"", {"initiator_name", "bob"}},
@@ -150,6 +181,16 @@ TEST(Config, PortFlag) {
   EXPECT_FALSE(parse_port_flag("device=x adress=10.99.0.2/24", error));
   EXPECT_NE(error.find("address"), std::string::npos);
   EXPECT_FALSE(parse_port_flag("device=x address=10.99.0.2/24 mtu=1", error));
+  const auto v6 = parse_port_flag(
+      "device=x ipv6_address=fd99::2/64 ipv6_gateway=fe80::1 ipv6_accept_ra=true vlan=7 "
+      "priority=5 dscp=46",
+      error);
+  ASSERT_TRUE(v6) << error;
+  EXPECT_FALSE(v6->interface.has_ipv4());
+  EXPECT_EQ(to_text(v6->interface.address6), "fd99::2");
+  EXPECT_EQ(v6->interface.vlan_id, 7);
+  EXPECT_FALSE(parse_port_flag("device=x ipv6_address=fd99::2/64 vlan=4095", error));
+  EXPECT_NE(error.find("0 to 4094"), std::string::npos) << error;
 }
 
 class StateDirectory : public ::testing::Test {

@@ -219,8 +219,13 @@ TEST_F(OperationsTest, LoginMembersAreHonouredOrRefusedByName) {
        }},
       {"ipsec", ISDSC_REQUEST_NOT_SUPPORTED,
        [](LoginToTarget_IN& in) { in.LoginOptions.LoginFlags = 1; }},
-      {"ipv6", ISDSC_ADDRESS_TYPE_NOT_SUPPORTED,
-       [](LoginToTarget_IN& in) { in.TargetPortal.Address.Type = 2; }},
+      {"ipv6 of nobody", ISDSC_INVALID_PARAMETER,
+       [](LoginToTarget_IN& in) { in.TargetPortal.Address.Type = ISCSI_IP_ADDRESS_IPV6; }},
+      {"ipv6 without a port that has it", ISDSC_ADDRESS_TYPE_NOT_SUPPORTED,
+       [](LoginToTarget_IN& in) {
+         in.TargetPortal.Address.Type = ISCSI_IP_ADDRESS_IPV6;
+         in.TargetPortal.Address.IpV6Address[0] = 0xfd;
+       }},
       {"empty", ISDSC_NO_PORTAL_SPECIFIED,
        [](LoginToTarget_IN& in) { in.TargetPortal.Address.Type = 3; }},
       {"address type", ISDSC_INVALID_PARAMETER,

@@ -39,6 +39,38 @@ TEST_F(ResolverTest, NumbersNeedNoThread) {
   EXPECT_TRUE(was_inline);
 }
 
+TEST_F(ResolverTest, Ipv6NeedsAPortThatHasItAndLinkLocalSaysWhich) {
+  const auto ask = [this](std::vector<ResolverPort> ports, const std::string& host) {
+    SystemResolver with_ports{helper, std::move(ports)};
+    Resolution answer;
+    with_ports.resolve(host, 860, [&](Resolution resolution) { answer = std::move(resolution); });
+    return answer;
+  };
+  const std::vector<ResolverPort> two{{"old", true, false}, {"a", true, true}, {"b", false, true}};
+  const net::IpAddress link_local{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+  net::IpAddress global = link_local;
+  global.bytes[0] = 0xfd;
+  global.bytes[1] = 0x99;
+  ASSERT_EQ(ask(two, "fd99::1").endpoints.size(), 1u);
+  EXPECT_EQ(ask(two, "fd99::1").endpoints[0], (net::Endpoint{global, 860}));
+  EXPECT_EQ(ask(two, "fe80::1%b").endpoints.at(0).address, link_local.with_zone(3));
+  EXPECT_EQ(ask(two, "fe80::1%2").endpoints.at(0).address, link_local.with_zone(2));
+  EXPECT_EQ(ask({{"only", true, true}}, "fe80::1").endpoints.at(0).address,
+            link_local.with_zone(1));
+  // Each refusal says what to do.
+  for (const auto& [host, word] : {std::pair{"fe80::1", "fe80::1%a"},
+                                   {"fe80::1%old", "a, b"},
+                                   {"fe80::1%c", "a, b"},
+                                   {"fd99::1%a", "no link-local"},
+                                   {"fd99:::1", "no IPv6 address"},
+                                   {"::ffff:10.99.0.1", "no IPv6 address"}}) {
+    const Resolution answer = ask(two, host);
+    EXPECT_TRUE(answer.endpoints.empty()) << host;
+    EXPECT_EQ(answer.status, ISDSC_INVALID_PARAMETER) << host;
+    EXPECT_NE(answer.sentence.find(word), std::string::npos) << answer.sentence;
+  }
+}
+
 TEST_F(ResolverTest, NamesAreResolvedElsewhere) {
   const Resolution answer = resolve("localhost");
   EXPECT_FALSE(was_inline);
