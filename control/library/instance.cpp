@@ -193,6 +193,7 @@ int pollux_instance::make_worker(pollux_worker_unit& unit, std::string& error) {
   worker::WorkerSetup worker_setup;
   worker_setup.ports = unit.worker_ports;
   worker_setup.tcp_limits = service::tcp_limits(setup.config);
+  worker_setup.tcp_timers = tcp::EngineTimers::of(setup.config.tcp.timers);
   worker_setup.iscsi.limits = service::iscsi_limits(setup.config);
   worker_setup.random_seed = kernel_random();
 

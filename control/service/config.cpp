@@ -20,6 +20,8 @@ namespace {
 constexpr std::array<std::string_view, 4> kDigestTexts{"none", "crc32c", "none,crc32c",
                                                        "crc32c,none"};
 
+constexpr std::array<std::string_view, 3> kTimerTexts{"default", "strict", "san"};
+
 bool is_plain_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && name.front() != '.' &&
          std::all_of(name.begin(), name.end(), [](char c) {
@@ -88,6 +90,16 @@ std::string_view to_text(DigestPreference preference) noexcept {
   return kDigestTexts[static_cast<std::size_t>(preference)];
 }
 
+std::optional<tcp::TimerProfile> parse_timer_profile(std::string_view text) noexcept {
+  const auto at = std::find(kTimerTexts.begin(), kTimerTexts.end(), text);
+  if (at == kTimerTexts.end()) return std::nullopt;
+  return static_cast<tcp::TimerProfile>(at - kTimerTexts.begin());
+}
+
+std::string_view to_text(tcp::TimerProfile profile) noexcept {
+  return kTimerTexts[static_cast<std::size_t>(profile)];
+}
+
 bool validate_config(const Config& config, std::string_view source, std::string& error) {
   error.clear();
   if (!is_plain_name(config.instance)) {
@@ -139,6 +151,7 @@ std::string to_toml(const Config& config) {
   out += fmt::format("\n[worker]\ncpus = [{}]\nsessions_max = {}\nqueue_depth = {}\n",
                      fmt::join(config.worker.cpus, ", "), config.worker.sessions_max,
                      config.worker.queue_depth);
+  out += fmt::format("\n[tcp]\ntimers = \"{}\"\n", to_text(config.tcp.timers));
   const LoginConfig& login = config.login;
   out +=
       fmt::format("\n[login]\ntimeout_seconds = {}\nheader_digest = \"{}\"\ndata_digest = \"{}\"\n",

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/net/interface_config.hpp"
+#include "dataplane/tcp/engine.hpp"
 
 namespace pollux::service {
 
@@ -37,6 +38,11 @@ struct WorkerConfig {
   std::vector<std::uint32_t> cpus;  ///< one worker for each; empty: one worker, not pinned
   std::uint32_t sessions_max = 64;  ///< for each worker
   std::uint32_t queue_depth = 128;  ///< commands in flight of one session at most
+};
+
+/// [tcp]
+struct TcpConfig {
+  tcp::TimerProfile timers = tcp::TimerProfile::standard;
 };
 
 /// [login]. Sizes in bytes, with the RFC's limits.
@@ -79,6 +85,7 @@ struct Config {
   std::string state_directory;  ///< boot epoch and ISIDs; empty: nothing is kept
   std::vector<PortConfig> ports;
   WorkerConfig worker;
+  TcpConfig tcp;
   LoginConfig login;
   LogoutConfig logout;
   RingConfig ring;
@@ -98,6 +105,9 @@ struct Config {
 [[nodiscard]] std::optional<DigestPreference> parse_digest_preference(
     std::string_view text) noexcept;
 [[nodiscard]] std::string_view to_text(DigestPreference preference) noexcept;
+/// "default", "strict" or "san": profiles of tcp::EngineTimers.
+[[nodiscard]] std::optional<tcp::TimerProfile> parse_timer_profile(std::string_view text) noexcept;
+[[nodiscard]] std::string_view to_text(tcp::TimerProfile profile) noexcept;
 
 /// Rules between keys, after flags were applied: names are unique, bursts fit together, and so on.
 [[nodiscard]] bool validate_config(const Config& config, std::string_view source,

@@ -136,6 +136,7 @@ class Section {
 
 constexpr std::string_view kDigestsAllowed =
     "\"none\", \"crc32c\", \"none,crc32c\" or \"crc32c,none\"";
+constexpr std::string_view kTimersAllowed = "\"default\", \"strict\" or \"san\"";
 constexpr std::string_view kAddressAllowed =
     "an IPv4 address with its prefix length, like \"10.99.0.2/24\"";
 constexpr std::string_view kGatewayAllowed = "an IPv4 address, like \"10.99.0.1\"";
@@ -194,6 +195,11 @@ void read_sections(Section& root, std::string_view source, Config& config, std::
     }
   }
   if (const toml::table* worker = root.table("worker")) read_worker(*worker, source, config, error);
+  if (const toml::table* tcp = root.table("tcp")) {
+    Section section(*tcp, "tcp", source, error);
+    section.parsed("timers", config.tcp.timers, parse_timer_profile, kTimersAllowed);
+    section.end();
+  }
   if (const toml::table* login = root.table("login")) read_login(*login, source, config, error);
   if (const toml::table* logout = root.table("logout")) {
     Section section(*logout, "logout", source, error);

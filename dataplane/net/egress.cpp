@@ -33,10 +33,14 @@ Egress::~Egress() {
   for (std::size_t i = 0; i < cached_; ++i) memory_.release({&cache_[i].handle, 1});
 }
 
-platform::FrameBuffer Egress::take_buffer() noexcept {
+platform::FrameBuffer Egress::take_buffer(platform::Urgency urgency) noexcept {
   if (cached_ == 0) [[unlikely]] {
     cached_ = memory_.allocate(cache_);
     if (cached_ == 0) {
+      if (urgency == platform::Urgency::reserve) {
+        const platform::FrameBuffer buffer = memory_.allocate_reserved();
+        if (buffer.data != nullptr) return buffer;
+      }
       counters_.buffers_missing.add();
       return {};
     }

@@ -35,7 +35,7 @@ class Egress {
     return queued() + segments <= kQueueSegments / 2;
   }
 
-  platform::FrameBuffer take_buffer() noexcept;
+  platform::FrameBuffer take_buffer(platform::Urgency urgency = platform::Urgency::normal) noexcept;
   void give_back(const platform::FrameBuffer& buffer) noexcept;
 
   /// One whole frame with finished headers; sets kTxMore. can_send(frame.size()) holds.

@@ -21,11 +21,21 @@ struct FrameBuffer {
   void* handle = nullptr;
 };
 
+/// What a frame buffer is for.
+enum class Urgency : std::uint8_t {
+  normal,
+  reserve,  ///< an acknowledgment, a probe, a RST or a retransmission: what makes memory come back
+};
+
 /// Thread: the worker's, except where a call says otherwise.
 class PacketMemory {
  public:
   /// Fills `buffers` or as much of it as there is memory for; returns how many.
   virtual std::size_t allocate(std::span<FrameBuffer> buffers) noexcept = 0;
+
+  /// One buffer from a reserve that allocate() never touches; data is null when that is used up
+  /// too. For Urgency::reserve alone, so that an empty pool cannot stop what would fill it again.
+  virtual FrameBuffer allocate_reserved() noexcept = 0;
 
   /// Drops one reference for each handle (of a received segment or of an unsent frame buffer).
   virtual void release(std::span<void* const> handles) noexcept = 0;

@@ -16,6 +16,7 @@
 #include "dataplane/net/interface.hpp"
 #include "dataplane/platform/port.hpp"
 #include "dataplane/tcp/engine.hpp"
+#include "dataplane/worker/idle_reclaim.hpp"
 #include "dataplane/worker/link.hpp"
 
 namespace pollux::worker {
@@ -45,6 +46,8 @@ struct WorkerCounters {
   Counter buffers_in_use;  ///< sampled every kSampleTurns turns
   Counter tasks_in_use;
   Counter timers_armed;
+  Counter reclaims;       ///< ports made to give back what they had sent
+  Counter external_held;  ///< frames that still pointed into callers' memory after the last one
 };
 
 class Worker {
@@ -82,6 +85,8 @@ class Worker {
   std::size_t receive(iscsi::Path& path, Instant now) noexcept;
   void ring_doorbell() noexcept;
   void sample() noexcept;
+  void reclaim(Instant now) noexcept;
+  [[nodiscard]] std::uint64_t external_in_flight() const noexcept;
 
   static constexpr std::size_t kBurst = 64;
   static constexpr std::size_t kTimersPerTurn = 64;
@@ -90,6 +95,7 @@ class Worker {
   std::vector<std::unique_ptr<net::Interface>> interfaces_;
   std::vector<std::unique_ptr<tcp::Engine>> engines_;
   std::vector<iscsi::Path> paths_;
+  std::vector<IdleReclaim> reclaims_;  // one for each path
   platform::PacketMemory& memory_;
   Link& link_;
   iscsi::Initiator initiator_;
