@@ -15,6 +15,10 @@ constexpr bool is_open_for_close(State state) noexcept {
 void Engine::Impl::close(Connection& c, Instant now) noexcept {
   // RFC 1122 4.2.2.13, RFC 9293 3.10.4: an orderly end would tell the peer that all was read.
   if (c.readable != 0 && is_open_for_close(c.state)) return abort(c, EndReason::aborted);
+  end_sending(c, now);
+}
+
+void Engine::Impl::end_sending(Connection& c, Instant now) noexcept {
   switch (c.state) {
     case State::syn_sent:
       return end(c, EndReason::closed);

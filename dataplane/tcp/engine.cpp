@@ -185,6 +185,10 @@ OpenError Engine::open(const OpenRequest& request, Instant now, ConnectionId& id
   return impl_->open(request, now, id);
 }
 
+void Engine::end_sending(ConnectionId id, Instant now) noexcept {
+  if (Connection* c = impl_->find(id)) impl_->end_sending(*c, now);
+}
+
 void Engine::close(ConnectionId id, Instant now) noexcept {
   if (Connection* c = impl_->find(id)) impl_->close(*c, now);
 }

@@ -235,8 +235,10 @@ class Engine {
   // -------------------------------------------------------------
 
   OpenError open(const OpenRequest& request, Instant now, ConnectionId& id) noexcept;
-  /// Orderly: FIN follows what is queued. Bytes may still arrive. With received bytes unread it is
-  /// an abort: the peer must learn that they were lost (RFC 1122 4.2.2.13).
+  /// For an owner that is done sending and goes on reading: FIN follows what is queued.
+  void end_sending(ConnectionId id, Instant now) noexcept;
+  /// For an owner that is done altogether: as end_sending(), but with received bytes unread it is
+  /// an abort, since the peer must learn that they were lost (RFC 1122 4.2.2.13).
   void close(ConnectionId id, Instant now) noexcept;
   /// RST now; queued descriptors are dropped and their references given back.
   void abort(ConnectionId id, Instant now) noexcept;

@@ -311,6 +311,7 @@ struct Engine::Impl {
   // --- close.cpp
   // ----------------------------------------------------------------------------------------
   void close(Connection& c, Instant now) noexcept;
+  void end_sending(Connection& c, Instant now) noexcept;
   void abort(Connection& c, EndReason reason) noexcept;
   void release(Connection& c) noexcept;
   void give_back_reference(SendDescriptor& descriptor) noexcept;

@@ -216,6 +216,17 @@ TEST(TcpClose, C93_CloseAfterAllWasReadIsOrderly) {
   EXPECT_EQ(s.read(), "later");
 }
 
+TEST(TcpClose, EndSendingLeavesWhatIsUnreadToTheReader) {
+  TcpScript s;
+  s.establish();
+  s.receive({.payload = "unread"});
+  s.discard();
+  s.engine().end_sending(s.id, s.clock.now());
+  s.turn();
+  s.expect({.flags = "FA", .seq = 1});
+  EXPECT_EQ(s.read(), "unread");
+}
+
 TEST(TcpClose, C93_EveryReferenceComesBackWithTheCompletion) {
   sim::TcpHostOptions options = TcpScript::default_options();
   options.port.completion_min = options.port.completion_max = 50ms;
