@@ -22,6 +22,7 @@ constexpr std::array<std::string_view, 4> kDigestTexts{"none", "crc32c", "none,c
                                                        "crc32c,none"};
 
 constexpr std::array<std::string_view, 3> kCongestionTexts{"cubic", "newreno", "dctcp"};
+constexpr std::array<std::string_view, 3> kTimerTexts{"default", "strict", "san"};
 
 bool is_plain_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && name.front() != '.' &&
@@ -143,6 +144,16 @@ std::string_view to_text(tcp::CongestionAlgorithm algorithm) noexcept {
   return kCongestionTexts[static_cast<std::size_t>(algorithm)];
 }
 
+std::optional<tcp::TimerProfile> parse_timer_profile(std::string_view text) noexcept {
+  const auto at = std::find(kTimerTexts.begin(), kTimerTexts.end(), text);
+  if (at == kTimerTexts.end()) return std::nullopt;
+  return static_cast<tcp::TimerProfile>(at - kTimerTexts.begin());
+}
+
+std::string_view to_text(tcp::TimerProfile profile) noexcept {
+  return kTimerTexts[static_cast<std::size_t>(profile)];
+}
+
 bool validate_config(const Config& config, std::string_view source, std::string& error) {
   error.clear();
   if (!is_plain_name(config.instance)) {
@@ -197,8 +208,8 @@ std::string to_toml(const Config& config) {
                      config.worker.workers, fmt::join(config.worker.cpus, ", "),
                      config.worker.sessions_max, config.worker.queue_depth);
   const tcp::CongestionOptions& congestion = config.tcp.congestion;
-  out += fmt::format("\n[tcp]\ncongestion = \"{}\"\necn = {}\nidle_restart = {}\n",
-                     to_text(congestion.algorithm), congestion.ecn, congestion.idle_restart);
+  out += fmt::format("\n[tcp]\ntimers = \"{}\"\ncongestion = \"{}\"\necn = {}\nidle_restart = {}\n",
+                     to_text(config.tcp.timers), to_text(congestion.algorithm), congestion.ecn, congestion.idle_restart);
   const LoginConfig& login = config.login;
   out +=
       fmt::format("\n[login]\ntimeout_seconds = {}\nheader_digest = \"{}\"\ndata_digest = \"{}\"\n",

@@ -12,6 +12,7 @@
 
 #include "dataplane/net/interface_config.hpp"
 #include "dataplane/tcp/congestion_options.hpp"
+#include "dataplane/tcp/engine.hpp"
 
 namespace pollux::service {
 
@@ -45,6 +46,7 @@ struct WorkerConfig {
 /// [tcp]
 struct TcpConfig {
   tcp::CongestionOptions congestion;
+  tcp::TimerProfile timers = tcp::TimerProfile::standard;
 };
 
 /// [login]. Sizes in bytes, with the RFC's limits.
@@ -107,6 +109,9 @@ struct Config {
 [[nodiscard]] std::optional<DigestPreference> parse_digest_preference(
     std::string_view text) noexcept;
 [[nodiscard]] std::string_view to_text(DigestPreference preference) noexcept;
+/// "default", "strict" or "san": profiles of tcp::EngineTimers.
+[[nodiscard]] std::optional<tcp::TimerProfile> parse_timer_profile(std::string_view text) noexcept;
+[[nodiscard]] std::string_view to_text(tcp::TimerProfile profile) noexcept;
 
 /// "cubic", "newreno" or "dctcp".
 [[nodiscard]] std::optional<tcp::CongestionAlgorithm> parse_congestion_algorithm(

@@ -138,6 +138,7 @@ class Section {
 
 constexpr std::string_view kDigestsAllowed =
     "\"none\", \"crc32c\", \"none,crc32c\" or \"crc32c,none\"";
+constexpr std::string_view kTimersAllowed = "\"default\", \"strict\" or \"san\"";
 constexpr std::string_view kAddressAllowed =
     "an IPv4 address with its prefix length, like \"10.99.0.2/24\"";
 constexpr std::string_view kGatewayAllowed = "an IPv4 address, like \"10.99.0.1\"";
@@ -191,6 +192,7 @@ void read_tcp(const toml::table& table, std::string_view source, Config& config,
               std::string& error) {
   Section section(table, "tcp", source, error);
   tcp::CongestionOptions& congestion = config.tcp.congestion;
+  section.parsed("timers", config.tcp.timers, parse_timer_profile, kTimersAllowed);
   section.parsed("congestion", congestion.algorithm, parse_congestion_algorithm,
                  "\"cubic\", \"newreno\" or \"dctcp\"");
   section.boolean("ecn", congestion.ecn);

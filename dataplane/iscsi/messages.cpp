@@ -252,6 +252,7 @@ void Initiator::on_event(const tcp::Event& event, tcp::Engine& engine, Instant n
         reason = LossReason::connect_timeout;
         break;
       case tcp::EndReason::user_timeout:
+      case tcp::EndReason::keepalive_timeout:
         reason = LossReason::tcp_timeout;
         break;
       case tcp::EndReason::host_unreachable:

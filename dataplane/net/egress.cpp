@@ -39,21 +39,31 @@ Egress::~Egress() {
   for (std::size_t i = 0; i < cached_; ++i) memory_.release({&cache_[i].handle, 1});
 }
 
-void Egress::refill() noexcept {
-  cached_ = memory_.allocate(cache_);
-  if (cached_ == 0) counters_.buffers_missing.add();
-  if (tag_room_ == 0) return;
-  for (std::size_t i = 0; i < cached_; ++i) {
-    cache_[i].data += tag_room_;
-    cache_[i].capacity -= tag_room_;
-  }
+/// Room for a VLAN tag in front, when one has to be put in here.
+void Egress::reserve_tag(platform::FrameBuffer& buffer) const noexcept {
+  buffer.data += tag_room_;
+  buffer.capacity -= tag_room_;
 }
 
-platform::FrameBuffer Egress::take_buffer() noexcept {
+void Egress::refill() noexcept {
+  cached_ = memory_.allocate(cache_);
+  for (std::size_t i = 0; i < cached_; ++i) reserve_tag(cache_[i]);
+}
+
+platform::FrameBuffer Egress::take_buffer(platform::Urgency urgency) noexcept {
   if (cached_ == 0) [[unlikely]]
     refill();
-  if (cached_ == 0) [[unlikely]]
+  if (cached_ == 0) [[unlikely]] {
+    if (urgency == platform::Urgency::reserve) {
+      platform::FrameBuffer buffer = memory_.allocate_reserved();
+      if (buffer.data != nullptr) {
+        reserve_tag(buffer);
+        return buffer;
+      }
+    }
+    counters_.buffers_missing.add();
     return {};
+  }
   return cache_[--cached_];
 }
 

@@ -38,7 +38,7 @@ class Egress {
   }
 
   /// With room for a VLAN tag in front when one has to be put in here.
-  platform::FrameBuffer take_buffer() noexcept;
+  platform::FrameBuffer take_buffer(platform::Urgency urgency = platform::Urgency::normal) noexcept;
   void give_back(const platform::FrameBuffer& buffer) noexcept;
 
   /// One whole frame with finished headers but for the VLAN tag, which is put in here; sets
@@ -51,6 +51,7 @@ class Egress {
 
  private:
   void refill() noexcept;
+  void reserve_tag(platform::FrameBuffer& buffer) const noexcept;
   void put_tag(platform::TxSegment& first) noexcept;
 
   platform::Port& port_;

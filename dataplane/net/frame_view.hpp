@@ -52,11 +52,9 @@ inline void copy_frame_bytes(std::span<const platform::RxSegment> segments, std:
 template <class Dropped>
 std::span<platform::RxSegment> trim(std::span<platform::RxSegment> segments, std::uint32_t first,
                                     std::uint32_t end, Dropped dropped) noexcept {
-  std::size_t kept_from = 0;
   std::size_t kept = 0;
   std::uint32_t at = 0;
-  for (std::size_t i = 0; i < segments.size(); ++i) {
-    platform::RxSegment& segment = segments[i];
+  for (const platform::RxSegment& segment : segments) {
     const std::uint32_t from = std::max(at, first);
     const std::uint32_t to = std::min(at + segment.length, end);
     const std::uint32_t start = at;
@@ -65,11 +63,13 @@ std::span<platform::RxSegment> trim(std::span<platform::RxSegment> segments, std
       dropped(segment.handle);
       continue;
     }
-    if (kept++ == 0) kept_from = i;
-    segment.data += from - start;
-    segment.length = to - from;
+    // A piece without bytes may lie between others: what is kept moves up.
+    platform::RxSegment cut = segment;
+    cut.data += from - start;
+    cut.length = to - from;
+    segments[kept++] = cut;
   }
-  const auto result = segments.subspan(kept_from, kept);
+  const auto result = segments.first(kept);
   if (!result.empty()) {
     auto& last = result.back();
     last.flags = static_cast<std::uint16_t>(last.flags & ~unsigned{platform::kRxMore});

@@ -316,7 +316,9 @@ RouteState Interface::route(const IpAddress& destination, Instant now, Route& ro
 bool Interface::can_send(std::size_t segments) const noexcept {
   return impl_->egress.can_send(segments);
 }
-platform::FrameBuffer Interface::take_buffer() noexcept { return impl_->egress.take_buffer(); }
+platform::FrameBuffer Interface::take_buffer(platform::Urgency urgency) noexcept {
+  return impl_->egress.take_buffer(urgency);
+}
 void Interface::give_back(const platform::FrameBuffer& buffer) noexcept {
   impl_->egress.give_back(buffer);
 }

@@ -100,8 +100,9 @@ class Interface {
 
   /// Frames are built only while there is room, so a full transmit ring backs up into TCP.
   [[nodiscard]] bool can_send(std::size_t segments) const noexcept;
-  /// A buffer for the head of a frame; data is null when the pool is empty.
-  platform::FrameBuffer take_buffer() noexcept;
+  /// A buffer for the head of a frame; data is null when the pool (and for what is urgent, the
+  /// reserve) is empty.
+  platform::FrameBuffer take_buffer(platform::Urgency urgency = platform::Urgency::normal) noexcept;
   void give_back(const platform::FrameBuffer& buffer) noexcept;
   /// Queues one whole frame that starts with Ethernet, IPv4 or IPv6, and TCP headers whose checksum
   /// fields are zero: fills the checksums (or asks the port to) and the VLAN tag. The first segment

@@ -144,15 +144,14 @@ std::size_t DpdkPacketMemory::allocate_received(std::span<FrameBuffer> buffers) 
 }
 
 std::size_t DpdkPacketMemory::allocate(std::span<FrameBuffer> buffers) noexcept {
-  std::size_t done = allocate_from(impl_->frames.get(), buffers);
-  if (done == 0 && !buffers.empty()) {
-    rte_mbuf* mbuf = rte_pktmbuf_alloc(impl_->reserve.get());
-    if (mbuf == nullptr) return 0;
-    impl_->reserve_taken.add();
-    buffers[0] = frame_buffer(mbuf);
-    done = 1;
-  }
-  return done;
+  return allocate_from(impl_->frames.get(), buffers);
+}
+
+FrameBuffer DpdkPacketMemory::allocate_reserved() noexcept {
+  rte_mbuf* mbuf = rte_pktmbuf_alloc(impl_->reserve.get());
+  if (mbuf == nullptr) return {};
+  impl_->reserve_taken.add();
+  return frame_buffer(mbuf);
 }
 
 void DpdkPacketMemory::release(std::span<void* const> handles) noexcept {

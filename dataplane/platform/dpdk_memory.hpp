@@ -19,7 +19,7 @@ struct DpdkMemoryOptions {
   std::uint32_t rx_buffer_bytes = 2048;  ///< of frame in one buffer; a longer frame takes a chain
   std::uint32_t frame_buffers = 1024;
   std::uint32_t frame_bytes = 2048;       ///< capacity of a FrameBuffer; at least one whole frame
-  std::uint32_t reserve_buffers = 64;     ///< frame buffers for when the others are all in use
+  std::uint32_t reserve_buffers = 64;     ///< frame buffers of allocate_reserved()
   std::uint32_t external_buffers = 1024;  ///< segments of external memory in flight; at most 60,000
   std::uint32_t trackers = 16;
   std::uint32_t cache_buffers = 128;  ///< per thread and pool; at most 512
@@ -41,10 +41,9 @@ class DpdkPacketMemory final : public PacketMemory {
   DpdkPacketMemory(const DpdkPacketMemory&) = delete;
   DpdkPacketMemory& operator=(const DpdkPacketMemory&) = delete;
 
-  /// When the main pool has run dry, one buffer per call from the reserve: enough to acknowledge or
-  /// reset, not enough to send data with.
   std::size_t allocate(std::span<FrameBuffer> buffers) noexcept override;
   std::size_t allocate_received(std::span<FrameBuffer> buffers) noexcept override;
+  FrameBuffer allocate_reserved() noexcept override;
   void release(std::span<void* const> handles) noexcept override;
   void retain(void* handle) noexcept override;
   [[nodiscard]] std::uint32_t true_size() const noexcept override;

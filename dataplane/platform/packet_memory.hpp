@@ -21,6 +21,12 @@ struct FrameBuffer {
   void* handle = nullptr;
 };
 
+/// What a frame buffer is for.
+enum class Urgency : std::uint8_t {
+  normal,
+  reserve,  ///< an acknowledgment, a probe, a RST or a retransmission: what makes memory come back
+};
+
 /// Thread: the worker's, except where a call says otherwise.
 class PacketMemory {
  public:
@@ -31,6 +37,9 @@ class PacketMemory {
   virtual std::size_t allocate_received(std::span<FrameBuffer> buffers) noexcept {
     return allocate(buffers);
   }
+  /// One buffer from a reserve that allocate() never touches; data is null when that is used up
+  /// too. For Urgency::reserve alone, so that an empty pool cannot stop what would fill it again.
+  virtual FrameBuffer allocate_reserved() noexcept = 0;
 
   /// Drops one reference for each handle (of a received segment or of an unsent frame buffer).
   virtual void release(std::span<void* const> handles) noexcept = 0;

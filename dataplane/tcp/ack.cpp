@@ -127,14 +127,14 @@ void Engine::Impl::sample_rtt(Connection& c, const AckNews& news, Instant now) n
   if (c.rtt_timing) {
     if (!c.rtt_seq.precedes_or_is(news.ack)) return;
     c.rtt_timing = false;
-    c.rtt.on_sample(now - c.rtt_start, timers.rto_min, timers.rto_max);
+    c.rtt.on_sample(now - c.rtt_start, rto_least(c), timers.rto_max);
     return;
   }
   // RFC 6298 3: something was sent twice, so only a timestamp tells which copy was answered.
   if (!c.ts_ok || !news.has_timestamp || (c.phase == Phase::open && c.rtt.backoff == 0)) return;
   const std::uint32_t elapsed_ms = timestamp(c, now) - news.tsecr;
   if (elapsed_ms > 600'000) return;  // no echo of ours
-  c.rtt.on_sample(std::max<Duration>(std::chrono::milliseconds(elapsed_ms), 1ms), timers.rto_min,
+  c.rtt.on_sample(std::max<Duration>(std::chrono::milliseconds(elapsed_ms), 1ms), rto_least(c),
                   timers.rto_max);
 }
 

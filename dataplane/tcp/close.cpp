@@ -1,10 +1,24 @@
 // Every way a connection comes to its end.
-// Read first: RFC 9293 3.6, 3.10.4 and 3.10.5, RFC 1337.
+// Read first: RFC 9293 3.6, 3.10.4 and 3.10.5. TIME-WAIT is in time_wait.cpp.
 #include "dataplane/tcp/engine_impl.hpp"
 
 namespace pollux::tcp {
+namespace {
+
+/// States in which close() has something to do, once both sides are synchronized.
+constexpr bool is_open_for_close(State state) noexcept {
+  return state == State::established || state == State::close_wait;
+}
+
+}  // namespace
 
 void Engine::Impl::close(Connection& c, Instant now) noexcept {
+  // RFC 1122 4.2.2.13, RFC 9293 3.10.4: an orderly end would tell the peer that all was read.
+  if (c.readable != 0 && is_open_for_close(c.state)) return abort(c, EndReason::aborted);
+  end_sending(c, now);
+}
+
+void Engine::Impl::end_sending(Connection& c, Instant now) noexcept {
   switch (c.state) {
     case State::syn_sent:
       return end(c, EndReason::closed);
@@ -42,21 +56,9 @@ void Engine::Impl::release(Connection& c) noexcept {
   if (c.state != State::time_wait) abort(c, EndReason::aborted);
   c.released = true;
   ++c.generation;
-  views_held -= c.received.size();
-  for (; !c.received.empty(); c.received.pop()) give_back(c.received.front().handle);
-  c.readable = 0;
+  drop_received(c);
   flush_releases();
   free_if_done(c);
-}
-
-void Engine::Impl::enter_time_wait(Connection& c, Instant now) noexcept {
-  c.state = State::time_wait;
-  c.end_reason = EndReason::closed;
-  stop_timer(c);
-  drop_send_queue(c);
-  c.limit_at = now + timers.time_wait;
-  arm(c, c.limit_at);
-  raise(c, kEnded);
 }
 
 void Engine::Impl::leave_flow_table(Connection& c) noexcept {
@@ -67,24 +69,17 @@ void Engine::Impl::leave_flow_table(Connection& c) noexcept {
 
 /// The connection is no more. What was received stays readable until release().
 void Engine::Impl::end(Connection& c, EndReason reason) noexcept {
-  const bool was_told = c.state == State::time_wait;
   c.state = State::closed;
   stop_timer(c);
-  c.ack_at = kNever;
-  c.limit_at = kNever;
-  c.mtu_at = kNever;
+  c.ack_at = c.limit_at = c.keepalive_at = c.mtu_at = kNever;
   c.ack_now = false;
   c.syn_pending = false;
   wheel.cancel(c.timer);
   leave_flow_table(c);
   drop_send_queue(c);
-  views_held -= c.reassembly.count();
-  for (std::uint32_t i = 0; i < c.reassembly.count(); ++i) give_back(c.reassembly[i].handle);
-  c.reassembly.clear();
-  if (!was_told) {
-    c.end_reason = reason;
-    raise(c, kEnded);
-  }
+  drop_reassembly(c);
+  c.end_reason = reason;
+  raise(c, kEnded);
   if (c.rst_pending) mark_dirty(c);
   free_if_done(c);
 }

@@ -123,7 +123,8 @@ struct alignas(64) Connection {
 
   Instant timer_at = kNever;  ///< retransmission or persist timer
   Instant ack_at = kNever;    ///< delayed acknowledgment
-  Instant limit_at = kNever;  ///< connect_timeout, TIME-WAIT, or silence in FIN-WAIT-2
+  Instant limit_at = kNever;  ///< connect_timeout, or silence in FIN-WAIT-2
+  Instant heard_at{};         ///< last acceptable segment of the peer
   Instant progress_at{};      ///< since when sent data has waited for an acknowledgment
   Instant last_send_at{};
   Instant ts_recent_at{};
@@ -185,6 +186,15 @@ struct alignas(64) Connection {
   Instant confirm_at{};  ///< from when on the neighbour may be told that the path works
   Duration connect_timeout{};
   Duration user_timeout{};
+
+  // Keepalive and R1 (lifetime.cpp).
+  Keepalive keepalive{};
+  Instant keepalive_at = kNever;  ///< when silence is looked at again
+  Instant keepalive_sent_at{};
+  std::uint8_t keepalive_sent = 0;  ///< probes since the peer was heard
+  bool keepalive_due = false;
+  std::uint8_t resent = 0;  ///< timeouts since resent_una became the oldest byte
+  TcpSeq resent_una;
 
   std::byte* inline_ring = nullptr;
   std::uint32_t inline_head = 0;  ///< free-running

@@ -46,6 +46,13 @@ struct Counters {
   Counter window_scale_clamped;
   Counter mss_clamped;
   Counter pool_empty;
+  Counter keepalives_sent;
+  Counter struggling;
+  Counter time_wait_entered;
+  Counter time_wait_recycled;
+  Counter time_wait_acks;
+  Counter time_wait_reused;
+  Counter pieces_copied_out;
   Counter dropped_bad_options;
   Counter dropped_no_connection;
   Counter dropped_no_slot;
@@ -74,6 +81,7 @@ struct Counters {
   Counter ignored_source_quench;
   Counter ignored_path_error_no_connection;
   Counter ignored_path_error_stale;
+  Counter suppressed_time_wait_acks;
 };
 
 struct CounterRow {
@@ -134,6 +142,19 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
     {"tcp_window_scale_clamped_total", "window scales above 14", &Counters::window_scale_clamped},
     {"tcp_mss_clamped_total", "MSS offers below the floor", &Counters::mss_clamped},
     {"tcp_pool_empty_total", "frames not built for want of a buffer", &Counters::pool_empty},
+    {"tcp_keepalives_sent_total", "probes of connections on which nothing moved",
+     &Counters::keepalives_sent},
+    {"tcp_struggling_total", "segments sent again three times without an answer (R1)",
+     &Counters::struggling},
+    {"tcp_time_wait_entered_total", "connections that went to TIME-WAIT",
+     &Counters::time_wait_entered},
+    {"tcp_time_wait_recycled_total", "TIME-WAIT cut short because all records were in use",
+     &Counters::time_wait_recycled},
+    {"tcp_time_wait_acks_total", "segments answered in TIME-WAIT", &Counters::time_wait_acks},
+    {"tcp_time_wait_reused_total", "new SYN that followed a TIME-WAIT (RFC 6191)",
+     &Counters::time_wait_reused},
+    {"tcp_pieces_copied_out_total", "small waiting pieces that gave their packet buffer back",
+     &Counters::pieces_copied_out},
     {"tcp_dropped_bad_options_total", "option lengths were wrong", &Counters::dropped_bad_options},
     {"tcp_dropped_no_connection_total", "no connection has this tuple",
      &Counters::dropped_no_connection},
@@ -187,6 +208,9 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
      &Counters::ignored_path_error_no_connection},
     {"tcp_ignored_path_error_stale_total", "ICMP errors about nothing in flight (RFC 5927 4.1)",
      &Counters::ignored_path_error_stale},
+    {"tcp_suppressed_time_wait_acks_total",
+     "segments in TIME-WAIT not answered: over the limit or without a way to send",
+     &Counters::suppressed_time_wait_acks},
 });
 static_assert(kCounterRows.size() == sizeof(Counters) / sizeof(Counter));
 

@@ -27,6 +27,8 @@ Engine::Impl::Impl(const EngineLimits& limits_in, const EngineTimers& timers_in,
       wheel(start),
       isn_key(draw_key(random)),
       flows(limits.connections, draw_key(random)),
+      time_wait(limits.time_wait_records, draw_key(random)),
+      copies(limits.copy_cells),
       connections(new Connection[limits.connections]),
       free_slots(new std::uint32_t[limits.connections]),
       view_storage(new ReceivedView[std::size_t{limits.connections} * limits.receive_views]),
@@ -67,8 +69,8 @@ Engine::Impl::~Impl() {
     Connection& c = connections[slot];
     wheel.cancel(c.timer);
     // Send references are left alone: their owners may be gone already.
-    for (; !c.received.empty(); c.received.pop()) give_back(c.received.front().handle);
-    for (std::uint32_t i = 0; i < c.reassembly.count(); ++i) give_back(c.reassembly[i].handle);
+    drop_received(c);
+    drop_reassembly(c);
   }
   flush_releases();
 }
@@ -80,18 +82,7 @@ Connection* Engine::Impl::find(ConnectionId id) noexcept {
 }
 
 Connection* Engine::Impl::take_slot() noexcept {
-  if (free_count == 0) {
-    // A connection that only waits out TIME-WAIT gives way; RFC 6191's protection is lost for it
-    // alone.
-    Connection* oldest = nullptr;
-    for (std::uint32_t slot = 0; slot < limits.connections; ++slot) {
-      Connection& c = connections[slot];
-      const bool may_go = c.released && c.state == State::time_wait && !c.dirty && !c.events_queued;
-      if (may_go && (oldest == nullptr || c.limit_at < oldest->limit_at)) oldest = &c;
-    }
-    if (oldest == nullptr) return nullptr;
-    end(*oldest, EndReason::closed);
-  }
+  if (free_count == 0) return nullptr;
   Connection& c = connections[free_slots[--free_count]];
   POLLUX_ASSERT(!c.in_use && !c.dirty && !c.events_queued && !c.timer.armed());
   // Everything starts from its default again, except what belongs to the slot.
@@ -118,8 +109,8 @@ void Engine::Impl::free_slot(Connection& c) noexcept {
 }
 
 void Engine::Impl::free_if_done(Connection& c) noexcept {
-  if (c.in_use && c.released && c.state == State::closed && !c.rst_pending && !c.dirty &&
-      !c.events_queued)
+  const bool is_over = c.state == State::closed || c.state == State::time_wait;
+  if (c.in_use && c.released && is_over && !c.rst_pending && !c.dirty && !c.events_queued)
     free_slot(c);
 }
 
@@ -163,6 +154,7 @@ void Engine::input(const net::TcpDatagram& datagram, Instant now) noexcept {
 }
 
 std::size_t Engine::run_timers(Instant now, std::size_t limit) noexcept {
+  impl_->time_wait.expire(now, limit);
   return impl_->wheel.expire(now, limit, [this, now](TimerNode& node) {
     impl_->on_timer(impl_->connections[node.owner_index], now);
   });
@@ -185,10 +177,16 @@ std::size_t Engine::take_events(std::span<Event> events) noexcept {
   return count;
 }
 
-Instant Engine::next_deadline() const noexcept { return impl_->wheel.next_deadline(); }
+Instant Engine::next_deadline() const noexcept {
+  return std::min(impl_->wheel.next_deadline(), impl_->time_wait.next_deadline());
+}
 
 OpenError Engine::open(const OpenRequest& request, Instant now, ConnectionId& id) noexcept {
   return impl_->open(request, now, id);
+}
+
+void Engine::end_sending(ConnectionId id, Instant now) noexcept {
+  if (Connection* c = impl_->find(id)) impl_->end_sending(*c, now);
 }
 
 void Engine::close(ConnectionId id, Instant now) noexcept {
@@ -205,7 +203,12 @@ void Engine::release(ConnectionId id) noexcept {
 
 State Engine::state(ConnectionId id) const noexcept {
   const Connection* c = impl_->find(id);
-  return c == nullptr ? State::closed : c->state;
+  if (c == nullptr) return State::closed;
+  // The record outlives or ends before the connection: it knows whether TIME-WAIT is over.
+  const auto& records = impl_->time_wait;
+  if (c->state == State::time_wait && !records.contains(records.tuple(c->remote, c->local_port)))
+    return State::closed;
+  return c->state;
 }
 
 EndReason Engine::end_reason(ConnectionId id) const noexcept {
@@ -254,9 +257,8 @@ void Engine::consume(ConnectionId id, std::uint32_t bytes) noexcept {
     view.data += n;
     view.length -= n;
     if (view.length != 0) break;
-    impl_->give_back(view.handle);
+    impl_->drop_piece(view.handle);
     c->received.pop();
-    --impl_->views_held;
   }
   impl_->after_read(*c);
 }
@@ -265,6 +267,10 @@ std::uint32_t Engine::take_front(ConnectionId id, std::uint32_t bytes, RxView& o
   Connection* c = impl_->find(id);
   if (c == nullptr || c->received.empty() || bytes == 0) return 0;
   ReceivedView& view = c->received.front();
+  if (impl_->copies.owns(view.handle) && !impl_->move_to_buffer(view)) {
+    impl_->raise(*c, kReadable);  // asked again when there may be a buffer
+    return 0;
+  }
   const std::uint32_t n = std::min(bytes, view.length);
   out = {view.data, n, view.handle};
   c->readable -= n;
@@ -321,6 +327,12 @@ void Engine::send_external(ConnectionId id, const std::byte* data, std::uint32_t
   c->snd_end += length;
   impl_->mark_dirty(*c);
 }
+
+void Engine::set_port_policy(const PortPolicy& policy) noexcept { impl_->port_policy = policy; }
+
+std::size_t Engine::waiting_tuples() const noexcept { return impl_->time_wait.size(); }
+
+std::size_t Engine::copied_pieces() const noexcept { return impl_->copies.in_use(); }
 
 void Engine::set_listener(Listener* listener) noexcept { impl_->listener = listener; }
 void Engine::set_port_chooser(PortChooser* chooser) noexcept { impl_->port_chooser = chooser; }

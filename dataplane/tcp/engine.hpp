@@ -53,18 +53,20 @@ enum class EndReason : std::uint8_t {
   closed,   ///< both directions ended in order
   refused,  ///< RST, or ICMP port unreachable, in answer to our SYN
   reset_by_peer,
-  connect_timeout,   ///< no answer to SYN within OpenRequest::connect_timeout
-  user_timeout,      ///< sent data stayed unacknowledged for OpenRequest::user_timeout
-  host_unreachable,  ///< no route, no answer to ARP, or no answer at all and ICMP says so
-  aborted,           ///< abort() was called
+  connect_timeout,    ///< no answer to SYN within OpenRequest::connect_timeout
+  user_timeout,       ///< sent data stayed unacknowledged for OpenRequest::user_timeout
+  host_unreachable,   ///< no route, no answer to ARP, or no answer at all and ICMP says so
+  aborted,            ///< abort() was called, or close() with received bytes unread
+  keepalive_timeout,  ///< none of Keepalive::count probes was answered
 };
 
 enum EventBits : std::uint32_t {
   kEstablished = 1,
-  kReadable = 2,    ///< bytes were added to the receive queue
-  kSendSpace = 4,   ///< acknowledged bytes made room, or references were given back
-  kPeerClosed = 8,  ///< FIN received; all bytes before it are in the receive queue
-  kEnded = 16,      ///< the connection is over: see end_reason(); release() frees the slot
+  kReadable = 2,     ///< bytes were added to the receive queue
+  kSendSpace = 4,    ///< acknowledged bytes made room, or references were given back
+  kPeerClosed = 8,   ///< FIN received; all bytes before it are in the receive queue
+  kEnded = 16,       ///< the connection is over: see end_reason(); release() frees the slot
+  kStruggling = 32,  ///< R1 of RFC 9293 3.8.3: one segment was sent again three times in vain
 };
 
 struct Event {
@@ -73,12 +75,25 @@ struct Event {
   std::uint32_t owner = 0;  ///< OpenRequest::owner
 };
 
+/// RFC 9293 3.8.4: probes of a connection on which nothing moves. Off unless the owner asks
+/// (MUST-25); the times are the owner's, per connection (MUST-24, MUST-27).
+struct Keepalive {
+  bool enabled = false;
+  Duration idle = std::chrono::hours(2);  ///< of silence before the first probe (MUST-28)
+  Duration interval = 75s;                ///< between probes
+  std::uint8_t count =
+      9;  ///< unanswered in a row until the connection is dead; at least 2 (MUST-29)
+};
+
 struct OpenRequest {
   net::Endpoint remote;
   std::uint16_t local_port = 0;  ///< 0: chosen (RFC 6056)
   std::uint32_t owner = 0;       ///< given back in events
   Duration connect_timeout = 15s;
+  /// R2 of RFC 9293 3.8.3 (MUST-20): 100 s is its least; the owner alone may ask for less
+  /// (MUST-21).
   Duration user_timeout = 100s;
+  Keepalive keepalive{};
 };
 
 enum class OpenError : std::uint8_t { none, no_free_connection, no_free_port, no_route };
@@ -124,19 +139,70 @@ struct EngineLimits {
   std::uint32_t send_inline_bytes = 64 * 1024;  ///< per connection; power of two
   CongestionOptions congestion;                 ///< of every connection
   RecoveryOptions recovery;                     ///< of every connection
+  /// New data of one connection in one pass of output(); the rest goes in the passes that follow.
+  /// At least one segment goes in each, however large. Over a round trip cwnd is the bound.
+  std::uint32_t burst_bytes = 64 * 1024;
+  /// Small pieces that must wait are copied into cells of 256 bytes, so that they do not keep whole
+  /// packet buffers; for all connections together.
+  std::uint32_t copy_cells = 1024;
+  std::uint32_t time_wait_records = 4096;  ///< when all are in use, the oldest gives way
 };
 
-/// RFC 6298 lower bound of the retransmission timeout and the ACK delay.
+/// Names of EngineTimers' profiles in configurations.
+enum class TimerProfile : std::uint8_t { standard, strict, san };
+
+/// Bounds of the retransmission timeout, the ACK delay and TIME-WAIT.
 struct EngineTimers {
   Duration rto_initial = 1s;
+  /// RFC 6298 2.4 asks for 1 s; Linux and others have used 200 ms for decades: a documented
+  /// deviation.
   Duration rto_min = 200ms;
+  /// Instead of rto_min where the peer sends no timestamps: without them a timeout that was too
+  /// early cannot be told from a loss, nor undone.
+  Duration rto_min_plain = 200ms;
   Duration rto_max = 60s;
+  /// While exactly one segment is outstanding, peer_ack_delay is added to the timeout: the peer may
+  /// take its time to acknowledge it. Not needed where rto_min is far above any such delay.
+  bool rto_covers_ack_delay = false;
   Duration delayed_ack = 10ms;
-  Duration time_wait = 1s;  ///< client ports are plentiful; a full 2 MSL is an option
   /// Longest that a peer may keep an acknowledgment of less than two segments: RFC 8985 7.2.
   Duration peer_ack_delay = 40ms;
   /// Least time before a tail loss probe: a target that is busy for a moment is no lost segment.
   Duration tail_probe_min = 1ms;
+  /// A client that closes first opens the next connection from another random port (RFC 6056), so
+  /// that an old segment meets the tuple again only after tens of thousands of others; 2 MSL would
+  /// hold a record for each close of four minutes to no purpose. strict() has the full time.
+  Duration time_wait = 1s;
+
+  /// RFC 6298 to the letter, TIME-WAIT of 2 MSL (RFC 9293 3.4.2: MSL is 2 minutes).
+  [[nodiscard]] static constexpr EngineTimers strict() noexcept {
+    return {.rto_min = 1s, .rto_min_plain = 1s, .time_wait = std::chrono::minutes(4)};
+  }
+  [[nodiscard]] static constexpr EngineTimers default_profile() noexcept { return {}; }
+  /// For storage networks of one hop, where a timeout of 200 ms costs thousands of round trips.
+  [[nodiscard]] static constexpr EngineTimers san() noexcept {
+    return {.rto_min = 10ms, .rto_covers_ack_delay = true};
+  }
+  [[nodiscard]] static constexpr EngineTimers of(TimerProfile profile) noexcept {
+    switch (profile) {
+      case TimerProfile::strict:
+        return strict();
+      case TimerProfile::san:
+        return san();
+      case TimerProfile::standard:
+        break;
+    }
+    return default_profile();
+  }
+};
+
+/// A say in the choice of a local port, so that replies reach the worker that opened.
+struct PortPolicy {
+  /// Given a random free candidate: the candidate, a better port near it, or 0 to refuse it. What
+  /// it returns is checked again to be free.
+  std::uint16_t (*choose)(void* context, const net::Endpoint& remote,
+                          std::uint16_t candidate) noexcept = nullptr;
+  void* context = nullptr;
 };
 
 class Listener;     // tcp/listener.hpp
@@ -174,7 +240,10 @@ class Engine {
   // -------------------------------------------------------------
 
   OpenError open(const OpenRequest& request, Instant now, ConnectionId& id) noexcept;
-  /// Orderly: FIN follows what is queued. Bytes may still arrive.
+  /// For an owner that is done sending and goes on reading: FIN follows what is queued.
+  void end_sending(ConnectionId id, Instant now) noexcept;
+  /// For an owner that is done altogether: as end_sending(), but with received bytes unread it is
+  /// an abort, since the peer must learn that they were lost (RFC 1122 4.2.2.13).
   void close(ConnectionId id, Instant now) noexcept;
   /// RST now; queued descriptors are dropped and their references given back.
   void abort(ConnectionId id, Instant now) noexcept;
@@ -219,8 +288,14 @@ class Engine {
   /// The embedded target accepts connections through this; nullptr (the default) refuses them with
   /// RST.
   void set_listener(Listener* listener) noexcept;
+  /// Asked for every port that open() chooses; none by default.
+  void set_port_policy(const PortPolicy& policy) noexcept;
   [[nodiscard]] const Counters& counters() const noexcept;
   [[nodiscard]] std::size_t open_connections() const noexcept;
+  /// Tuples that wait out TIME-WAIT; they take no connection.
+  [[nodiscard]] std::size_t waiting_tuples() const noexcept;
+  /// Cells of EngineLimits::copy_cells in use.
+  [[nodiscard]] std::size_t copied_pieces() const noexcept;
   [[nodiscard]] std::size_t timers_armed() const noexcept;
 
  private:

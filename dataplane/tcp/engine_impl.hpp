@@ -14,10 +14,12 @@
 #include "dataplane/base/timer_wheel.hpp"
 #include "dataplane/net/interface.hpp"
 #include "dataplane/tcp/connection.hpp"
+#include "dataplane/tcp/copy_store.hpp"
 #include "dataplane/tcp/counters.hpp"
 #include "dataplane/tcp/engine.hpp"
 #include "dataplane/tcp/flow_table.hpp"
 #include "dataplane/tcp/isn.hpp"
+#include "dataplane/tcp/time_wait.hpp"
 #include "dataplane/wire/tcp.hpp"
 
 namespace pollux::tcp {
@@ -125,7 +127,10 @@ struct Engine::Impl {
   OpenError open(const OpenRequest& request, Instant now, ConnectionId& id) noexcept;
   void start(Connection& c, const OpenRequest& request, Instant now) noexcept;
   [[nodiscard]] std::uint16_t choose_port(const net::Endpoint& remote) noexcept;
-  [[nodiscard]] bool port_usable(const net::Endpoint& remote, std::uint16_t port) noexcept;
+  [[nodiscard]] std::uint16_t judge_port(const net::Endpoint& remote,
+                                         std::uint16_t candidate) noexcept;
+  [[nodiscard]] bool is_port_free(const net::Endpoint& remote, std::uint16_t port) noexcept;
+  void set_iss(Connection& c, TcpSeq iss) noexcept;
   [[nodiscard]] Connection* lookup(const net::IpAddress& remote, std::uint16_t remote_port,
                                    std::uint16_t local_port) noexcept;
   /// False when the listener refuses: the SYN is then answered with RST.
@@ -152,8 +157,7 @@ struct Engine::Impl {
   bool check_ack(Connection& c, const Segment& segment, Instant now) noexcept;
   void update_ts_recent(Connection& c, const Segment& segment, Instant now) noexcept;
   void take_text(Connection& c, Segment& segment, Instant now) noexcept;
-  void take_fin(Connection& c, const Segment& segment, Instant now) noexcept;
-  void input_time_wait(Connection& c, const Segment& segment, Instant now) noexcept;
+  void take_fin(Connection& c, Instant now) noexcept;
   void challenge(Connection& c, Instant now) noexcept;
   void request_ack(Connection& c) noexcept {
     c.ack_now = true;
@@ -164,7 +168,15 @@ struct Engine::Impl {
   // --- receive.cpp: queues of received bytes and the window
   // --------------------------------------------
   void append(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
+  bool append_copy(Connection& c, const std::byte* data, std::uint32_t length) noexcept;
+  void append_piece(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
   bool append_payload(Connection& c, const Segment& segment) noexcept;
+  [[nodiscard]] bool fits_cells(const Segment& segment) const noexcept;
+  void learn_fin(Connection& c, const Segment& segment) noexcept;
+  void drop_piece(void* handle) noexcept;
+  void drop_received(Connection& c) noexcept;
+  void drop_reassembly(Connection& c) noexcept;
+  bool move_to_buffer(ReceivedView& view) noexcept;
   bool file_out_of_order(Connection& c, const Segment& segment) noexcept;
   void drain_reassembly(Connection& c) noexcept;
   void after_read(Connection& c) noexcept;
@@ -282,7 +294,9 @@ struct Engine::Impl {
     c.confirm_at = now + net::Interface::confirm_interval();
     interface.confirm_reachable(c.remote.address, now);
   }
-  bool begin_frame(Frame& frame, std::size_t option_bytes) noexcept;
+  using Urgency = platform::Urgency;
+  bool begin_frame(Frame& frame, std::size_t option_bytes,
+                   Urgency urgency = Urgency::normal) noexcept;
   std::uint32_t gather(Connection& c, Frame& frame, TcpSeq seq, std::uint32_t want,
                        bool copy) noexcept;
   bool copy_in(Frame& frame, const std::byte* bytes, std::uint32_t length,
@@ -328,12 +342,31 @@ struct Engine::Impl {
   // --- close.cpp
   // ----------------------------------------------------------------------------------------
   void close(Connection& c, Instant now) noexcept;
+  void end_sending(Connection& c, Instant now) noexcept;
   void abort(Connection& c, EndReason reason) noexcept;
   void release(Connection& c) noexcept;
   void give_back_reference(SendDescriptor& descriptor) noexcept;
-  void enter_time_wait(Connection& c, Instant now) noexcept;
   void end(Connection& c, EndReason reason) noexcept;
   void leave_flow_table(Connection& c) noexcept;
+
+  // --- lifetime.cpp
+  // -------------------------------------------------------------------------------------
+  /// Lower bound of the timeout for this peer, for RttEstimator::on_sample.
+  [[nodiscard]] Duration rto_least(const Connection& c) const noexcept;
+  /// When the retransmission timer of what is in flight now runs out.
+  [[nodiscard]] Instant retransmit_at(const Connection& c, Instant now) const noexcept;
+  void note_timeout(Connection& c) noexcept;
+  void start_keepalive(Connection& c, Instant now) noexcept;
+  void on_keepalive_timer(Connection& c, Instant now) noexcept;
+  std::size_t send_keepalive(Connection& c, Instant now) noexcept;
+
+  // --- time_wait.cpp
+  // ------------------------------------------------------------------------------------
+  void enter_time_wait(Connection& c, Instant now) noexcept;
+  bool input_time_wait(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
+                       const Segment& segment, Instant now) noexcept;
+  void answer_in_time_wait(const TimeWaitRecord& record, const net::Endpoint& remote,
+                           std::uint16_t local_port, Instant now) noexcept;
 
   EngineLimits limits;
   EngineTimers timers;
@@ -346,6 +379,9 @@ struct Engine::Impl {
   HashKey isn_key;
   FlowTable flows;
   PathMtuCache path_mtus;
+  TimeWaitTable time_wait;
+  CopyStore copies;
+  PortPolicy port_policy;
   Listener* listener = nullptr;
   PortChooser* port_chooser = nullptr;
   std::uint8_t window_shift = 0;  ///< what we offer
@@ -363,9 +399,11 @@ struct Engine::Impl {
   ConnectionList<&Connection::next_event> with_events;
   std::array<void*, 64> release_batch{};
   std::size_t release_count = 0;
-  std::size_t views_held = 0;        ///< pieces in all receive and reassembly queues
+  std::size_t views_held = 0;        ///< queued pieces that keep a packet buffer
   std::uint32_t reset_tokens = 100;  ///< RST that may still answer unknown tuples this second
   Instant reset_tokens_at;
+  std::uint32_t time_wait_tokens = 0;  ///< answers that TIME-WAIT may still give this second
+  Instant time_wait_tokens_at{};
 };
 
 }  // namespace pollux::tcp

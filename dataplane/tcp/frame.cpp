@@ -99,10 +99,10 @@ Engine::Impl::RouteVerdict Engine::Impl::refresh_route(Connection& c, Instant no
   return RouteVerdict::unreachable;
 }
 
-bool Engine::Impl::begin_frame(Frame& frame, std::size_t option_bytes) noexcept {
+bool Engine::Impl::begin_frame(Frame& frame, std::size_t option_bytes, Urgency urgency) noexcept {
   frame.limit = std::min<std::size_t>(interface.port_info().tx_segments_max, Frame::kSegmentsMax);
   if (!interface.can_send(frame.limit)) return false;
-  const platform::FrameBuffer buffer = interface.take_buffer();
+  const platform::FrameBuffer buffer = interface.take_buffer(urgency);
   if (buffer.data == nullptr) {
     counters.pool_empty.add();
     return false;

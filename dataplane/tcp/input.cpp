@@ -52,7 +52,8 @@ void Engine::Impl::input(const net::TcpDatagram& datagram, Instant now) noexcept
   if (parse_tcp_options(option_bytes, segment.options) != wire::OptionsVerdict::good) {
     counters.dropped_bad_options.add();
   } else if (c == nullptr) {
-    input_unknown(datagram, header, segment, now);
+    if (!input_time_wait(datagram, header, segment, now))
+      input_unknown(datagram, header, segment, now);
   } else if (c->state == State::syn_sent) {
     // RFC 9293 3.10.7.3, first step: an ACK of something never sent is answered with a RST.
     if (segment.has_ack() &&
@@ -115,6 +116,7 @@ bool Engine::Impl::input_predicted(Connection& c, const wire::TcpHeader& header,
     raise(c, kReadable);
   }
   counters.segments_predicted.add();
+  c.heard_at = now;
   if (window != c.snd_wnd) change_window(c, window);
   c.snd_wl1 = seq;
   c.snd_wl2 = ack;
@@ -158,7 +160,6 @@ void Engine::Impl::input_synchronized(Connection& c, Segment& segment, Instant n
     segment.window = static_cast<std::uint16_t>(segment.window >> c.snd_wnd_shift);
   }
   if (!check_timestamps(c, segment, now)) return;
-  if (c.state == State::time_wait) return input_time_wait(c, segment, now);
   if (!check_sequence(c, segment)) {
     if (segment.rst()) return;
     // A segment that holds data or a FIN is acknowledged whatever the rate; an empty one could be
@@ -177,12 +178,13 @@ void Engine::Impl::input_synchronized(Connection& c, Segment& segment, Instant n
   }
   if (!check_syn(c, segment, now)) return;
   if (!check_ack(c, segment, now)) return;
+  c.heard_at = now;
   update_ts_recent(c, segment, now);
   take_ecn(c, segment, now);
   take_ack(c, segment, now);
   if (c.state == State::closed || c.state == State::time_wait) return;
   take_text(c, segment, now);
-  take_fin(c, segment, now);
+  take_fin(c, now);
 }
 
 /// RFC 7323 3.2 and 5.3, before the sequence number is looked at. A RST is exempt (5.2).
@@ -304,6 +306,7 @@ void Engine::Impl::update_ts_recent(Connection& c, const Segment& segment, Insta
 
 /// Seventh step.
 void Engine::Impl::take_text(Connection& c, Segment& segment, Instant now) noexcept {
+  learn_fin(c, segment);
   if (segment.length == 0) return;
   if (!may_receive(c.state)) {
     counters.dropped_after_end.add();
@@ -334,14 +337,7 @@ void Engine::Impl::take_text(Connection& c, Segment& segment, Instant now) noexc
 }
 
 /// Eighth step.
-void Engine::Impl::take_fin(Connection& c, const Segment& segment, Instant now) noexcept {
-  if (segment.fin() && may_receive(c.state) && !c.fin_known) {
-    c.fin_known = true;
-    c.fin_seq = segment.seq + segment.length;
-    // RFC 5681 4.2: what leaves a hole is acknowledged at once, so that the peer learns of the
-    // hole.
-    if (c.rcv_nxt != c.fin_seq) request_ack(c);
-  }
+void Engine::Impl::take_fin(Connection& c, Instant now) noexcept {
   if (!c.fin_known || c.rcv_nxt != c.fin_seq || !may_receive(c.state)) return;
   c.rcv_nxt += 1;
   if (c.rcv_edge.precedes(c.rcv_nxt)) c.rcv_edge = c.rcv_nxt;
@@ -355,21 +351,6 @@ void Engine::Impl::take_fin(Connection& c, const Segment& segment, Instant now) 
   } else {
     enter_time_wait(c, now);
   }
-}
-
-void Engine::Impl::input_time_wait(Connection& c, const Segment& segment, Instant now) noexcept {
-  // RFC 1337: a RST does not cut TIME-WAIT short. A repeated FIN starts it again.
-  if (segment.rst()) {
-    counters.dropped_bad_reset.add();
-    return;
-  }
-  if (segment.fin()) {
-    c.limit_at = now + timers.time_wait;
-    arm(c, c.limit_at);
-    request_ack(c);
-    return;
-  }
-  challenge(c, now);
 }
 
 /// RFC 5961 7: a limit for each connection, different every second, leaks nothing to a third party.

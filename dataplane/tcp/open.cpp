@@ -15,6 +15,7 @@ constexpr std::uint16_t kPeerMssMin = 88;         // a smaller offer would make 
 
 constexpr std::uint32_t kFirstPort = 32768;  // RFC 6056 3.2 asks for a range as wide as can be had
 constexpr std::uint32_t kPortCount = 65536 - kFirstPort;
+constexpr std::uint16_t kLeastPort = 1024;  // below are the well-known ones
 
 }  // namespace
 
@@ -28,23 +29,31 @@ Connection* Engine::Impl::lookup(const net::IpAddress& remote, std::uint16_t rem
   return slot == kNoSlot ? nullptr : &connections[slot];
 }
 
-bool Engine::Impl::port_usable(const net::Endpoint& remote, std::uint16_t port) noexcept {
-  return port >= kFirstPort && lookup(remote.address, remote.port, port) == nullptr;
+/// No connection has the tuple, and none that had it is in TIME-WAIT.
+bool Engine::Impl::is_port_free(const net::Endpoint& remote, std::uint16_t port) noexcept {
+  if (lookup(remote.address, remote.port, port) != nullptr) return false;
+  return time_wait.size() == 0 || !time_wait.contains(time_wait.tuple(remote, port));
+}
+
+/// `candidate`, or what the port policy makes of it; 0 when it cannot be had.
+std::uint16_t Engine::Impl::judge_port(const net::Endpoint& remote,
+                                       std::uint16_t candidate) noexcept {
+  if (!is_port_free(remote, candidate)) return 0;
+  if (port_policy.choose == nullptr) return candidate;
+  const std::uint16_t port = port_policy.choose(port_policy.context, remote, candidate);
+  return port == candidate || (port >= kLeastPort && is_port_free(remote, port)) ? port : 0;
 }
 
 std::uint16_t Engine::Impl::choose_port(const net::Endpoint& remote) noexcept {
   // RFC 6056 3.3.1: a random start, then onwards; every try is a fresh draw until luck runs out.
-  for (int tries = 0; tries < 16; ++tries) {
-    auto port = static_cast<std::uint16_t>(kFirstPort + random.below(kPortCount));
-    if (port_chooser != nullptr) port = port_chooser->move_to_ours(remote, port, random);
-    if (port_usable(remote, port)) return port;
+  for (int tries = 0; tries < 64; ++tries) {
+    const auto candidate = static_cast<std::uint16_t>(kFirstPort + random.below(kPortCount));
+    if (const std::uint16_t port = judge_port(remote, candidate); port != 0) return port;
   }
   const std::uint32_t start = random.below(kPortCount);
   for (std::uint32_t i = 0; i < kPortCount; ++i) {
-    const auto port = static_cast<std::uint16_t>(kFirstPort + (start + i) % kPortCount);
-    if (port_usable(remote, port) &&
-        (port_chooser == nullptr || port_chooser->is_ours(remote, port)))
-      return port;
+    const auto candidate = static_cast<std::uint16_t>(kFirstPort + (start + i) % kPortCount);
+    if (const std::uint16_t port = judge_port(remote, candidate); port != 0) return port;
   }
   return 0;
 }
@@ -55,8 +64,7 @@ OpenError Engine::Impl::open(const OpenRequest& request, Instant now, Connection
     return OpenError::no_route;
   std::uint16_t port = request.local_port;
   if (port == 0) port = choose_port(request.remote);
-  if (port == 0 || lookup(request.remote.address, request.remote.port, port) != nullptr)
-    return OpenError::no_free_port;
+  if (port == 0 || !is_port_free(request.remote, port)) return OpenError::no_free_port;
   Connection* c = take_slot();
   if (c == nullptr) return OpenError::no_free_connection;
   c->remote = request.remote;
@@ -73,12 +81,9 @@ void Engine::Impl::start(Connection& c, const OpenRequest& request, Instant now)
   c.owner = request.owner;
   c.connect_timeout = request.connect_timeout;
   c.user_timeout = request.user_timeout;
-  c.iss = initial_sequence_number(isn_key, local_endpoint(c), c.remote, now);
-  c.snd_una = c.snd_nxt = c.iss;
-  c.snd_end = c.iss + 1;
-  c.recover = c.iss;
-  c.cwnd_limited_end = c.iss;
   c.congestion.algorithm = limits.congestion.algorithm;
+  c.keepalive = request.keepalive;
+  set_iss(c, initial_sequence_number(isn_key, local_endpoint(c), c.remote, now));
   c.ts_offset = timestamp_offset(isn_key, local_endpoint(c), c.remote);
   c.rtt.rto = timers.rto_initial;
   c.progress_at = now;
@@ -89,6 +94,13 @@ void Engine::Impl::start(Connection& c, const OpenRequest& request, Instant now)
   c.limit_at = now + c.connect_timeout;
   arm(c, c.limit_at);
   mark_dirty(c);
+}
+
+/// Before the SYN is out.
+void Engine::Impl::set_iss(Connection& c, TcpSeq iss) noexcept {
+  c.iss = c.snd_una = c.snd_nxt = iss;
+  c.snd_end = iss + 1;
+  c.recover = c.cwnd_limited_end = iss;
 }
 
 void Engine::Impl::set_mss(Connection& c) noexcept {
@@ -188,7 +200,7 @@ void Engine::Impl::input_syn_sent(Connection& c, Segment& segment, Instant now) 
   segment.flags = static_cast<std::uint8_t>(segment.flags & ~wire::kTcpSyn);
   if (segment.sequence_length() == 0 || !check_sequence(c, segment)) return;
   take_text(c, segment, now);
-  take_fin(c, segment, now);
+  take_fin(c, now);
 }
 
 void Engine::Impl::on_established(Connection& c, Instant now) noexcept {
@@ -204,6 +216,7 @@ void Engine::Impl::on_established(Connection& c, Instant now) noexcept {
   // RFC 6298 5.7: after a lost SYN the timer starts from 3 seconds, unless a sample was had.
   c.rtt.backoff = 0;
   if (c.syn_lost && !c.rtt.has_sample) c.rtt.rto = std::max<Duration>(c.rtt.rto, 3s);
+  start_keepalive(c, now);
   counters.established.add();
   raise(c, kEstablished);
   mark_dirty(c);

@@ -8,9 +8,6 @@
 namespace pollux::tcp {
 namespace {
 
-/// One connection sends no more than this in one pass, so that others have their turn.
-constexpr std::uint32_t kBytesPerPass = 64 * 1024;
-
 std::uint32_t minus(std::uint32_t a, std::uint32_t b) noexcept { return a > b ? a - b : 0; }
 
 /// Bytes that the peer's window still takes beyond snd_nxt; none when it has shrunk below that.
@@ -24,6 +21,7 @@ std::size_t Engine::Impl::output(Instant now) noexcept {
     Connection& c = *dirty.pop();
     c.dirty = false;
     frames += output_one(c, now);
+    free_if_done(c);
   }
   counters.segments_sent.add(frames);
   flush_releases();
@@ -56,7 +54,7 @@ std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
     if (!sent) mark_dirty(c);
     return sent ? 1 : 0;
   }
-  std::size_t sent = 0;
+  std::size_t sent = c.keepalive_due ? send_keepalive(c, now) : 0;
   // SACK blocks find room only in an acknowledgment without data.
   const bool has_blocks = c.sack_ok && (!c.reassembly.empty() || c.dsack_pending);
   if (c.ack_now && has_blocks && send_ack(c, now)) ++sent;
@@ -90,7 +88,8 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
     restart_if_idle(c, now);
   }
   if (c.tail_probe.is_due) send_tail_probe(c, now, sent);
-  std::uint32_t budget = kBytesPerPass;
+  // Others have their turn, and a window that opens wide does not leave as one burst.
+  std::uint32_t budget = std::max<std::uint32_t>(limits.burst_bytes, c.mss);
   while (true) {
     if (budget < c.mss) {
       mark_dirty(c);
@@ -219,7 +218,7 @@ std::uint32_t Engine::Impl::send_retransmission(Connection& c, std::uint32_t run
   std::array<std::byte, 40> options;
   const std::size_t option_bytes = write_options(c, options.data(), now);
   Frame frame;
-  if (!begin_frame(frame, option_bytes)) return 0;
+  if (!begin_frame(frame, option_bytes, Urgency::reserve)) return 0;
   // FIN has the number behind the last byte.
   const std::uint32_t until_end = start.precedes(c.snd_end) ? c.snd_end.distance_from(start) : 0;
   const std::uint32_t length = std::min(want, until_end);
@@ -252,7 +251,7 @@ bool Engine::Impl::send_probe(Connection& c, Instant now) noexcept {
   std::array<std::byte, 40> options;
   const std::size_t option_bytes = write_options(c, options.data(), now);
   Frame frame;
-  if (!begin_frame(frame, option_bytes)) return false;
+  if (!begin_frame(frame, option_bytes, Urgency::reserve)) return false;
   if (gather(c, frame, c.snd_nxt, 1, true) == 0) {
     drop_frame(frame);
     return false;
@@ -312,7 +311,7 @@ bool Engine::Impl::send_ack(Connection& c, Instant now) noexcept {
     option_bytes += wire::write_sack(options.data() + option_bytes, {blocks.data(), count});
   }
   Frame frame;
-  if (!begin_frame(frame, option_bytes)) return false;
+  if (!begin_frame(frame, option_bytes, Urgency::reserve)) return false;
   const bool is_update = c.reader_made_room;
   finish_frame(c, frame, c.snd_nxt, wire::kTcpAck, window_field(c), {options.data(), option_bytes});
   c.dsack_pending = false;
@@ -326,7 +325,7 @@ bool Engine::Impl::send_reset(Connection& c, Instant now) noexcept {
   std::array<std::byte, 40> options;
   const std::size_t option_bytes = write_options(c, options.data(), now);
   Frame frame;
-  if (!begin_frame(frame, option_bytes)) return false;
+  if (!begin_frame(frame, option_bytes, Urgency::reserve)) return false;
   finish_frame(c, frame, c.snd_nxt, wire::kTcpRst | wire::kTcpAck, 0,
                {options.data(), option_bytes});
   counters.resets_sent.add();

@@ -5,7 +5,7 @@
 namespace pollux::tcp {
 
 Reassembly::Filed Reassembly::insert(TcpSeq rcv_nxt, const OutOfOrderPiece& piece,
-                                     platform::PacketMemory& memory) noexcept {
+                                     platform::PacketMemory& memory, CopyStore& store) noexcept {
   Filed filed;
   const std::uint32_t base = rcv_nxt.raw();
   const std::uint32_t origin = piece.start - base;
@@ -26,10 +26,17 @@ Reassembly::Filed Reassembly::insert(TcpSeq rcv_nxt, const OutOfOrderPiece& piec
       break;
     }
     std::copy_backward(pieces_ + i, pieces_ + count_, pieces_ + count_ + 1);
-    pieces_[i] = {piece.data + (begin - origin), piece.handle, base + begin, gap_end - begin};
+    std::byte* const from = piece.data + (begin - origin);
+    if (std::byte* const cell = store.copy(from, gap_end - begin)) {
+      pieces_[i] = {cell, cell, base + begin, gap_end - begin};
+      ++filed.copied;
+    } else {
+      pieces_[i] = {from, piece.handle, base + begin, gap_end - begin};
+      if (filed.handle_kept) memory.retain(piece.handle);
+      filed.handle_kept = true;
+      ++filed.kept;
+    }
     ++count_;
-    if (filed.handle_kept) memory.retain(piece.handle);
-    filed.handle_kept = true;
     filed.bytes += gap_end - begin;
     begin = gap_end;
     ++i;

@@ -8,6 +8,7 @@
 
 #include "dataplane/base/serial_number.hpp"
 #include "dataplane/platform/packet_memory.hpp"
+#include "dataplane/tcp/copy_store.hpp"
 #include "dataplane/wire/tcp_options.hpp"
 
 namespace pollux::tcp {
@@ -15,7 +16,7 @@ namespace pollux::tcp {
 /// Trivial, so that the storage of idle connections is never touched.
 struct OutOfOrderPiece {
   std::byte* data;
-  void* handle;  ///< one reference is held
+  void* handle;  ///< one reference is held, or a cell of the CopyStore
   std::uint32_t start;
   std::uint32_t length;
 };
@@ -38,11 +39,34 @@ class Reassembly {
     std::uint32_t bytes = 0;   ///< that were not there before
     bool handle_kept = false;  ///< the reference of the handle now belongs to the queue
     bool full = false;         ///< some bytes found no place
+    std::uint32_t copied = 0;  ///< pieces that went to a cell
+    std::uint32_t kept = 0;    ///< pieces that keep the packet buffer
   };
   /// Files those of `length` bytes that no earlier piece covers: what came first stays. All starts
-  /// are compared by their distance from rcv_nxt.
-  Filed insert(TcpSeq rcv_nxt, const OutOfOrderPiece& piece,
-               platform::PacketMemory& memory) noexcept;
+  /// are compared by their distance from rcv_nxt. Small pieces are copied to `store` while it has
+  /// room.
+  Filed insert(TcpSeq rcv_nxt, const OutOfOrderPiece& piece, platform::PacketMemory& memory,
+               CopyStore& store) noexcept;
+
+  /// Cuts off what lies at or behind `end`; `dropped(handle)` takes the handles of whole pieces.
+  template <class Dropped>
+  std::uint32_t drop_from(TcpSeq rcv_nxt, TcpSeq end, Dropped&& dropped) noexcept {
+    const std::uint32_t limit = end.distance_from(rcv_nxt);
+    std::uint32_t bytes = 0;
+    while (count_ != 0) {
+      OutOfOrderPiece& last = pieces_[count_ - 1];
+      const std::uint32_t begin = last.start - rcv_nxt.raw();
+      if (begin + last.length <= limit) break;
+      const std::uint32_t keep = begin < limit ? limit - begin : 0;
+      bytes += last.length - keep;
+      last.length = keep;
+      if (keep != 0) break;
+      dropped(last.handle);
+      --count_;
+    }
+    if (count_ == 0) recent_count_ = 0;
+    return bytes;
+  }
 
   /// Removes the first `n` pieces; their references have passed to the caller.
   void drop_front(std::uint32_t n) noexcept;

@@ -1,18 +1,53 @@
 // Received bytes on their way to the reader, and the window that follows from them.
 // Read first: RFC 9293 3.8.6.2, RFC 7323 2.4, RFC 1122 4.2.3.3.
 #include <algorithm>
+#include <cstring>
 
+#include "dataplane/base/assert.hpp"
 #include "dataplane/tcp/engine_impl.hpp"
 
 namespace pollux::tcp {
+namespace {
+
+constexpr std::uint32_t kViewsBeforeCopy = 16;
+
+}  // namespace
 
 void Engine::Impl::append(Connection& c, std::byte* data, std::uint32_t length,
                           void* handle) noexcept {
   c.received.push({data, handle, length});
-  ++views_held;
   c.readable += length;
   c.rcv_nxt += length;
   counters.bytes_received.add(length);
+}
+
+/// Whether every piece of a segment could wait in a cell, cut in two if it must be.
+bool Engine::Impl::fits_cells(const Segment& segment) const noexcept {
+  const auto is_small = [](const platform::RxSegment& piece) {
+    return piece.length <= CopyStore::kCellBytes;
+  };
+  return copies.available() >= 2 * segment.payload.size() &&
+         std::all_of(segment.payload.begin(), segment.payload.end(), is_small);
+}
+
+/// The first pieces of a queue wait where they are, since they are mostly read in the same turn;
+/// when more pile up, small ones are copied and their packet buffer is free. False: not copied.
+bool Engine::Impl::append_copy(Connection& c, const std::byte* data,
+                               std::uint32_t length) noexcept {
+  if (c.received.size() < kViewsBeforeCopy && views_held < limits.receive_views_total) return false;
+  std::byte* const cell = copies.copy(data, length);
+  if (cell == nullptr) return false;
+  append(c, cell, length, cell);
+  counters.pieces_copied_out.add();
+  return true;
+}
+
+/// A piece at rcv_nxt joins the queue; its handle passes to the queue or is given back.
+void Engine::Impl::append_piece(Connection& c, std::byte* data, std::uint32_t length,
+                                void* handle) noexcept {
+  if (append_copy(c, data, length)) return give_back(handle);
+  append(c, data, length, handle);
+  ++views_held;
 }
 
 /// Queues the untrimmed bytes of a segment that starts at rcv_nxt. False when the views would not
@@ -22,7 +57,7 @@ bool Engine::Impl::append_payload(Connection& c, const Segment& segment) noexcep
     counters.dropped_receive_queue_full.add();
     return false;
   }
-  if (!may_keep(c.received.size(), segment.payload.size())) [[unlikely]] {
+  if (!may_keep(c.received.size(), segment.payload.size()) && !fits_cells(segment)) [[unlikely]] {
     counters.dropped_receive_budget.add();
     return false;
   }
@@ -36,7 +71,7 @@ bool Engine::Impl::append_payload(Connection& c, const Segment& segment) noexcep
     if (length == 0)
       give_back(piece.handle);
     else
-      append(c, piece.data + cut, length, piece.handle);
+      append_piece(c, piece.data + cut, length, piece.handle);
   }
   return true;
 }
@@ -46,7 +81,7 @@ bool Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
   // Every piece may end up in two parts, around one that was there before.
   // What fills a hole does not compete with what waits behind it, or neither would ever be read.
   const std::uint32_t held = segment.seq == c.rcv_nxt ? c.received.size() : c.reassembly.count();
-  if (!may_keep(held, 2 * segment.payload.size())) [[unlikely]] {
+  if (!may_keep(held, 2 * segment.payload.size()) && !fits_cells(segment)) [[unlikely]] {
     counters.dropped_receive_budget.add();
     return false;
   }
@@ -75,9 +110,10 @@ bool Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
       const std::uint32_t hole =
           c.reassembly.empty() ? part.length
                                : std::min(part.length, c.reassembly.front().start - part.start);
-      if (hole != 0) {
+      if (hole != 0 && !append_copy(c, part.data, hole)) {
         if (handle_kept) memory.retain(part.handle);
         append(c, part.data, hole, part.handle);
+        ++views_held;
         handle_kept = true;
       }
       drain_reassembly(c);
@@ -88,9 +124,9 @@ bool Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
     }
     if (part.length != 0) {
       if (handle_kept) memory.retain(part.handle);
-      const std::uint32_t count_before = c.reassembly.count();
-      const Reassembly::Filed filed = c.reassembly.insert(c.rcv_nxt, part, memory);
-      views_held += c.reassembly.count() - count_before;
+      const Reassembly::Filed filed = c.reassembly.insert(c.rcv_nxt, part, memory, copies);
+      views_held += filed.kept;
+      counters.pieces_copied_out.add(filed.copied);
       is_full |= filed.full;
       if (!filed.handle_kept) give_back(part.handle);
     } else if (!handle_kept) {
@@ -110,7 +146,48 @@ void Engine::Impl::drain_reassembly(Connection& c) noexcept {
     append(c, piece.data, piece.length, piece.handle);
   }
   if (moved != 0) c.reassembly.drop_front(moved);
-  views_held -= moved;
+}
+
+/// The reference of a queued piece goes back to where the piece lies.
+void Engine::Impl::drop_piece(void* handle) noexcept {
+  if (copies.owns(handle)) return copies.give_back(handle);
+  --views_held;
+  give_back(handle);
+}
+
+void Engine::Impl::drop_received(Connection& c) noexcept {
+  for (; !c.received.empty(); c.received.pop()) drop_piece(c.received.front().handle);
+  c.readable = 0;
+}
+
+void Engine::Impl::drop_reassembly(Connection& c) noexcept {
+  for (std::uint32_t i = 0; i < c.reassembly.count(); ++i) drop_piece(c.reassembly[i].handle);
+  c.reassembly.clear();
+}
+
+/// A FIN counts from when it is seen, before the bytes of its segment close a hole: what was filed
+/// behind it would otherwise carry rcv_nxt past its number, and the end would never be found.
+void Engine::Impl::learn_fin(Connection& c, const Segment& segment) noexcept {
+  if (!segment.fin() || !may_receive(c.state) || c.fin_known) return;
+  c.fin_known = true;
+  c.fin_seq = segment.seq + segment.length;
+  // RFC 5681 4.2: what leaves a hole is acknowledged at once, so that the peer learns of the hole.
+  if (segment.seq != c.rcv_nxt) request_ack(c);
+  const auto dropped = [this](void* handle) { drop_piece(handle); };
+  if (c.reassembly.drop_from(c.rcv_nxt, c.fin_seq, dropped) != 0) counters.dropped_after_end.add();
+}
+
+/// Takes a piece out of a cell into a packet buffer, for an owner that releases it on its own.
+bool Engine::Impl::move_to_buffer(ReceivedView& view) noexcept {
+  const platform::FrameBuffer buffer = interface.take_buffer();
+  if (buffer.data == nullptr) return false;
+  POLLUX_ASSERT(buffer.capacity >= view.length);
+  std::memcpy(buffer.data, view.data, view.length);
+  copies.give_back(view.handle);
+  view.data = buffer.data;
+  view.handle = buffer.handle;
+  ++views_held;
+  return true;
 }
 
 void Engine::Impl::after_read(Connection& c) noexcept {

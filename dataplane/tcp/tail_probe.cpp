@@ -22,7 +22,7 @@ Duration Engine::Impl::probe_timeout(const Connection& c) const noexcept {
 
 void Engine::Impl::on_tail_probe_timer(Connection& c, Instant now) noexcept {
   c.tail_probe.is_due = true;
-  start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+  start_timer(c, TimerKind::retransmit, retransmit_at(c, now));
   mark_dirty(c);
 }
 
@@ -41,7 +41,7 @@ void Engine::Impl::send_tail_probe(Connection& c, Instant now, std::size_t& sent
   ++sent;
   counters.tail_probes_sent.add();
   c.tail_probe = {.is_out = true, .is_copy = is_copy, .end = c.snd_nxt};
-  start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+  start_timer(c, TimerKind::retransmit, retransmit_at(c, now));
 }
 
 /// RFC 8985 7.4.2: whether the probe has repaired a loss that nobody else will ever hear of.

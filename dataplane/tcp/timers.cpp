@@ -16,7 +16,7 @@ void Engine::Impl::start_timer(Connection& c, TimerKind kind, Instant at) noexce
 }
 
 void Engine::Impl::restart_retransmission_timer(Connection& c, Instant now) noexcept {
-  const Instant timeout = now + c.rtt.current(timers.rto_max);
+  const Instant timeout = retransmit_at(c, now);
   if (may_probe_tail(c))
     start_timer(c, TimerKind::tail_probe, std::min(timeout, now + probe_timeout(c)));
   else
@@ -27,6 +27,9 @@ void Engine::Impl::start_retransmission_timer(Connection& c, Instant now) noexce
   if (c.timer_kind == TimerKind::none || c.timer_kind == TimerKind::persist)
     return restart_retransmission_timer(c, now);
   // More is in flight now, and its acknowledgment may be expected sooner.
+  if (c.timer_kind == TimerKind::retransmit && timers.rto_covers_ack_delay &&
+      retransmit_at(c, now) < c.timer_at)
+    start_timer(c, TimerKind::retransmit, retransmit_at(c, now));
   if (c.timer_kind == TimerKind::tail_probe && now + probe_timeout(c) < c.timer_at)
     start_timer(c, TimerKind::tail_probe, now + probe_timeout(c));
 }
@@ -57,7 +60,8 @@ void Engine::Impl::on_timer(Connection& c, Instant now) noexcept {
         break;
     }
   }
-  const Instant next = std::min({c.timer_at, c.ack_at, c.limit_at, c.mtu_at});
+  if (c.keepalive_at <= now) on_keepalive_timer(c, now);
+  const Instant next = std::min({c.timer_at, c.ack_at, c.limit_at, c.keepalive_at, c.mtu_at});
   if (c.in_use && next != kNever) arm(c, next);
 }
 
@@ -67,9 +71,6 @@ void Engine::Impl::on_limit(Connection& c, Instant) noexcept {
     case State::syn_sent:
     case State::syn_received:
       abort(c, c.unreachable_noted ? EndReason::host_unreachable : EndReason::connect_timeout);
-      break;
-    case State::time_wait:
-      end(c, EndReason::closed);
       break;
     case State::fin_wait_2:
       abort(c, EndReason::user_timeout);
@@ -81,11 +82,13 @@ void Engine::Impl::on_limit(Connection& c, Instant) noexcept {
     case State::close_wait:
     case State::closing:
     case State::last_ack:
+    case State::time_wait:
       break;
   }
 }
 
 void Engine::Impl::on_retransmit_timer(Connection& c, Instant now) noexcept {
+  note_timeout(c);
   if (!is_synchronized(c.state)) {
     c.syn_lost = true;
     c.rtt_timing = false;
@@ -97,7 +100,7 @@ void Engine::Impl::on_retransmit_timer(Connection& c, Instant now) noexcept {
   if (now >= c.progress_at + c.user_timeout) return abort(c, EndReason::user_timeout);
   on_retransmission_timeout(c, now);
   suspect_black_hole(c, now);
-  start_timer(c, TimerKind::retransmit, now + c.rtt.current(timers.rto_max));
+  start_timer(c, TimerKind::retransmit, retransmit_at(c, now));
   mark_dirty(c);
 }
 

@@ -29,6 +29,7 @@ std::vector<iscsi::Path> make_paths(const WorkerSetup& setup, platform::PacketMe
 
 Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& link, Instant start)
     : paths_(make_paths(setup, memory, start, interfaces_, engines_)),
+      reclaims_(paths_.size()),
       memory_(memory),
       link_(link),
       initiator_(setup.iscsi, paths_, memory, link, start) {
@@ -78,12 +79,13 @@ std::size_t Worker::poll_once(Instant now) noexcept {
   work += initiator_.take_messages(now);
   work += initiator_.take_submissions(now);
   work += initiator_.send(now);
-  for (iscsi::Path& path : paths_) {
-    const std::size_t frames = path.engine->output(now);
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    const std::size_t frames = paths_[i].engine->output(now);
     counters_.frames_sent.add(frames);
     work += frames;
-    path.interface->flush();
+    if (paths_[i].interface->flush() != 0) reclaims_[i].on_sent(now);
   }
+  reclaim(now);
   initiator_.collect(now);
   if (initiator_.pushed_to_control()) ring_doorbell();
   if (counters_.turns.get() % kSampleTurns == 0) sample();
@@ -108,10 +110,30 @@ void Worker::ring_doorbell() noexcept {
   ring(link_.doorbell_fd);
 }
 
+void Worker::reclaim(Instant now) noexcept {
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    if (!reclaims_[i].due(now)) [[likely]]
+      continue;
+    paths_[i].interface->reclaim();
+    counters_.reclaims.add();
+    // A walk over all trackers: worth it once the port is idle.
+    std::uint64_t held = 0;
+    if (reclaims_[i].is_idle(now)) {
+      held = external_in_flight();
+      counters_.external_held.set(held);
+    }
+    reclaims_[i].on_reclaimed(held != 0, now);
+  }
+}
+
+std::uint64_t Worker::external_in_flight() const noexcept {
+  std::uint64_t frames = 0;
+  for (std::size_t i = 0; i < memory_.tracker_count(); ++i)
+    frames += memory_.in_flight(*memory_.tracker(i));
+  return frames;
+}
+
 void Worker::sample() noexcept {
-  // An idle transmit queue keeps the last frames, and the caller's memory they point into, for
-  // ever.
-  for (const iscsi::Path& path : paths_) path.interface->reclaim();
   counters_.buffers_in_use.set(memory_.buffers_in_use());
   counters_.tasks_in_use.set(initiator_.tasks_in_use());
   std::size_t timers = initiator_.timers_armed();
@@ -121,6 +143,7 @@ void Worker::sample() noexcept {
 
 Instant Worker::next_deadline() const noexcept {
   Instant earliest = initiator_.next_deadline();
+  for (const IdleReclaim& port : reclaims_) earliest = std::min(earliest, port.next_deadline());
   for (const iscsi::Path& path : paths_)
     earliest = std::min({earliest, path.interface->next_deadline(), path.engine->next_deadline()});
   return earliest;

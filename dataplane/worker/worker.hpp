@@ -16,6 +16,7 @@
 #include "dataplane/net/interface.hpp"
 #include "dataplane/platform/port.hpp"
 #include "dataplane/tcp/engine.hpp"
+#include "dataplane/worker/idle_reclaim.hpp"
 #include "dataplane/worker/link.hpp"
 #include "dataplane/worker/steered_ports.hpp"
 
@@ -50,6 +51,8 @@ struct WorkerCounters {
   Counter buffers_in_use;  ///< sampled every kSampleTurns turns
   Counter tasks_in_use;
   Counter timers_armed;
+  Counter reclaims;       ///< ports made to give back what they had sent
+  Counter external_held;  ///< frames that still pointed into callers' memory after the last one
 };
 
 class Worker {
@@ -89,6 +92,8 @@ class Worker {
   void ring_doorbell() noexcept;
   void sample() noexcept;
   void steer(const WorkerSetup& setup);
+  void reclaim(Instant now) noexcept;
+  [[nodiscard]] std::uint64_t external_in_flight() const noexcept;
 
   static constexpr std::size_t kBurst = 64;
   static constexpr std::size_t kTimersPerTurn = 64;
@@ -98,6 +103,7 @@ class Worker {
   std::vector<std::unique_ptr<SteeredPorts>> steered_ports_;
   std::vector<std::unique_ptr<tcp::Engine>> engines_;
   std::vector<iscsi::Path> paths_;
+  std::vector<IdleReclaim> reclaims_;  // one for each path
   platform::PacketMemory& memory_;
   Link& link_;
   iscsi::Initiator initiator_;

@@ -51,7 +51,7 @@ class Talker {
     const bool read_some = read();
     if (sent_ == total_ && !closed_) {
       closed_ = true;
-      host_.engine.close(id_, now);
+      host_.engine.end_sending(id_, now);
     }
     if (ended_ && host_.engine.readable(id_) == 0) {
       reason_ = host_.engine.end_reason(id_);

@@ -13,6 +13,7 @@ HeapPacketMemory::HeapPacketMemory(const HeapPacketMemoryOptions& options)
       tracker_count_(options.trackers),
       limit_(options.buffers),
       poison_(options.poison),
+      reserve_limit_(options.reserve),
       memory_(new std::byte[options.buffers * options.buffer_bytes]),
       slots_(new Slot[options.buffers]),
       trackers_(new std::uint32_t[options.trackers]{}),
@@ -23,6 +24,8 @@ HeapPacketMemory::HeapPacketMemory(const HeapPacketMemoryOptions& options)
     free_.push(&slots_[i]);
   }
 }
+
+HeapPacketMemory::~HeapPacketMemory() { leaked_ += buffers_in_use(); }
 
 HeapPacketMemory::Slot& HeapPacketMemory::slot_of(void* handle) const noexcept {
   auto* slot = static_cast<Slot*>(handle);
@@ -39,9 +42,23 @@ std::uint32_t& HeapPacketMemory::count_of(const platform::TxTracker& tracker) co
 }
 
 std::size_t HeapPacketMemory::allocate(std::span<platform::FrameBuffer> buffers) noexcept {
+  return take(buffers, Use::frame);
+}
+
+platform::FrameBuffer HeapPacketMemory::allocate_reserved() noexcept {
+  platform::FrameBuffer buffer;
+  reserve_taken_ += take({&buffer, 1}, Use::reserve);
+  return buffer;
+}
+
+std::size_t HeapPacketMemory::take(std::span<platform::FrameBuffer> buffers, Use use) noexcept {
+  std::size_t& out = in_use_of_[static_cast<std::size_t>(use)];
   std::size_t n = 0;
   for (; n < buffers.size(); ++n) {
-    if (free_.empty() || buffers_in_use() >= limit_) {
+    const bool is_over = use == Use::reserve ? out >= reserve_limit_
+                                             : buffers_in_use() >= limit_ ||
+                                                   (use == Use::frame && out >= frames_limit_);
+    if (free_.empty() || is_over) {
       ++allocations_failed_;
       break;
     }
@@ -53,6 +70,8 @@ std::size_t HeapPacketMemory::allocate(std::span<platform::FrameBuffer> buffers)
     POLLUX_ASSERT(!written_after_release);
     POLLUX_ASSERT(slot.references == 0);
     slot.references = 1;
+    slot.use = use;
+    ++out;
     buffers[n] = {slot.data, buffer_bytes_, &slot};
   }
   return n;
@@ -62,6 +81,7 @@ void HeapPacketMemory::release(std::span<void* const> handles) noexcept {
   for (void* handle : handles) {
     Slot& slot = slot_of(handle);
     if (--slot.references != 0) continue;
+    --in_use_of_[static_cast<std::size_t>(slot.use)];
     if (poison_) std::fill_n(slot.data, buffer_bytes_, kPoison);
     free_.push(&slot);
   }

@@ -18,6 +18,7 @@ struct HeapPacketMemoryOptions {
   std::uint32_t buffer_bytes = 2048;
   std::size_t trackers = 64;
   bool poison = true;  ///< false: released memory is neither filled nor checked, for bulk runs
+  std::size_t reserve = 16;  ///< buffers of allocate_reserved() out at a time
 };
 
 class HeapPacketMemory final : public platform::PacketMemory {
@@ -25,10 +26,16 @@ class HeapPacketMemory final : public platform::PacketMemory {
   static constexpr std::byte kPoison{0xdb};
 
   explicit HeapPacketMemory(const HeapPacketMemoryOptions& options = {});
+  ~HeapPacketMemory();
   HeapPacketMemory(const HeapPacketMemory&) = delete;
   HeapPacketMemory& operator=(const HeapPacketMemory&) = delete;
 
   std::size_t allocate(std::span<platform::FrameBuffer> buffers) noexcept override;
+  platform::FrameBuffer allocate_reserved() noexcept override;
+  /// For a port: what it receives into, which set_frames_limit() does not touch.
+  std::size_t allocate_received(std::span<platform::FrameBuffer> buffers) noexcept {
+    return take(buffers, Use::received);
+  }
   void release(std::span<void* const> handles) noexcept override;
   void retain(void* handle) noexcept override;
   [[nodiscard]] std::uint32_t true_size() const noexcept override { return buffer_bytes_; }
@@ -42,25 +49,40 @@ class HeapPacketMemory final : public platform::PacketMemory {
   void tracker_done(platform::TxTracker& tracker) noexcept;
 
   void release(void* handle) noexcept { release(std::span<void* const>(&handle, 1)); }
+  /// Buffers that were still out when their memory ended, of all memories of this process so far.
+  [[nodiscard]] static std::size_t leaked() noexcept { return leaked_; }
   [[nodiscard]] std::uint32_t references(const void* handle) const noexcept;
   /// allocate() hands out nothing more than this many buffers at a time: an exhausted pool on
   /// demand.
   void set_limit(std::size_t buffers_in_use_max) noexcept { limit_ = buffers_in_use_max; }
+  /// Of that, frame buffers of allocate(): received frames still find room.
+  void set_frames_limit(std::size_t frames_in_use_max) noexcept {
+    frames_limit_ = frames_in_use_max;
+  }
+  [[nodiscard]] std::uint64_t reserve_taken() const noexcept { return reserve_taken_; }
   [[nodiscard]] std::uint64_t allocations_failed() const noexcept { return allocations_failed_; }
 
  private:
+  enum class Use : std::uint8_t { frame, received, reserve };
   struct Slot {
     std::byte* data = nullptr;
     std::uint32_t references = 0;
+    Use use = Use::frame;
   };
+  std::size_t take(std::span<platform::FrameBuffer> buffers, Use use) noexcept;
   Slot& slot_of(void* handle) const noexcept;
   std::uint32_t& count_of(const platform::TxTracker& tracker) const noexcept;
 
+  inline static std::size_t leaked_ = 0;
   std::size_t buffer_count_;
   std::uint32_t buffer_bytes_;
   std::size_t tracker_count_;
   std::size_t limit_;
   bool poison_;
+  std::size_t frames_limit_ = SIZE_MAX;
+  std::size_t reserve_limit_;
+  std::size_t in_use_of_[3]{};
+  std::uint64_t reserve_taken_ = 0;
   std::uint64_t allocations_failed_ = 0;
   std::unique_ptr<std::byte[]> memory_;
   std::unique_ptr<Slot[]> slots_;

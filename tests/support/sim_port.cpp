@@ -93,7 +93,7 @@ void SimPort::cut(Arrived& arrived) {
 
 bool SimPort::deliver(const Arrived& arrived, std::span<platform::RxSegment> segments) noexcept {
   std::vector<platform::FrameBuffer> buffers(arrived.ends.size());
-  const std::size_t got = memory_.allocate(buffers);
+  const std::size_t got = memory_.allocate_received(buffers);
   if (got < buffers.size()) {
     for (std::size_t i = 0; i < got; ++i) memory_.release(buffers[i].handle);
     ++hits_.rx_no_buffer;

@@ -314,6 +314,7 @@ TEST(TcpArrivals, WhatAllConnectionsKeepIsBounded) {
   sim::TcpHostOptions options = TcpScript::default_options();
   options.limits.receive_views_total = 8;
   options.limits.receive_views_least = 4;
+  options.limits.copy_cells = 0;  // every piece keeps its buffer
   TcpScript s(options);
   s.establish();
   const std::size_t before = s.host.memory.buffers_in_use();

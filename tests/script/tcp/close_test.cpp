@@ -146,7 +146,7 @@ TEST(TcpClose, C92_TimeWait) {
   EXPECT_EQ(s.engine().open_connections(), 0u);
 }
 
-TEST(TcpClose, C92_ReleasedTimeWaitGivesWayWhenSlotsRunOut) {
+TEST(TcpClose, C92_TimeWaitTakesNoConnection) {
   sim::TcpHostOptions options = TcpScript::default_options();
   options.limits.connections = 1;
   TcpScript s(options);
@@ -157,7 +157,8 @@ TEST(TcpClose, C92_ReleasedTimeWaitGivesWayWhenSlotsRunOut) {
   s.discard();
   s.engine().release(s.id);
   s.turn();
-  EXPECT_EQ(s.engine().open_connections(), 1u);
+  EXPECT_EQ(s.engine().open_connections(), 0u);
+  EXPECT_EQ(s.engine().waiting_tuples(), 1u);
   s.establish();
 }
 
@@ -183,6 +184,71 @@ TEST(TcpClose, C93_AbortSendsResetAtSndNxt) {
   EXPECT_EQ(s.events(), tcp::kEnded);
   EXPECT_EQ(s.engine().end_reason(s.id), EndReason::aborted);
   s.engine().release(s.id);
+  EXPECT_EQ(s.engine().open_connections(), 0u);
+}
+
+TEST(TcpClose, C93_CloseWithUnreadBytesIsAReset) {
+  for (const bool peer_closed : {false, true}) {
+    TcpScript s;
+    s.establish();
+    s.receive({.flags = peer_closed ? "FA" : "A", .payload = "unread"});
+    s.discard();
+    s.events();
+    s.close();
+    s.turn();
+    s.expect({.flags = "RA", .seq = 1});
+    s.expect_silence();
+    EXPECT_EQ(s.events(), tcp::kEnded);
+    EXPECT_EQ(s.engine().end_reason(s.id), EndReason::aborted);
+  }
+}
+
+TEST(TcpClose, C93_CloseAfterAllWasReadIsOrderly) {
+  TcpScript s;
+  s.establish();
+  s.receive({.payload = "read"});
+  EXPECT_EQ(s.read(), "read");
+  s.discard();
+  s.close();
+  s.turn();
+  s.expect({.flags = "FA", .seq = 1});
+  s.receive({.seq = 5, .ack = 2, .payload = "later"});  // and what comes then may still be read
+  EXPECT_EQ(s.read(), "later");
+}
+
+TEST(TcpClose, EndSendingLeavesWhatIsUnreadToTheReader) {
+  TcpScript s;
+  s.establish();
+  s.receive({.payload = "unread"});
+  s.discard();
+  s.engine().end_sending(s.id, s.clock.now());
+  s.turn();
+  s.expect({.flags = "FA", .seq = 1});
+  EXPECT_EQ(s.read(), "unread");
+}
+
+TEST(TcpClose, C93_EveryReferenceComesBackWithTheCompletion) {
+  sim::TcpHostOptions options = TcpScript::default_options();
+  options.port.completion_min = options.port.completion_max = 50ms;
+  TcpScript s(options);
+  s.establish();
+  s.advance(100ms);
+  const std::size_t before = s.host.memory.buffers_in_use();
+  const platform::TxTracker& tracker = *s.host.memory.tracker(0);
+  const std::vector<std::byte> bytes(20'000);
+  tcp::SendReference reference;
+  s.send_external(bytes, &reference);
+  s.receive({.seq = 100, .payload = pattern(1000)});  // waits behind a hole
+  s.receive({.payload = pattern(50)});                // and this to be read
+  EXPECT_NE(s.host.memory.in_flight(tracker), 0u);
+  s.engine().abort(s.id, s.clock.now());
+  s.engine().release(s.id);
+  EXPECT_EQ(reference.count, 0u);
+  s.turn();
+  EXPECT_NE(s.host.memory.in_flight(tracker), 0u);  // the port still holds them
+  s.advance(60ms);
+  EXPECT_EQ(s.host.memory.in_flight(tracker), 0u);
+  EXPECT_LE(s.host.memory.buffers_in_use(), before);
   EXPECT_EQ(s.engine().open_connections(), 0u);
 }
 

@@ -110,7 +110,7 @@ TEST(TcpLoss, C67_UserTimeoutEndsIt) {
   s.send("lost");
   s.events();
   s.advance(5100ms);
-  EXPECT_EQ(s.events(), tcp::kEnded);
+  EXPECT_EQ(s.events(), tcp::kEnded | tcp::kStruggling);
   EXPECT_EQ(s.engine().end_reason(s.id), tcp::EndReason::user_timeout);
 }
 

@@ -136,6 +136,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"[worker]\ncpus = [1.5]", {"f.toml:2", "cpus"}},
         Refusal{"worker = 1", {"[worker]"}},
         Refusal{"[tcp]\ncongestion = \"bbr\"", {"f.toml:2", "tcp.congestion", "\"newreno\""}},
+        Refusal{"[tcp]\ntimers = \"fast\"", {"f.toml:2", "tcp.timers", "\"strict\"", "\"san\""}},
+        Refusal{"[tcp]\ntimer = \"san\"", {"f.toml:2", "did you mean \"timers\"?"}},
         Refusal{"[login]\ntimeout_seconds = 0", {"login.timeout_seconds"}},
         Refusal{"[login]\ntimeout_seconds = nan", {"login.timeout_seconds"}},
         Refusal{"[login]\nheader_digest = \"md5\"", {"login.header_digest", "crc32c"}},
