@@ -323,7 +323,7 @@ void Engine::send_external(ConnectionId id, const std::byte* data, std::uint32_t
 }
 
 void Engine::set_listener(Listener* listener) noexcept { impl_->listener = listener; }
-void Engine::set_port_chooser(PortChooser* chooser) noexcept { impl_->port_chooser = chooser; }
+void Engine::set_port_policy(const PortPolicy& policy) noexcept { impl_->port_policy = policy; }
 
 const Counters& Engine::counters() const noexcept { return impl_->counters; }
 

@@ -124,7 +124,9 @@ struct Engine::Impl {
   OpenError open(const OpenRequest& request, Instant now, ConnectionId& id) noexcept;
   void start(Connection& c, const OpenRequest& request, Instant now) noexcept;
   [[nodiscard]] std::uint16_t choose_port(const net::Endpoint& remote) noexcept;
-  [[nodiscard]] bool port_usable(const net::Endpoint& remote, std::uint16_t port) noexcept;
+  [[nodiscard]] std::uint16_t judge_port(const net::Endpoint& remote,
+                                         std::uint16_t candidate) noexcept;
+  [[nodiscard]] bool is_port_free(const net::Endpoint& remote, std::uint16_t port) noexcept;
   [[nodiscard]] Connection* lookup(const net::IpAddress& remote, std::uint16_t remote_port,
                                    std::uint16_t local_port) noexcept;
   /// False when the listener refuses: the SYN is then answered with RST.
@@ -315,7 +317,7 @@ struct Engine::Impl {
   HashKey isn_key;
   FlowTable flows;
   Listener* listener = nullptr;
-  PortChooser* port_chooser = nullptr;
+  PortPolicy port_policy;
   std::uint8_t window_shift = 0;  ///< what we offer
 
   std::unique_ptr<Connection[]> connections;

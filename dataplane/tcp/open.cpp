@@ -4,7 +4,6 @@
 
 #include "dataplane/tcp/engine_impl.hpp"
 #include "dataplane/tcp/listener.hpp"
-#include "dataplane/tcp/port_chooser.hpp"
 
 namespace pollux::tcp {
 namespace {
@@ -15,6 +14,7 @@ constexpr std::uint16_t kPeerMssMin = 88;       // a smaller offer would make us
 
 constexpr std::uint32_t kFirstPort = 32768;  // RFC 6056 3.2 asks for a range as wide as can be had
 constexpr std::uint32_t kPortCount = 65536 - kFirstPort;
+constexpr std::uint16_t kLeastPort = 1024;  // below are the well-known ones
 
 }  // namespace
 
@@ -28,23 +28,30 @@ Connection* Engine::Impl::lookup(const net::IpAddress& remote, std::uint16_t rem
   return slot == kNoSlot ? nullptr : &connections[slot];
 }
 
-bool Engine::Impl::port_usable(const net::Endpoint& remote, std::uint16_t port) noexcept {
-  return port >= kFirstPort && lookup(remote.address, remote.port, port) == nullptr;
+/// No connection has the tuple.
+bool Engine::Impl::is_port_free(const net::Endpoint& remote, std::uint16_t port) noexcept {
+  return lookup(remote.address, remote.port, port) == nullptr;
+}
+
+/// `candidate`, or what the port policy makes of it; 0 when it cannot be had.
+std::uint16_t Engine::Impl::judge_port(const net::Endpoint& remote,
+                                       std::uint16_t candidate) noexcept {
+  if (!is_port_free(remote, candidate)) return 0;
+  if (port_policy.choose == nullptr) return candidate;
+  const std::uint16_t port = port_policy.choose(port_policy.context, remote, candidate);
+  return port == candidate || (port >= kLeastPort && is_port_free(remote, port)) ? port : 0;
 }
 
 std::uint16_t Engine::Impl::choose_port(const net::Endpoint& remote) noexcept {
   // RFC 6056 3.3.1: a random start, then onwards; every try is a fresh draw until luck runs out.
-  for (int tries = 0; tries < 16; ++tries) {
-    auto port = static_cast<std::uint16_t>(kFirstPort + random.below(kPortCount));
-    if (port_chooser != nullptr) port = port_chooser->move_to_ours(remote, port, random);
-    if (port_usable(remote, port)) return port;
+  for (int tries = 0; tries < 64; ++tries) {
+    const auto candidate = static_cast<std::uint16_t>(kFirstPort + random.below(kPortCount));
+    if (const std::uint16_t port = judge_port(remote, candidate); port != 0) return port;
   }
   const std::uint32_t start = random.below(kPortCount);
   for (std::uint32_t i = 0; i < kPortCount; ++i) {
-    const auto port = static_cast<std::uint16_t>(kFirstPort + (start + i) % kPortCount);
-    if (port_usable(remote, port) &&
-        (port_chooser == nullptr || port_chooser->is_ours(remote, port)))
-      return port;
+    const auto candidate = static_cast<std::uint16_t>(kFirstPort + (start + i) % kPortCount);
+    if (const std::uint16_t port = judge_port(remote, candidate); port != 0) return port;
   }
   return 0;
 }
