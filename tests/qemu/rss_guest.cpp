@@ -103,12 +103,13 @@ class Machine {
     std::string error;
     std::array<platform::DpdkPacketMemory*, kWorkers> pools{};
     for (std::size_t i = 0; i < kWorkers; ++i) {
-      memories_[i] = platform::DpdkPacketMemory::create({}, error);
+      memories_[i] = platform::DpdkPacketMemory::create({.rx_buffers = 4096}, error);
       pools[i] = memories_[i].get();
       if (pools[i] == nullptr) return refused(error);
     }
     platform::PortOptions options;
     options.name = device;
+    options.rx_descriptors = 1024;  // see scripts/qemu-rss
     if (!platform::open_queues(options, pools, 0x706f'6c6c, opened, error)) return refused(error);
     std::printf("driver %s: %s\n", opened.queues.front()->driver().c_str(), opened.words.c_str());
     check(opened.queues.size() == kWorkers, "the device has a queue pair for each worker");
