@@ -155,7 +155,8 @@ ExitCode run_logout(const Options& options) {
 
 ExitCode run_sessions(const Options& options) {
   Connection connection(options.service);
-  const auto sessions = list_sessions(connection, options.deadline_ms());
+  auto sessions = list_sessions(connection, options.deadline_ms());
+  if (!sessions.empty()) find_workers(connection, options.deadline_ms(), sessions);
   if (options.json) {
     print_json(sessions_json(sessions));
   } else if (!sessions.empty()) {

@@ -14,6 +14,7 @@ namespace pollux::cli {
 namespace {
 
 constexpr std::size_t kFirstListBytes = std::size_t{16} << 10;
+constexpr std::size_t kFirstStatusBytes = std::size_t{64} << 10;
 
 ConnectionRow connection_row(const ISCSI_ConnectionStaticInfo& info) {
   ConnectionRow row;
@@ -132,6 +133,25 @@ std::vector<SessionRow> list_sessions(Connection& connection, std::uint32_t dead
   return decode_session_list(answer);
 }
 
+void find_workers(Connection& connection, std::uint32_t deadline_ms,
+                  std::vector<SessionRow>& sessions) {
+  const std::string what = "Asking for the service's status";
+  const Answer answer = connection.call(what, POLLUX_OP_STATUS, {}, kFirstStatusBytes, deadline_ms);
+  if (status_of(what, answer) != 0) return;
+  const auto out = output_of<pollux_status_out>(answer);
+  const auto bytes = answer.bytes_at(offsetof(pollux_status_out, Json), out.JsonSize);
+  const Json json = Json::parse(
+      std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), nullptr, false);
+  if (!json.is_object() || !json.contains("sessions") || !json["sessions"].is_array()) return;
+  for (const Json& entry : json["sessions"]) {
+    const std::string id = entry.is_object() ? entry.value("id", "") : "";
+    for (SessionRow& row : sessions)
+      if (format_id(row.id) == id && entry.contains("worker") &&
+          entry["worker"].is_number_unsigned())
+        row.worker = entry["worker"].get<std::uint32_t>();
+  }
+}
+
 std::string session_type_text(std::uint8_t type) {
   switch (type) {
     case ISCSI_SESSION_DISCOVERY:
@@ -148,14 +168,16 @@ std::string session_type_text(std::uint8_t type) {
 }
 
 std::string sessions_table(const std::vector<SessionRow>& sessions) {
-  Table table({"SESSION", "TYPE", "STATE", "PORTAL", "DIGESTS", "TARGET"});
+  Table table({"SESSION", "TYPE", "STATE", "PORTAL", "DIGESTS", "WORKER", "TARGET"});
   for (const SessionRow& session : sessions) {
     std::string digests = "-";
     if (!session.connections.empty())
       digests = fmt::format("{}/{}", digest_text(session.connections.front().header_digest),
                             digest_text(session.connections.front().data_digest));
     table.add({format_id(session.id), session_type_text(session.type), session.state_text(),
-               session.portal_text(), digests, session.target.empty() ? "-" : session.target});
+               session.portal_text(), digests,
+               session.worker ? fmt::format("{}", *session.worker) : "-",
+               session.target.empty() ? "-" : session.target});
   }
   return table.text();
 }
@@ -177,6 +199,7 @@ Json sessions_json(const std::vector<SessionRow>& sessions) {
     json["sessions"].push_back({{"session_id", format_id(session.id)},
                                 {"type", session_type_text(session.type)},
                                 {"state", session.state_text()},
+                                {"worker", session.worker ? Json(*session.worker) : Json()},
                                 {"target", session.target},
                                 {"initiator", session.initiator},
                                 {"isid", session.isid},

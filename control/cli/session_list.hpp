@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct SessionRow {
   std::uint16_t tsih = 0;
   std::string isid;  ///< twelve hexadecimal digits
   std::uint8_t type = ISCSI_SESSION_DATA;
+  std::optional<std::uint32_t> worker;  ///< that carries it, when the service says so
   std::uint8_t error_recovery_level = 0;
   bool initial_r2t = false;
   bool immediate_data = false;
@@ -49,6 +51,10 @@ struct SessionRow {
 /// Asks the service. Failure when it cannot say.
 [[nodiscard]] std::vector<SessionRow> list_sessions(Connection& connection,
                                                     std::uint32_t deadline_ms);
+
+/// Fills in which worker carries each session; an older service may not say.
+void find_workers(Connection& connection, std::uint32_t deadline_ms,
+                  std::vector<SessionRow>& sessions);
 
 /// The list out of pollux_session_list_out. Failure internal when it contradicts its own counts.
 [[nodiscard]] std::vector<SessionRow> decode_session_list(const Answer& answer);

@@ -123,8 +123,8 @@ int pollux_instance::start(std::string& error) {
                               .saved = std::move(saved),
                               .random_seed = kernel_random(),
                               .log = [this](const std::string& line) { log(line); },
-                              .port_events = [this] { return port_events(); },
-                              .port_reports = [this] { return port_reports(); },
+                              .steering_events = [this] { return steering_events(); },
+                              .steering_reports = [this] { return steering_reports(); },
                               .ipv6_state = [this](std::size_t port) { return ipv6_state(port); }});
 
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
@@ -232,7 +232,7 @@ int pollux_instance::make_worker(std::size_t index, std::string& error) {
   return POLLUX_OK;
 }
 
-std::vector<std::string> pollux_instance::port_events() {
+std::vector<std::string> pollux_instance::steering_events() {
   std::vector<std::string> events;
   for (auto& port : ports)
     if (std::string event = library::steering_event(*port); !event.empty())
@@ -240,8 +240,8 @@ std::vector<std::string> pollux_instance::port_events() {
   return events;
 }
 
-std::vector<service::PortReport> pollux_instance::port_reports() const {
-  std::vector<service::PortReport> reports;
+std::vector<service::SteeringReport> pollux_instance::steering_reports() const {
+  std::vector<service::SteeringReport> reports;
   for (const auto& port : ports) reports.push_back(library::report(*port, units.size()));
   return reports;
 }

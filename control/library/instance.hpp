@@ -115,8 +115,8 @@ struct pollux_instance {
   bool open_port(const pollux::service::PortConfig& config, pollux::library::PortUnit& port,
                  std::string& error);
   int make_worker(std::size_t index, std::string& error);
-  [[nodiscard]] std::vector<std::string> port_events();
-  [[nodiscard]] std::vector<pollux::service::PortReport> port_reports() const;
+  [[nodiscard]] std::vector<std::string> steering_events();
+  [[nodiscard]] std::vector<pollux::service::SteeringReport> steering_reports() const;
   void run_worker(pollux_worker_unit& unit);
   /// Of configured port number `port`. Any thread, while workers exist.
   [[nodiscard]] pollux::net::Ipv6State ipv6_state(std::size_t port) const noexcept;

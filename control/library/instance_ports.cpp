@@ -65,8 +65,8 @@ std::string steering_event(PortUnit& unit) {
                      words(verdict));
 }
 
-service::PortReport report(const PortUnit& unit, std::size_t workers) {
-  service::PortReport result{.name = unit.name, .steering = "one worker", .counters = {}};
+service::SteeringReport report(const PortUnit& unit, std::size_t workers) {
+  service::SteeringReport result{.name = unit.name, .steering = "one worker", .counters = {}};
   if (unit.shared == nullptr) return result;
   result.steering = words(unit.shared->verdict());
   const auto add = [&](const char* name, Counter worker::HandoverCounters::*counter) {

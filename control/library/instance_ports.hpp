@@ -6,7 +6,7 @@
 #include <string>
 
 #include "control/service/config.hpp"
-#include "control/service/port_report.hpp"
+#include "control/service/steering_report.hpp"
 #include "dataplane/platform/dpdk_port.hpp"
 #include "dataplane/worker/shared_port.hpp"
 
@@ -31,6 +31,6 @@ struct PortUnit {
 
 /// A sentence when the port has been found not to steer as it was told, once; empty otherwise.
 [[nodiscard]] std::string steering_event(PortUnit& unit);
-[[nodiscard]] service::PortReport report(const PortUnit& unit, std::size_t workers);
+[[nodiscard]] service::SteeringReport report(const PortUnit& unit, std::size_t workers);
 
 }  // namespace pollux::library

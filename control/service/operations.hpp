@@ -32,10 +32,10 @@
 #include "control/ring/server.hpp"
 #include "control/service/bench.hpp"
 #include "control/service/config.hpp"
-#include "control/service/port_report.hpp"
 #include "control/service/queue_source.hpp"
 #include "control/service/scsi_executor.hpp"
 #include "control/service/session_manager.hpp"
+#include "control/service/steering_report.hpp"
 #include "dataplane/net/interface.hpp"
 
 namespace pollux::service {
@@ -60,7 +60,7 @@ struct OperationsOptions {
   std::function<const ring::ServerCounters*()> ring_counters;
   /// The latest events in words, oldest first.
   std::function<std::vector<std::string>()> recent_events;
-  std::function<std::vector<PortReport>()> port_reports = {};
+  std::function<std::vector<SteeringReport>()> steering_reports = {};
   std::function<Instant()> clock;
   std::function<net::Ipv6State(std::size_t port)> ipv6_state{};  ///< may be empty
 };

@@ -239,12 +239,12 @@ void Operations::stats(Serial serial, Instant) {
                                {"tasks_in_use", stats.tasks_in_use},
                                {"timers_armed", stats.timers_armed}});
   }
-  json["ports"] = Json::array();
-  for (const PortReport& report :
-       options_.port_reports ? options_.port_reports() : std::vector<PortReport>{}) {
-    Json port{{"name", report.name}, {"steering", report.steering}};
+  json["steering"] = Json::array();
+  for (const SteeringReport& report :
+       options_.steering_reports ? options_.steering_reports() : std::vector<SteeringReport>{}) {
+    Json port{{"port", report.name}, {"by", report.steering}};
     for (const auto& [name, value] : report.counters) port[name] = value;
-    json["ports"].push_back(std::move(port));
+    json["steering"].push_back(std::move(port));
   }
   if (const ring::ServerCounters* ring =
           options_.ring_counters ? options_.ring_counters() : nullptr) {

@@ -46,7 +46,7 @@ Service::Service(ServiceOptions options)
     : config_(options.config),
       clock_(std::move(options.clock)),
       log_(std::move(options.log)),
-      port_events_(std::move(options.port_events)),
+      steering_events_(std::move(options.steering_events)),
       doorbell_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       random_(options.random_seed),
@@ -82,7 +82,7 @@ Service::Service(ServiceOptions options)
       .wake = [this] { wake(); },
       .ring_counters = [this] { return server_ ? &server_->counters() : nullptr; },
       .recent_events = [this] { return recent_events(); },
-      .port_reports = std::move(options.port_reports),
+      .steering_reports = std::move(options.steering_reports),
       .clock = clock_,
       .ipv6_state = std::move(options.ipv6_state)});
   for (const int fd : {doorbell_.get(), server_ ? server_->wait_fd() : -1}) {
@@ -102,8 +102,8 @@ bool Service::turn(Instant now) {
   worked |= names_.run_finished();
   worked |= files_.run_finished();
   worked |= run_posted();
-  if (port_events_)
-    for (const std::string& event : port_events_()) note(event);
+  if (steering_events_)
+    for (const std::string& event : steering_events_()) note(event);
   sessions_->on_time(now);
   operations_->on_time(now);
   worked |= operations_->poll(now);

@@ -20,12 +20,12 @@
 #include "control/service/helper_thread.hpp"
 #include "control/service/isid_store.hpp"
 #include "control/service/operations.hpp"
-#include "control/service/port_report.hpp"
 #include "control/service/queue_source.hpp"
 #include "control/service/resolver.hpp"
 #include "control/service/scsi_executor.hpp"
 #include "control/service/session_manager.hpp"
 #include "control/service/state_directory.hpp"
+#include "control/service/steering_report.hpp"
 #include "control/service/worker_channel.hpp"
 #include "dataplane/net/interface.hpp"
 #include "dataplane/worker/command_queue.hpp"
@@ -43,8 +43,9 @@ struct ServiceOptions {
   std::function<void(const std::string&)> log;  ///< control thread; may be empty
   Resolver* resolver = nullptr;                 ///< null: the system's
   /// Sentences about ports that nobody has heard yet; asked for in every turn. May be empty.
-  std::function<std::vector<std::string>()> port_events = {};
-  std::function<std::vector<PortReport>()> port_reports = {};  ///< for statistics. May be empty
+  std::function<std::vector<std::string>()> steering_events = {};
+  std::function<std::vector<SteeringReport>()> steering_reports =
+      {};  ///< for statistics. May be empty
   /// What has become of the IPv6 addresses of configured port number `port`; may be empty.
   std::function<net::Ipv6State(std::size_t port)> ipv6_state{};
 };
@@ -105,7 +106,7 @@ class Service final : private ring::Handler {
   const Config& config_;
   std::function<Instant()> clock_;
   std::function<void(const std::string&)> log_;
-  std::function<std::vector<std::string>()> port_events_;
+  std::function<std::vector<std::string>()> steering_events_;
   ring::Descriptor doorbell_;  ///< eventfd: workers, helpers, other threads
   ring::Descriptor epoll_;
   std::deque<std::string> events_;

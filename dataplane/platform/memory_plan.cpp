@@ -26,7 +26,10 @@ constexpr std::uint32_t kHeadroom = 128;
 constexpr std::uint64_t kRxMost = 4'000'000;     // per worker; beyond it a number was mistyped
 constexpr std::uint64_t kExternalMost = 60'000;  // 16-bit reference counts
 // EAL tables, device state, pool bookkeeping; and one part in eight for what allocation wastes.
-constexpr std::uint64_t kDpdkBytes = 48 * MiB;
+constexpr std::uint64_t kDpdkBytes = 48 * MiB;  // with one worker's pools
+// Caches for every thread that there might be, and what is lost between pools: two workers were
+// seen to fail with 12 MiB and to start with 26.
+constexpr std::uint64_t kPoolsOfAnotherWorker = 32 * MiB;
 constexpr std::uint64_t kWasteDivisor = 8;
 constexpr std::uint64_t kHugepage = 2 * MiB;
 
@@ -147,7 +150,8 @@ void add_bytes(const MemoryPlanInput& in, MemoryPlan& plan) {
                               (overhead + options.frame_bytes) +
                           std::uint64_t{options.external_buffers} * kMbufBytes;
   const std::uint64_t pools = plan.bytes_per_worker * in.workers;
-  plan.total_bytes = pools + pools / kWasteDivisor + kDpdkBytes;
+  plan.total_bytes =
+      pools + pools / kWasteDivisor + kDpdkBytes + (in.workers - 1) * kPoolsOfAnotherWorker;
   plan.hugepages = static_cast<std::uint32_t>(divide_up(plan.total_bytes, kHugepage));
   plan.memory_mib = plan.hugepages * 2;
 }

@@ -335,7 +335,7 @@ std::size_t Engine::waiting_tuples() const noexcept { return impl_->time_wait.si
 std::size_t Engine::copied_pieces() const noexcept { return impl_->copies.in_use(); }
 
 void Engine::set_listener(Listener* listener) noexcept { impl_->listener = listener; }
-void Engine::set_port_chooser(PortChooser* chooser) noexcept { impl_->port_chooser = chooser; }
+void Engine::set_port_policy(const PortPolicy& policy) noexcept { impl_->port_policy = policy; }
 
 const Counters& Engine::counters() const noexcept { return impl_->counters; }
 

@@ -205,9 +205,17 @@ struct PortPolicy {
   void* context = nullptr;
 };
 
-class Listener;     // tcp/listener.hpp
-class PortChooser;  // tcp/port_chooser.hpp
-struct Counters;    // tcp/counters.hpp
+/// A say in the choice of a local port, so that replies reach the worker that opened.
+struct PortPolicy {
+  /// Given a random free candidate: the candidate, a better port near it, or 0 to refuse it. What
+  /// it returns is checked again to be free.
+  std::uint16_t (*choose)(void* context, const net::Endpoint& remote,
+                          std::uint16_t candidate) noexcept = nullptr;
+  void* context = nullptr;
+};
+
+class Listener;   // tcp/listener.hpp
+struct Counters;  // tcp/counters.hpp
 
 class Engine {
  public:
@@ -277,10 +285,6 @@ class Engine {
   /// or dropped. It must fit send_space(); length > 0.
   void send_external(ConnectionId id, const std::byte* data, std::uint32_t length,
                      platform::TxTracker* tracker, SendReference* reference) noexcept;
-
-  /// Where several workers share an address: which local ports are ours. nullptr (the default): all
-  /// of them. It outlives the engine.
-  void set_port_chooser(PortChooser* chooser) noexcept;
 
   // --- Tests and statistics
   // ----------------------------------------------------------------------------

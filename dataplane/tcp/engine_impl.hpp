@@ -381,9 +381,8 @@ struct Engine::Impl {
   PathMtuCache path_mtus;
   TimeWaitTable time_wait;
   CopyStore copies;
-  PortPolicy port_policy;
   Listener* listener = nullptr;
-  PortChooser* port_chooser = nullptr;
+  PortPolicy port_policy;
   std::uint8_t window_shift = 0;  ///< what we offer
 
   std::unique_ptr<Connection[]> connections;

@@ -4,7 +4,6 @@
 
 #include "dataplane/tcp/engine_impl.hpp"
 #include "dataplane/tcp/listener.hpp"
-#include "dataplane/tcp/port_chooser.hpp"
 
 namespace pollux::tcp {
 namespace {

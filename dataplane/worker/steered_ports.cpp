@@ -2,24 +2,17 @@
 
 namespace pollux::worker {
 
-platform::FlowTuple SteeredPorts::tuple(const net::Endpoint& remote,
-                                        std::uint16_t port) const noexcept {
-  return {.remote = remote.address.bytes,
-          .local = local_.bytes,
-          .remote_port = remote.port,
-          .local_port = port};
-}
-
-std::uint16_t SteeredPorts::move_to_ours(const net::Endpoint& remote, std::uint16_t drawn,
-                                         Random& random) noexcept {
-  tries_.add();
-  const std::uint16_t port =
-      steering_.port_for(tuple(remote, drawn), worker_, static_cast<std::uint32_t>(random.next()));
-  return port != 0 && is_ours(remote, port) ? port : 0;
-}
-
-bool SteeredPorts::is_ours(const net::Endpoint& remote, std::uint16_t port) noexcept {
-  return steering_.owner(tuple(remote, port)) == worker_;
+std::uint16_t SteeredPorts::choose(void* self, const net::Endpoint& remote,
+                                   std::uint16_t candidate) noexcept {
+  auto& ports = *static_cast<SteeredPorts*>(self);
+  ports.tries_.add();
+  platform::FlowTuple tuple{.remote = remote.address.bytes,
+                            .local = ports.local_.bytes,
+                            .remote_port = remote.port,
+                            .local_port = candidate};
+  const auto entropy = static_cast<std::uint32_t>(ports.random_.next() >> 32);
+  tuple.local_port = ports.steering_.port_for(tuple, ports.worker_, entropy);
+  return ports.steering_.owner(tuple) == ports.worker_ ? tuple.local_port : std::uint16_t{0};
 }
 
 }  // namespace pollux::worker

@@ -1,34 +1,38 @@
-// The local ports of one of several workers that share an address.
+// The local ports of one of several workers that share an address: TCP draws a port at random
+// (RFC 6056), and this moves it to the nearest that the worker's replies come back to.
 #pragma once
 
 #include "dataplane/base/counter.hpp"
+#include "dataplane/base/random.hpp"
 #include "dataplane/net/ip_address.hpp"
 #include "dataplane/platform/steering.hpp"
-#include "dataplane/tcp/port_chooser.hpp"
+#include "dataplane/tcp/engine.hpp"
 
 namespace pollux::worker {
 
-class SteeredPorts final : public tcp::PortChooser {
+/// Thread: the worker's.
+class SteeredPorts {
  public:
   /// `steering` outlives this.
-  SteeredPorts(const platform::Steering& steering, unsigned worker,
-               const net::IpAddress& local) noexcept
-      : steering_(steering), worker_(worker), local_(local) {}
+  SteeredPorts(const platform::Steering& steering, unsigned worker, const net::IpAddress& local,
+               Random random) noexcept
+      : steering_(steering), worker_(worker), local_(local), random_(random) {}
+  SteeredPorts(const SteeredPorts&) = delete;
+  SteeredPorts& operator=(const SteeredPorts&) = delete;
 
-  std::uint16_t move_to_ours(const net::Endpoint& remote, std::uint16_t drawn,
-                             Random& random) noexcept override;
-  [[nodiscard]] bool is_ours(const net::Endpoint& remote, std::uint16_t port) noexcept override;
-
-  /// Ports that were tried, in use or not.
+  /// Valid as long as this is.
+  [[nodiscard]] tcp::PortPolicy policy() noexcept { return {&SteeredPorts::choose, this}; }
+  /// Ports that were asked for, also those that turned out to be in use.
   [[nodiscard]] std::uint64_t tries() const noexcept { return tries_.get(); }
 
  private:
-  [[nodiscard]] platform::FlowTuple tuple(const net::Endpoint& remote,
-                                          std::uint16_t port) const noexcept;
+  static std::uint16_t choose(void* self, const net::Endpoint& remote,
+                              std::uint16_t candidate) noexcept;
 
   const platform::Steering& steering_;
   unsigned worker_;
   net::IpAddress local_;
+  Random random_;
   Counter tries_;
 };
 

@@ -37,12 +37,14 @@ Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& l
 }
 
 void Worker::steer(const WorkerSetup& setup) {
+  // Other numbers than the engines draw.
+  Random seeds(~setup.random_seed);
   for (std::size_t i = 0; i < setup.ports.size(); ++i) {
     const PortSetup& port = setup.ports[i];
     if (port.steering == nullptr) continue;
-    steered_ports_.push_back(
-        std::make_unique<SteeredPorts>(*port.steering, port.index, port.addressing.address));
-    engines_[i]->set_port_chooser(steered_ports_.back().get());
+    steered_ports_.push_back(std::make_unique<SteeredPorts>(
+        *port.steering, port.index, port.addressing.address, Random(seeds.next())));
+    engines_[i]->set_port_policy(steered_ports_.back()->policy());
   }
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/net/counters.hpp"
 #include "dataplane/net/interface.hpp"
 #include "dataplane/platform/dpdk_port.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
@@ -68,8 +69,9 @@ struct Host {
         engine({.connections = 256, .send_inline_bytes = 4096}, {}, interface, memory,
                Random(static_cast<std::uint64_t>(start.time_since_epoch().count()) + worker),
                start),
-        ports(steering, worker, kOurs) {
-    engine.set_port_chooser(&ports);
+        ports(steering, worker, kOurs,
+              Random(~static_cast<std::uint64_t>(start.time_since_epoch().count()) + worker)) {
+    engine.set_port_policy(ports.policy());
   }
   void turn(Instant now) {
     std::size_t frames = 0;
@@ -101,12 +103,13 @@ class Machine {
     std::string error;
     std::array<platform::DpdkPacketMemory*, kWorkers> pools{};
     for (std::size_t i = 0; i < kWorkers; ++i) {
-      memories_[i] = platform::DpdkPacketMemory::create({}, error);
+      memories_[i] = platform::DpdkPacketMemory::create({.rx_buffers = 4096}, error);
       pools[i] = memories_[i].get();
       if (pools[i] == nullptr) return refused(error);
     }
     platform::PortOptions options;
     options.name = device;
+    options.rx_descriptors = 1024;  // see scripts/qemu-rss
     if (!platform::open_queues(options, pools, 0x706f'6c6c, opened, error)) return refused(error);
     std::printf("driver %s: %s\n", opened.queues.front()->driver().c_str(), opened.words.c_str());
     check(opened.queues.size() == kWorkers, "the device has a queue pair for each worker");
@@ -179,9 +182,32 @@ class Machine {
         hosts[i]->turn(clock_.now());
         for (Connection& connection : connections[i]) all &= step(hosts[i]->engine, connection);
       }
-      if (all) return true;
     }
+    // The last resets leave, so that the peer has forgotten everything before the next run.
+    const bool finished = clock_.now() < end;
+    for (const Instant later = clock_.now() + 50ms; clock_.now() < later;)
+      for (const auto& host : hosts) host->turn(clock_.now());
+    if (finished) return true;
+    for (std::size_t i = 0; i < kWorkers; ++i)
+      explain(*hosts[i], connections[i], shared.counters(i));
     return false;
+  }
+  /// What is known of the connections that did not come to their end.
+  static void explain(const Host& host, const std::vector<Connection>& connections,
+                      const worker::HandoverCounters& handover) {
+    for (const Connection& connection : connections)
+      if (!connection.done)
+        std::printf("worker's connection at port %u: state %u, ended for reason %u, %u readable\n",
+                    host.engine.local(connection.id).port,
+                    static_cast<unsigned>(host.engine.state(connection.id)),
+                    static_cast<unsigned>(host.engine.end_reason(connection.id)),
+                    host.engine.readable(connection.id));
+    std::printf(
+        "worker: %lu taken over, %lu dropped for a full ring, %lu without a buffer, %lu of "
+        "unknown connections, %lu sent again\n",
+        handover.taken.get(), handover.dropped_full.get(), handover.dropped_no_buffer.get(),
+        host.engine.counters().dropped_no_connection.get(),
+        host.engine.counters().segments_retransmitted.get());
   }
   bool step(tcp::Engine& engine, Connection& connection) {
     if (connection.done) return true;

@@ -355,10 +355,13 @@ void FakeService::on_bench(const ring::Request& request) {
 }
 
 void FakeService::on_json(const ring::Request& request) {
-  const std::string json =
-      request.opcode == POLLUX_OP_STATUS
-          ? R"({"schema":"pollux.status/1","version":"0.1.0","workers":[{"id":0}]})"
-          : R"({"schema":"pollux.stats/1","counters":{"rx_pdus":12}})";
+  std::string json = R"({"schema":"pollux.stats/1","counters":{"rx_pdus":12}})";
+  if (request.opcode == POLLUX_OP_STATUS) {
+    json = R"({"schema":"pollux.status/1","version":"0.1.0","workers":[{"id":0}])";
+    if (!sessions.empty())
+      json += fmt::format(R"(,"sessions":[{{"id":"0x{:016x}","worker":3}}])", sessions.front().id);
+    json += '}';
+  }
   pollux_status_out out{};
   out.JsonSize = static_cast<std::uint32_t>(json.size());
   std::vector<std::byte> bytes(offsetof(pollux_status_out, Json));

@@ -62,9 +62,11 @@ TEST(Render, SessionsTable) {
   session.connections[0].header_digest = true;
   session.connections[0].remote = {"10.0.0.1", 3260};
   EXPECT_EQ(sessions_table({session}),
-            "SESSION             TYPE    STATE      PORTAL         DIGESTS      TARGET\n"
-            "0x5e1f000000000001  normal  logged in  10.0.0.1:3260  crc32c/none  "
+            "SESSION             TYPE    STATE      PORTAL         DIGESTS      WORKER  TARGET\n"
+            "0x5e1f000000000001  normal  logged in  10.0.0.1:3260  crc32c/none  -       "
             "iqn.2003-01.org.example:disk\n");
+  session.worker = 12;
+  EXPECT_NE(sessions_table({session}).find("crc32c/none  12      iqn"), std::string::npos);
   session.connections.clear();
   EXPECT_NE(sessions_table({session}).find("not connected"), std::string::npos);
 }

@@ -124,11 +124,12 @@ TEST_F(CliTest, Sessions) {
   const std::string id = logged_in();
   const Outcome table = pollux({"sessions"});
   EXPECT_EQ(table.exit_code, 0) << table.err;
-  EXPECT_THAT(table.out, HasSubstr(id + "  normal  logged in  10.0.0.1:3260  none/none"));
+  EXPECT_THAT(table.out, HasSubstr(id + "  normal  logged in  10.0.0.1:3260  none/none  3"));
   const auto json = pollux({"sessions", "--json"}).json();
   EXPECT_EQ(json["schema"], "pollux.sessions/1");
   EXPECT_EQ(json["sessions"][0]["session_id"], id);
   EXPECT_EQ(json["sessions"][0]["target"], kTarget);
+  EXPECT_EQ(json["sessions"][0]["worker"], 3);
   EXPECT_EQ(json["sessions"][0]["max_burst_length"], 262144);
   EXPECT_EQ(json["sessions"][0]["connections"][0]["portal"], "10.0.0.1:3260");
 }

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "dataplane/platform/tsc_clock.hpp"
+#include "dataplane/worker/frame_flow.hpp"
 #include "tests/support/frame_checksum.hpp"
 #include "tests/support/toeplitz.hpp"
 #include "tests/unit/net/net_fixture.hpp"
@@ -260,17 +261,37 @@ TEST(SharedPort, WhatAHandOverCosts) {
   std::uint64_t least = UINT64_MAX;
   for (int round = 0; round < 200; ++round) {
     for (int i = 0; i < 30; ++i) rig.nic->deliver(0, frame);
-    const std::uint64_t start = platform::TscClock::cycles();
     ASSERT_EQ(from.receive(segments), 0u);
     const std::uint64_t given = platform::TscClock::cycles();
     const std::size_t got = to.receive(segments);
     const std::uint64_t taken = platform::TscClock::cycles();
     ASSERT_EQ(got, 30u);
     least = std::min(least, (taken - given) / 30);
-    static_cast<void>(start);
     for (std::size_t i = 0; i < got; ++i) rig.memories[1]->release(segments[i].handle);
   }
   RecordProperty("cycles_to_take_over_a_frame", static_cast<int>(least));
+  // And to find out whose a frame is, which every frame of a shared port costs.
+  for (const auto rule : {platform::SteeringRule::toeplitz, platform::SteeringRule::port_bits}) {
+    std::string error;
+    const auto steering = platform::Steering::create({.rule = rule, .workers = 2}, error);
+    ASSERT_NE(steering, nullptr) << error;
+    constexpr unsigned kFrames = 1000;
+    std::uint64_t best = UINT64_MAX;
+    unsigned owners = 0;
+    for (int round = 0; round < 50; ++round) {
+      const std::uint64_t start = platform::TscClock::cycles();
+      for (unsigned i = 0; i < kFrames; ++i) {
+        FrameFlow flow;
+        classify(frame, flow);
+        owners += steering->owner(flow.tuple);
+      }
+      best = std::min(best, (platform::TscClock::cycles() - start) / kFrames);
+    }
+    EXPECT_LE(owners, 50 * kFrames);
+    RecordProperty(rule == platform::SteeringRule::toeplitz ? "cycles_to_find_the_owner_by_hash"
+                                                            : "cycles_to_find_the_owner_by_port",
+                   static_cast<int>(best));
+  }
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What a port tells people about itself.
+// How the frames of one port find their worker, for people and programs.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace pollux::service {
 
-struct PortReport {
+struct SteeringReport {
   std::string name;
   std::string steering;  ///< how received frames find their worker
   std::vector<std::pair<std::string, std::uint64_t>> counters;
