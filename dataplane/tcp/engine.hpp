@@ -215,6 +215,7 @@ class Engine {
   [[nodiscard]] std::size_t timers_armed() const noexcept;
 
  private:
+  friend struct EngineInspector;  // tests/support: checks invariants between events
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -36,11 +36,11 @@ TcpFrame dissect(std::span<const std::byte> frame) noexcept {
 }
 
 std::uint16_t naive_sum(std::span<const std::byte> bytes, std::uint32_t start) noexcept {
-  std::uint32_t sum = start;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    sum += i % 2 == 0 ? byte_at(bytes, i) << 8 : byte_at(bytes, i);
-    sum = (sum & 0xffff) + (sum >> 16);
-  }
+  std::uint64_t sum = start;
+  std::size_t i = 0;
+  for (; i + 1 < bytes.size(); i += 2) sum += word_at(bytes, i);
+  if (i < bytes.size()) sum += byte_at(bytes, i) << 8;
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
   return static_cast<std::uint16_t>(sum);
 }
 

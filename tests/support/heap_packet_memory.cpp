@@ -12,11 +12,12 @@ HeapPacketMemory::HeapPacketMemory(const HeapPacketMemoryOptions& options)
       buffer_bytes_(options.buffer_bytes),
       tracker_count_(options.trackers),
       limit_(options.buffers),
+      poison_(options.poison),
       memory_(new std::byte[options.buffers * options.buffer_bytes]),
       slots_(new Slot[options.buffers]),
       trackers_(new std::uint32_t[options.trackers]{}),
       free_(options.buffers) {
-  std::fill_n(memory_.get(), buffer_count_ * buffer_bytes_, kPoison);
+  if (poison_) std::fill_n(memory_.get(), buffer_count_ * buffer_bytes_, kPoison);
   for (std::size_t i = 0; i < buffer_count_; ++i) {
     slots_[i].data = memory_.get() + i * buffer_bytes_;
     free_.push(&slots_[i]);
@@ -47,7 +48,8 @@ std::size_t HeapPacketMemory::allocate(std::span<platform::FrameBuffer> buffers)
     Slot& slot = *free_.front();
     free_.pop();
     const bool written_after_release =
-        slot.data[0] != kPoison || std::memcmp(slot.data, slot.data + 1, buffer_bytes_ - 1) != 0;
+        poison_ &&
+        (slot.data[0] != kPoison || std::memcmp(slot.data, slot.data + 1, buffer_bytes_ - 1) != 0);
     POLLUX_ASSERT(!written_after_release);
     POLLUX_ASSERT(slot.references == 0);
     slot.references = 1;
@@ -60,7 +62,7 @@ void HeapPacketMemory::release(std::span<void* const> handles) noexcept {
   for (void* handle : handles) {
     Slot& slot = slot_of(handle);
     if (--slot.references != 0) continue;
-    std::fill_n(slot.data, buffer_bytes_, kPoison);
+    if (poison_) std::fill_n(slot.data, buffer_bytes_, kPoison);
     free_.push(&slot);
   }
 }

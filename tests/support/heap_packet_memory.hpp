@@ -17,6 +17,7 @@ struct HeapPacketMemoryOptions {
   std::size_t buffers = 4096;  ///< power of two
   std::uint32_t buffer_bytes = 2048;
   std::size_t trackers = 64;
+  bool poison = true;  ///< false: released memory is neither filled nor checked, for bulk runs
 };
 
 class HeapPacketMemory final : public platform::PacketMemory {
@@ -59,6 +60,7 @@ class HeapPacketMemory final : public platform::PacketMemory {
   std::uint32_t buffer_bytes_;
   std::size_t tracker_count_;
   std::size_t limit_;
+  bool poison_;
   std::uint64_t allocations_failed_ = 0;
   std::unique_ptr<std::byte[]> memory_;
   std::unique_ptr<Slot[]> slots_;

@@ -13,6 +13,18 @@ namespace {
 
 constexpr std::size_t kEthernetBytes = 14;
 constexpr std::uint32_t kHeaderBytes = 80;  // where cuts hurt most
+constexpr Duration kLate = 20us;            // counted as a late completion
+
+std::uint64_t digest(std::span<const std::byte> bytes) noexcept {
+  std::uint64_t sum = bytes.size();
+  for (; bytes.size() >= 8; bytes = bytes.subspan(8)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data(), 8);
+    sum = (sum ^ word) * 0x9e37'79b9'7f4a'7c15u;
+  }
+  for (const std::byte byte : bytes) sum = sum * 257 + std::to_integer<unsigned>(byte);
+  return sum;
+}
 
 std::uint16_t checksum_flags(std::span<const std::byte> frame, RxChecksum mode) {
   using namespace platform;
@@ -133,6 +145,7 @@ std::size_t SimPort::transmit(std::span<const platform::TxSegment> segments) noe
 void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
   POLLUX_ASSERT(segments.size() <= info_.tx_segments_max);
   Frame frame;
+  frame.reserve(kEthernetBytes + info_.mtu);
   const Instant earliest = wire_.now() + options_.completion_min;
   const auto spread =
       static_cast<std::uint32_t>((options_.completion_max - options_.completion_min).count() + 1);
@@ -141,12 +154,21 @@ void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
     POLLUX_ASSERT((segment.handle == nullptr) != (segment.tracker == nullptr));
     frame.insert(frame.end(), segment.data, segment.data + segment.length);
     if (segment.tracker != nullptr) memory_.tracker_taken(*segment.tracker);
-    in_flight_.push_back(
-        {earliest, earliest + Duration(random_.below(spread)), segment.handle, segment.tracker});
+    InFlight& item = in_flight_.emplace_back();
+    item.earliest = earliest;
+    item.due = earliest + Duration(random_.below(spread));
+    item.handle = segment.handle;
+    item.tracker = segment.tracker;
+    if (options_.watch_memory) {
+      item.bytes = {segment.data, segment.length};
+      item.digest = digest(item.bytes);
+    }
+    next_completion_ = std::min(next_completion_, item.due);
   }
   POLLUX_ASSERT(frame.size() <= std::size_t{info_.mtu} + kEthernetBytes);
   const unsigned flags = segments.front().flags;
-  if ((flags & (platform::kTxIpChecksum | platform::kTxL4Checksum)) != 0) {
+  const bool wants_checksum = (flags & (platform::kTxIpChecksum | platform::kTxL4Checksum)) != 0;
+  if (wants_checksum && !options_.free_checksums) {
     POLLUX_ASSERT(options_.tx_checksum);
     const TcpFrame at = dissect(frame);
     POLLUX_ASSERT(at.valid);
@@ -165,12 +187,6 @@ void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
   wire_.send(end_, std::move(frame));
 }
 
-Instant SimPort::next_completion() const noexcept {
-  Instant next = kNever;
-  for (const InFlight& item : in_flight_) next = std::min(next, item.due);
-  return next;
-}
-
 void SimPort::finish(const InFlight& done) noexcept {
   if (done.tracker != nullptr)
     memory_.tracker_done(*done.tracker);
@@ -178,20 +194,24 @@ void SimPort::finish(const InFlight& done) noexcept {
     memory_.release(done.handle);
 }
 
-void SimPort::complete(Instant now) noexcept {
+void SimPort::complete_older(Instant InFlight::*age, Instant than) noexcept {
+  next_completion_ = kNever;
   std::erase_if(in_flight_, [&](const InFlight& item) {
-    if (item.due > now) return false;
+    if (item.*age > than) {
+      next_completion_ = std::min(next_completion_, item.due);
+      return false;
+    }
+    POLLUX_ASSERT(item.bytes.empty() || digest(item.bytes) == item.digest);
+    if (item.due > item.earliest + kLate) ++hits_.tx_late;
     finish(item);
     return true;
   });
 }
 
-void SimPort::reclaim() noexcept {
-  std::erase_if(in_flight_, [&](const InFlight& item) {
-    if (item.earliest > wire_.now()) return false;
-    finish(item);
-    return true;
-  });
+void SimPort::complete(Instant now) noexcept {
+  if (next_completion_ <= now) complete_older(&InFlight::due, now);
 }
+
+void SimPort::reclaim() noexcept { complete_older(&InFlight::earliest, wire_.now()); }
 
 }  // namespace pollux::sim

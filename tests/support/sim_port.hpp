@@ -34,11 +34,15 @@ struct SimPortOptions {
   std::size_t rx_ring_frames = 1024;
   Duration completion_min = 1us;   ///< reclaim() completes what is older than this
   Duration completion_max = 50us;  ///< without reclaim: a random time between both
+  /// A slow NIC reads memory until it completes: bytes that have changed by then abort.
+  bool watch_memory = false;
+  /// Nothing is computed or verified where the port is said to do it, for bulk runs.
+  bool free_checksums = false;
 };
 
 struct SimPortHits {
   std::uint64_t rx_no_buffer = 0, rx_overflow = 0, rx_too_many_segments = 0, rx_scattered = 0;
-  std::uint64_t tx_refused = 0, tx_frames = 0, tx_segments = 0;
+  std::uint64_t tx_refused = 0, tx_frames = 0, tx_segments = 0, tx_late = 0;
 };
 
 class SimPort final : public platform::Port {
@@ -64,7 +68,7 @@ class SimPort final : public platform::Port {
 
   // For the wire.
   void arrived(Frame frame);
-  [[nodiscard]] Instant next_completion() const noexcept;
+  [[nodiscard]] Instant next_completion() const noexcept { return next_completion_; }
   void complete(Instant now) noexcept;
 
  private:
@@ -78,10 +82,13 @@ class SimPort final : public platform::Port {
     Instant due;
     void* handle = nullptr;
     platform::TxTracker* tracker = nullptr;
+    std::span<const std::byte> bytes;  // watched
+    std::uint64_t digest = 0;
   };
   void send_frame(std::span<const platform::TxSegment> segments);
   void cut(Arrived& arrived);
   void finish(const InFlight& done) noexcept;
+  void complete_older(Instant InFlight::*age, Instant than) noexcept;
   bool deliver(const Arrived& arrived, std::span<platform::RxSegment> segments) noexcept;
 
   SimWire& wire_;
@@ -93,6 +100,7 @@ class SimPort final : public platform::Port {
   SimPortHits hits_;
   std::deque<Arrived> arrived_;
   std::vector<InFlight> in_flight_;
+  Instant next_completion_ = kNever;  // the earliest due of all
 };
 
 }  // namespace pollux::sim

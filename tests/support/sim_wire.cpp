@@ -1,6 +1,7 @@
 #include "tests/support/sim_wire.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "dataplane/base/assert.hpp"
@@ -12,6 +13,7 @@ namespace pollux::sim {
 namespace {
 
 constexpr std::size_t kFrameBytesMin = 14;
+constexpr std::size_t kArpBytesMin = 42;
 constexpr std::size_t kWireOverheadBytes = 24;  // preamble, FCS, gap
 
 void flip_bit(Frame& frame, std::size_t first, std::size_t end, Random& random) {
@@ -84,6 +86,7 @@ void SimWire::heal() noexcept {
     healthy.jitter = direction.faults.jitter;
     healthy.bits_per_second = direction.faults.bits_per_second;
     healthy.queue_bytes = direction.faults.queue_bytes;
+    healthy.mark_above_bytes = direction.faults.mark_above_bytes;
     direction.faults = healthy;
     direction.burst_bad = false;
     direction.drop_at.clear();
@@ -172,6 +175,11 @@ void SimWire::send(std::size_t from, Frame frame) {
     return;
   }
   if (lost(direction, frame)) return;
+  if (!translate(from, frame)) {
+    ++direction.hits.stale_mac;
+    return;
+  }
+  if (!stripped_kinds_.empty()) strip(direction, frame);
   damage(direction, frame);
   if (direction.faults.duplicate_ppm != 0 &&
       direction.random.chance_ppm(direction.faults.duplicate_ppm)) {
@@ -179,6 +187,74 @@ void SimWire::send(std::size_t from, Frame frame) {
     carry(from, frame);
   }
   carry(from, std::move(frame));
+}
+
+void SimWire::change_mac(std::size_t end, const std::array<std::uint8_t, 6>& own,
+                         const std::array<std::uint8_t, 6>& shown,
+                         std::span<const std::uint8_t, 4> address, bool announce) {
+  aliases_[end] = {true, own, shown};
+  if (!announce) return;
+  // RFC 5227 3: a request whose sender and target are the same address.
+  Frame frame(60);
+  const auto put = [&frame](std::size_t at, std::span<const std::uint8_t> bytes) {
+    for (std::size_t i = 0; i < bytes.size(); ++i) frame[at + i] = std::byte{bytes[i]};
+  };
+  constexpr std::array<std::uint8_t, 10> kHead{0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1};
+  put(0, std::array<std::uint8_t, 6>{0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
+  put(6, own);
+  put(12, kHead);
+  put(22, own);
+  put(28, address);
+  put(38, address);
+  send(end, std::move(frame));
+}
+
+bool SimWire::translate(std::size_t from, Frame& frame) {
+  const auto is = [&frame](std::size_t at, const std::array<std::uint8_t, 6>& mac) {
+    return std::memcmp(&frame[at], mac.data(), mac.size()) == 0;
+  };
+  const auto put = [&frame](std::size_t at, const std::array<std::uint8_t, 6>& mac) {
+    std::memcpy(&frame[at], mac.data(), mac.size());
+  };
+  if (frame.size() < kFrameBytesMin) return true;
+  const bool is_arp =
+      frame[12] == std::byte{8} && frame[13] == std::byte{6} && frame.size() >= kArpBytesMin;
+  const Alias& sender = aliases_[from];
+  if (sender.on && is(6, sender.own)) put(6, sender.shown);
+  if (sender.on && is_arp && is(22, sender.own)) put(22, sender.shown);
+  const Alias& receiver = aliases_[1 - from];
+  if (!receiver.on) return true;
+  if (is(0, receiver.own) && receiver.own != receiver.shown) return false;
+  if (is(0, receiver.shown)) put(0, receiver.own);
+  if (is_arp && is(32, receiver.shown)) put(32, receiver.own);
+  return true;
+}
+
+void SimWire::strip(Direction& direction, Frame& frame) {
+  const TcpFrame at = dissect(frame);
+  if (!at.valid || (std::to_integer<unsigned>(frame[at.tcp + 13]) & 2u) == 0) return;
+  for (std::size_t i = at.tcp + 20; i < at.payload;) {
+    const auto kind = std::to_integer<std::uint8_t>(frame[i]);
+    if (kind == 0) break;
+    std::size_t length = 1;
+    if (kind != 1) length = std::max<std::size_t>(std::to_integer<std::size_t>(frame[i + 1]), 2);
+    if (std::find(stripped_kinds_.begin(), stripped_kinds_.end(), kind) != stripped_kinds_.end()) {
+      for (std::size_t j = i; j < i + length && j < at.payload; ++j) frame[j] = std::byte{1};
+      ++direction.hits.stripped;
+    }
+    i += length;
+  }
+  write_tcp_checksum(frame, at);
+}
+
+void SimWire::mark(Direction& direction, Frame& frame, std::uint64_t backlog_bytes) {
+  const std::size_t threshold = direction.faults.mark_above_bytes;
+  if (threshold == 0 || backlog_bytes <= threshold) return;
+  const TcpFrame at = dissect(frame);
+  if (!at.valid || (frame[at.ip + 1] & std::byte{3}) == std::byte{0}) return;
+  frame[at.ip + 1] |= std::byte{3};
+  write_ip_checksum(frame);
+  ++direction.hits.marked;
 }
 
 void SimWire::carry(std::size_t from, Frame frame) {
@@ -195,10 +271,12 @@ void SimWire::carry(std::size_t from, Frame frame) {
     const std::uint64_t bits = (frame.size() + kWireOverheadBytes) * 8;
     leaves = std::max(now_, direction.idle_at);
     const auto backlog = static_cast<std::uint64_t>((leaves - now_).count());
-    if (backlog * (rate / 1000) / 8'000'000 + frame.size() > faults.queue_bytes) {
+    const std::uint64_t waiting = backlog * (rate / 1000) / 8'000'000;
+    if (waiting + frame.size() > faults.queue_bytes) {
       ++direction.hits.queue_dropped;
       return;
     }
+    mark(direction, frame, waiting);
     leaves += Duration(static_cast<Duration::rep>(bits * 1'000'000'000 / rate));
     direction.idle_at = leaves;
   }

@@ -3,6 +3,7 @@
 // something. An end without a SimPort is a script: it injects frames and takes what arrives.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -34,9 +35,10 @@ struct WireFaults {
   std::uint32_t corrupt_ppm = 0;        ///< one bit anywhere
   std::uint32_t corrupt_fixed_ppm = 0;  ///< one bit of the TCP data, checksum made right again
   std::uint32_t truncate_ppm = 0;
-  Duration delay = 5us;                  ///< propagation
-  Duration jitter = Duration::zero();    ///< adds 0 to this; order is kept
-  std::uint64_t bits_per_second = 0;     ///< 0: no limit
+  std::size_t mark_above_bytes = 0;    ///< RFC 3168 5: CE once so much waits for the rate; 0: never
+  Duration delay = 5us;                ///< propagation
+  Duration jitter = Duration::zero();  ///< adds 0 to this; order is kept
+  std::uint64_t bits_per_second = 0;   ///< 0: no limit
   std::size_t queue_bytes = 256 * 1024;  ///< in front of the rate limit; more is dropped
 };
 
@@ -47,6 +49,7 @@ struct WireHits {
   std::uint64_t queue_dropped = 0, link_dropped = 0;
   std::uint64_t duplicated = 0, reordered = 0, jittered = 0, paused = 0;
   std::uint64_t corrupted = 0, corrupted_fixed = 0, truncated = 0;
+  std::uint64_t marked = 0, stale_mac = 0, stripped = 0;
 };
 
 /// A direction is named by the end that sends: 0 or 1.
@@ -80,6 +83,14 @@ class SimWire {
   void set_paused(std::size_t from, bool paused);
   void set_link(bool up) noexcept { link_up_ = up; }
   [[nodiscard]] bool link_up() const noexcept { return link_up_; }
+  /// From now on the end has another hardware address: what is sent to the former one is lost. The
+  /// device at that end does not notice, the wire translates (array fail-over, IPv4 and ARP only).
+  /// With `announce` a gratuitous ARP for `address` goes out, subject to all faults.
+  void change_mac(std::size_t end, const std::array<std::uint8_t, 6>& own,
+                  const std::array<std::uint8_t, 6>& shown,
+                  std::span<const std::uint8_t, 4> address, bool announce);
+  /// As a middlebox does: these kinds of option are blanked in SYNs of both directions.
+  void strip_syn_options(std::vector<std::uint8_t> kinds) { stripped_kinds_ = std::move(kinds); }
   /// What is sent (before any fault) is recorded. False when the file cannot be made.
   bool record(const std::string& path);
 
@@ -110,11 +121,21 @@ class SimWire {
     Instant last_arrival{};
     std::multimap<Instant, Frame> under_way;
   };
+  /// What an end calls itself and what the other end knows it as.
+  struct Alias {
+    bool on = false;
+    std::array<std::uint8_t, 6> own{};
+    std::array<std::uint8_t, 6> shown{};
+  };
 
   void carry(std::size_t from, Frame frame);
   bool lost(Direction& direction, std::span<const std::byte> frame);
   void damage(Direction& direction, Frame& frame);
   void arrive(std::size_t end, Frame frame);
+  /// False: the frame is addressed to a former address of the other end.
+  bool translate(std::size_t from, Frame& frame);
+  void strip(Direction& direction, Frame& frame);
+  void mark(Direction& direction, Frame& frame, std::uint64_t backlog_bytes);
 
   std::uint64_t seed_;
   Instant now_;
@@ -122,6 +143,8 @@ class SimWire {
   Direction directions_[2];
   SimPort* ports_[2]{};
   std::deque<Frame> inbox_[2];
+  Alias aliases_[2];
+  std::vector<std::uint8_t> stripped_kinds_;
   std::function<void(std::size_t, Instant, std::span<const std::byte>)> watcher_;
   std::optional<PcapngWriter> recorder_;
 };

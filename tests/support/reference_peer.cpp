@@ -1,0 +1,663 @@
+#include "tests/support/reference_peer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace pollux::sim {
+namespace {
+
+void put8(std::span<std::byte> out, std::size_t at, std::uint32_t value) {
+  out[at] = static_cast<std::byte>(value);
+}
+void put16(std::span<std::byte> out, std::size_t at, std::uint32_t value) {
+  put8(out, at, value >> 8);
+  put8(out, at + 1, value);
+}
+void put32(std::span<std::byte> out, std::size_t at, std::uint32_t value) {
+  put16(out, at, value >> 16);
+  put16(out, at + 2, value);
+}
+template <std::size_t N>
+void put_bytes(std::span<std::byte> out, std::size_t at, const std::array<std::uint8_t, N>& bytes) {
+  std::memcpy(&out[at], bytes.data(), N);
+}
+
+std::uint64_t unwrap(std::uint32_t raw, std::uint32_t first, std::uint64_t expected) {
+  const auto ahead = static_cast<std::int32_t>(raw - first - static_cast<std::uint32_t>(expected));
+  return expected + static_cast<std::uint64_t>(std::int64_t{ahead});
+}
+
+}  // namespace
+
+ReferencePeer::ReferencePeer(SimWire& wire, std::size_t end, const ReferencePeerOptions& options)
+    : wire_(wire), end_(end), options_(options), random_(options.seed) {
+  iss_ = static_cast<std::uint32_t>(random_.next());
+  if (random_.below(2) == 0) iss_ = 0u - random_.below(300'000);  // wraps early
+}
+
+void ReferencePeer::listen(std::uint16_t port) {
+  port_ = port;
+  enter(State::listen);
+}
+
+void ReferencePeer::open(std::uint16_t port, std::uint16_t remote_port, Instant now) {
+  port_ = port;
+  remote_port_ = remote_port;
+  enter(State::syn_sent);
+  backoff_ = options_.timeout;
+  resend_at_ = now;
+}
+
+void ReferencePeer::set_streams(std::uint64_t sent, std::uint64_t received) {
+  sent_stream_ = sent;
+  received_stream_ = received;
+}
+
+std::uint32_t ReferencePeer::clock(Instant now) const {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
+  return static_cast<std::uint32_t>(ms.count()) + static_cast<std::uint32_t>(options_.seed);
+}
+
+void ReferencePeer::read(std::uint64_t bytes) {
+  read_ += bytes;
+  // RFC 9293 3.8.6.2.2: an update once it opens a segment's worth or half of the buffer.
+  const std::uint64_t could = rcv_nxt_ + options_.buffer_bytes - readable();
+  if (could >= rcv_edge_ + std::min<std::uint64_t>(options_.mss, options_.buffer_bytes / 2) &&
+      rcv_edge_ - std::min(rcv_edge_, rcv_nxt_) < options_.buffer_bytes / 2)
+    ack_now_ = true;
+}
+
+void ReferencePeer::close() {
+  closing_ = true;
+  if (state_ == State::established) enter(State::fin_wait_1);
+  if (state_ == State::close_wait) enter(State::last_ack);
+}
+
+void ReferencePeer::abort() {
+  if (state_ != State::closed && state_ != State::listen && state_ != State::syn_sent && mac_known_)
+    send_rst(raw_seq(snd_nxt_), raw_ack(rcv_nxt_), kRst | kAck);
+  enter(State::closed);
+  resend_at_ = ack_at_ = quit_at_ = kNever;
+}
+
+std::size_t ReferencePeer::turn(Instant now) {
+  std::size_t work = 0;
+  while (std::optional<Frame> frame = wire_.take(end_)) {
+    on_frame(*frame, now);
+    ++work;
+  }
+  work += fire_timers(now);
+  return work + send_all(now);
+}
+
+Instant ReferencePeer::next_deadline() const { return std::min({ack_at_, resend_at_, quit_at_}); }
+
+bool ReferencePeer::on_frame(const Frame& frame, Instant now) {
+  if (frame.size() < 42) return false;
+  const bool to_all = (frame[0] & std::byte{1}) != std::byte{0};
+  if (!to_all && std::memcmp(frame.data(), options_.mac.data(), 6) != 0) return false;
+  if (frame[12] == std::byte{8} && frame[13] == std::byte{6}) {
+    on_arp(frame);
+    return true;
+  }
+  const TcpFrame at = dissect(frame);
+  if (!at.valid) return false;
+  if (!ip_checksum_good(frame) || !tcp_checksum_good(frame, at)) {
+    ++hits_.bad_checksums;
+    return false;
+  }
+  if (std::memcmp(&frame[at.ip + 16], options_.address.data(), 4) != 0) return false;
+  WireSegment segment;
+  if (!read_segment(frame, at, segment).empty()) return false;
+  if (segment.destination_port != port_) return false;
+  on_segment(segment, now);
+  return true;
+}
+
+/// RFC 826; a request of the other end also tells its address.
+void ReferencePeer::on_arp(const Frame& frame) {
+  if (std::memcmp(&frame[28], options_.remote.data(), 4) != 0 ||
+      std::memcmp(&frame[38], options_.address.data(), 4) != 0)
+    return;
+  std::memcpy(remote_mac_.data(), &frame[22], 6);
+  mac_known_ = true;
+  if (frame[21] != std::byte{1}) return;
+  Frame reply(60);
+  std::memcpy(reply.data(), &frame[22], 6);
+  put_bytes(reply, 6, options_.mac);
+  std::memcpy(&reply[12], &frame[12], 9);
+  put8(reply, 21, 2);
+  put_bytes(reply, 22, options_.mac);
+  put_bytes(reply, 28, options_.address);
+  std::memcpy(&reply[32], &frame[22], 10);
+  wire_.send(end_, std::move(reply));
+}
+
+void ReferencePeer::take_syn(const WireSegment& segment) {
+  irs_ = segment.seq;
+  rcv_nxt_ = 1;
+  peer_mss_ = segment.has_mss ? segment.mss : 536;
+  scaled_ = segment.has_scale && options_.window_scale;
+  peer_scale_ = scaled_ ? segment.scale : 0;
+  sack_on_ = segment.has_sack_permitted && options_.sack;
+  timestamps_on_ = segment.has_timestamps && options_.timestamps;
+  ts_recent_ = segment.tsval;
+  rcv_edge_ = 1 + std::min<std::uint64_t>(options_.buffer_bytes, 0xffff);
+  snd_wnd_ = segment.window;
+  snd_wl1_ = 0;
+  remote_port_ = segment.source_port;
+}
+
+void ReferencePeer::on_unknown(const WireSegment& segment, Instant) {
+  if (segment.is(kRst)) return;
+  remote_port_ = segment.source_port;
+  const std::uint32_t length = static_cast<std::uint32_t>(segment.payload.size()) +
+                               (segment.is(kSyn) ? 1u : 0u) + (segment.is(kFin) ? 1u : 0u);
+  if (segment.is(kAck))
+    send_rst(segment.ack, 0, kRst);
+  else
+    send_rst(0, segment.seq + length, kRst | kAck);
+}
+
+void ReferencePeer::on_syn_sent(const WireSegment& segment, Instant now) {
+  const bool ack_good = segment.is(kAck) && segment.ack == iss_ + 1;
+  if (segment.is(kAck) && !ack_good) {
+    if (!segment.is(kRst)) send_rst(segment.ack, 0, kRst);
+    return;
+  }
+  if (segment.is(kRst)) {
+    if (ack_good) {
+      was_reset_ = true;
+      abort();
+    }
+    return;
+  }
+  if (!segment.is(kSyn)) return;
+  take_syn(segment);
+  if (!ack_good) {
+    enter(State::syn_received);
+    return send_syn(now);
+  }
+  snd_una_ = 1;
+  snd_wl2_ = 1;
+  resend_at_ = kNever;
+  backoff_ = options_.timeout;
+  was_established_ = true;
+  enter(closing_ ? State::fin_wait_1 : State::established);
+  ack_now_ = true;
+}
+
+void ReferencePeer::on_segment(const WireSegment& segment, Instant now) {
+  if (state_ != State::listen && state_ != State::closed && segment.source_port != remote_port_)
+    return;
+  if (state_ == State::closed) return on_unknown(segment, now);
+  if (state_ == State::listen) {
+    if (segment.is(kRst)) return;
+    if (segment.is(kAck) || !segment.is(kSyn)) return on_unknown(segment, now);
+    take_syn(segment);
+    enter(State::syn_received);
+    backoff_ = options_.timeout;
+    return send_syn(now);
+  }
+  if (state_ == State::syn_sent) return on_syn_sent(segment, now);
+  // RFC 9293 3.10.7.4, in its order.
+  std::uint64_t seq = unwrap(segment.seq, irs_, rcv_nxt_);
+  const bool old_syn = segment.is(kSyn) && segment.seq == irs_;
+  if (state_ == State::syn_received && old_syn && !segment.is(kAck)) return send_syn(now);
+  const bool both_open = state_ == State::syn_received && old_syn && segment.is(kAck);
+  if (both_open) ++seq;
+  if (timestamps_on_ && !segment.is(kRst)) {
+    if (!segment.has_timestamps) return;
+    if (static_cast<std::int32_t>(segment.tsval - ts_recent_) < 0) {
+      ++hits_.paws_dropped;
+      ack_now_ = true;
+      return;
+    }
+  }
+  const std::uint64_t length = segment.payload.size() + (segment.is(kFin) ? 1 : 0);
+  if (!acceptable(seq, segment.is(kRst) ? 0 : length)) {
+    if (!segment.is(kRst)) {
+      ack_now_ = true;
+      if (seq + length <= rcv_nxt_ && !segment.payload.empty()) {
+        ++hits_.duplicates;
+        dsack_left_ = seq;
+        dsack_right_ = seq + segment.payload.size();
+      }
+      // RFC 9293 3.10.7.4 MUST-66: the ACK of a segment that the window keeps out counts still.
+      if (seq == rcv_nxt_ && segment.is(kAck)) take_ack(segment, seq, now);
+    }
+    return;
+  }
+  if (segment.is(kRst)) {
+    if (seq == rcv_nxt_) {
+      was_reset_ = true;
+      enter(State::closed);
+      resend_at_ = ack_at_ = quit_at_ = kNever;
+    } else {
+      ack_now_ = true;
+    }
+    return;
+  }
+  if (segment.is(kSyn) && !both_open) {
+    ack_now_ = true;
+    return;
+  }
+  if (!segment.is(kAck)) return;
+  // RFC 7323 4.3.
+  if (timestamps_on_ && seq <= last_ack_sent_) ts_recent_ = segment.tsval;
+  if (!take_ack(segment, seq, now)) return;
+  if (state_ == State::closed) return;
+  take_text(segment, seq, now);
+  take_fin(now);
+}
+
+/// RFC 9293 3.4, table 6.
+bool ReferencePeer::acceptable(std::uint64_t seq, std::uint64_t length) const {
+  const std::uint64_t window = rcv_edge_ - rcv_nxt_;
+  if (length == 0 && seq == rcv_edge_) return true;
+  if (length == 0) return window == 0 ? seq == rcv_nxt_ : seq >= rcv_nxt_ && seq < rcv_edge_;
+  return window != 0 && seq < rcv_edge_ && seq + length > rcv_nxt_;
+}
+
+bool ReferencePeer::take_ack(const WireSegment& segment, std::uint64_t seq, Instant now) {
+  const std::uint64_t ack = unwrap(segment.ack, iss_, snd_una_);
+  // The byte of a probe counts as sent once it is acknowledged.
+  if (probing_ && ack == snd_max_ + 1) ++snd_max_;
+  if (ack > snd_max_) {
+    complaint_ = fmt::format("an ACK {} beyond what the peer sent", ack - snd_max_);
+    return false;
+  }
+  if (state_ == State::syn_received) {
+    if (ack == 0) return false;
+    was_established_ = true;
+    enter(closing_ ? State::fin_wait_1 : State::established);
+    backoff_ = options_.timeout;
+  }
+  if (ack > snd_una_) {
+    snd_una_ = ack;
+    snd_nxt_ = std::max(snd_nxt_, snd_una_);
+    duplicates_ = 0;
+    backoff_ = options_.timeout;
+    resend_at_ = kNever;
+    if (snd_una_ < snd_max_) arm(now);
+  } else if (ack == snd_una_ && segment.payload.empty() && snd_max_ > snd_una_) {
+    // RFC 5681 3.2, without the congestion part: the third duplicate resends one segment.
+    if (++duplicates_ == 3 && snd_una_ < snd_end_)
+      send_text(snd_una_, std::min<std::uint64_t>(snd_end_, snd_max_) - snd_una_, false, now);
+  }
+  if (seq > snd_wl1_ || (seq == snd_wl1_ && ack >= snd_wl2_)) {
+    snd_wnd_ = std::uint64_t{segment.window} << (segment.is(kSyn) ? 0 : peer_scale_);
+    snd_wl1_ = seq;
+    snd_wl2_ = ack;
+    if (snd_wnd_ == 0) ++hits_.zero_windows;
+  }
+  const bool fin_acked = closing_ && snd_una_ == fin_number() + 1;
+  if (!fin_acked) return true;
+  if (state_ == State::fin_wait_1) enter(State::fin_wait_2);
+  if (state_ == State::last_ack) {
+    enter(State::closed);
+    resend_at_ = ack_at_ = kNever;
+  }
+  if (state_ == State::closing) {
+    enter(State::time_wait);
+    quit_at_ = now + options_.time_wait;
+    resend_at_ = kNever;
+  }
+  return true;
+}
+
+void ReferencePeer::take_text(const WireSegment& segment, std::uint64_t seq, Instant now) {
+  if (segment.is(kFin) && seq + segment.payload.size() < rcv_edge_ + 1) {
+    fin_known_ = true;
+    fin_at_ = seq + segment.payload.size();
+    ack_now_ = true;
+  }
+  const std::uint64_t begin = std::max(seq, rcv_nxt_);
+  const std::uint64_t end = std::min(seq + segment.payload.size(), rcv_edge_);
+  if (segment.payload.empty() || begin >= end) return;
+  if (fin_received_) {
+    complaint_ = "data behind the FIN";
+    return;
+  }
+  if (!StreamContent::instance().matches(received_stream_, seq - 1, segment.payload)) {
+    complaint_ = fmt::format("wrong bytes at {} of the stream", seq - 1);
+    return;
+  }
+  if (begin > rcv_nxt_) {
+    ack_now_ = true;
+    newest_early_ = begin;
+  }
+  // Joined with what it touches, then as much as possible is in order.
+  std::uint64_t left = begin;
+  std::uint64_t right = end;
+  for (auto it = early_.begin(); it != early_.end();) {
+    if (it->second < left || it->first > right) {
+      ++it;
+      continue;
+    }
+    left = std::min(left, it->first);
+    right = std::max(right, it->second);
+    it = early_.erase(it);
+    ack_now_ = true;
+  }
+  if (left <= rcv_nxt_) {
+    delivered_ += right - rcv_nxt_;
+    rcv_nxt_ = right;
+  } else {
+    early_[left] = right;
+  }
+  if (++unacked_segments_ >= options_.ack_every || !early_.empty())
+    ack_now_ = true;
+  else if (ack_at_ == kNever)
+    ack_at_ = now + options_.ack_delay;
+  misbehave(now);
+}
+
+void ReferencePeer::take_fin(Instant now) {
+  if (!fin_known_ || rcv_nxt_ != fin_at_ || fin_received_) {
+    // RFC 9293 3.10.7.4, eighth step: TIME-WAIT starts again.
+    if (fin_received_ && state_ == State::time_wait && ack_now_)
+      quit_at_ = now + options_.time_wait;
+    return;
+  }
+  fin_received_ = true;
+  ++rcv_nxt_;
+  rcv_edge_ = std::max(rcv_edge_, rcv_nxt_);
+  ack_now_ = true;
+  if (state_ == State::established) {
+    enter(State::close_wait);
+  } else if (state_ == State::fin_wait_1) {
+    enter(State::closing);
+  } else if (state_ == State::fin_wait_2) {
+    enter(State::time_wait);
+    quit_at_ = now + options_.time_wait;
+    resend_at_ = kNever;
+  }
+}
+
+void ReferencePeer::misbehave(Instant now) {
+  if (!early_.empty() && random_.chance_ppm(options_.renege_ppm)) {
+    early_.clear();
+    fin_known_ = fin_received_;
+    ++hits_.reneged;
+  }
+  if (random_.chance_ppm(options_.split_ack_ppm) && rcv_nxt_ > last_ack_sent_ + 3) {
+    const std::uint64_t step = (rcv_nxt_ - last_ack_sent_) / 3;
+    const std::uint64_t base = last_ack_sent_;
+    for (std::uint64_t i = 1; i < 3; ++i) send_ack(now, base + i * step);
+    ack_now_ = true;
+    ++hits_.split_acks;
+  }
+  if (random_.chance_ppm(options_.dup_ack_ppm)) {
+    for (std::uint32_t i = 1 + random_.below(5); i != 0; --i) send_ack(now, rcv_nxt_);
+    ++hits_.dup_acks;
+  }
+  if (random_.chance_ppm(options_.old_ack_ppm) && rcv_nxt_ > 1) {
+    const std::uint64_t now_acked = last_ack_sent_;
+    send_ack(now, rcv_nxt_ - std::min<std::uint64_t>(rcv_nxt_ - 1, 1 + random_.below(20'000)));
+    last_ack_sent_ = now_acked;
+    ack_now_ = true;
+    ++hits_.old_acks;
+  }
+  if (random_.chance_ppm(options_.shrink_ppm) && rcv_edge_ > rcv_nxt_ + 4) {
+    // Never below what has come: that would be forgetting.
+    rcv_edge_ -= (rcv_edge_ - rcv_nxt_) / 4;
+    if (!early_.empty()) rcv_edge_ = std::max(rcv_edge_, early_.rbegin()->second);
+    ack_now_ = true;
+    ++hits_.shrunk;
+  }
+  if (!random_.chance_ppm(options_.forge_ppm)) return;
+  // RFC 5961: none of these may end or change the connection.
+  if (audit_ != nullptr) audit_->ignore(end_, true);
+  const std::uint64_t inside = snd_nxt_ + 1 + random_.below(100);
+  std::array<std::byte, 40> options;
+  const std::size_t option_bytes = write_options(options, false, now);
+  const std::uint32_t kind = random_.below(3);
+  if (kind == 0)
+    send_rst(raw_seq(inside), raw_ack(rcv_nxt_), kRst | kAck);
+  else if (kind == 1)
+    emit(raw_seq(inside), raw_ack(rcv_nxt_), kSyn, 1000, {options.data(), option_bytes}, {});
+  else
+    emit(raw_seq(snd_nxt_), raw_ack(rcv_nxt_ + 10'000'000), kAck, 1000,
+         {options.data(), option_bytes}, {});
+  if (audit_ != nullptr) audit_->ignore(end_, false);
+  ++hits_.forged;
+}
+
+void ReferencePeer::arm(Instant now) { resend_at_ = now + backoff_; }
+
+std::size_t ReferencePeer::fire_timers(Instant now) {
+  std::size_t fired = 0;
+  if (ack_at_ <= now) {
+    ack_now_ = true;
+    ack_at_ = kNever;
+    ++fired;
+  }
+  if (quit_at_ <= now) {
+    enter(State::closed);
+    resend_at_ = ack_at_ = quit_at_ = kNever;
+    ++fired;
+  }
+  if (resend_at_ > now) return fired;
+  ++fired;
+  if (state_ == State::syn_sent || state_ == State::syn_received) {
+    send_syn(now);
+    return fired;
+  }
+  backoff_ = std::min(backoff_ * 2, options_.timeout_max);
+  resend_at_ = kNever;
+  if (snd_una_ < snd_max_) {
+    // Go-back-N: everything is sent again from the first unacknowledged byte.
+    ++hits_.timeouts;
+    snd_nxt_ = snd_una_;
+    duplicates_ = 0;
+  } else if (snd_wnd_ == 0 && snd_nxt_ < snd_end_) {
+    ++hits_.probes;
+    probing_ = true;
+    send_text(snd_nxt_, 1, false, now);
+    arm(now);
+  }
+  return fired;
+}
+
+std::size_t ReferencePeer::send_all(Instant now) {
+  std::size_t sent = 0;
+  if (state_ == State::established || state_ == State::fin_wait_1 || state_ == State::close_wait ||
+      state_ == State::closing || state_ == State::last_ack) {
+    const std::uint64_t window = std::min<std::uint64_t>(snd_wnd_, options_.send_window_bytes);
+    const std::uint64_t edge = snd_una_ + window;
+    while (snd_nxt_ < std::min(snd_end_, edge)) {
+      const std::uint64_t before = snd_nxt_;
+      send_text(snd_nxt_, std::min(snd_end_, edge) - snd_nxt_, closing_, now);
+      ++sent;
+      if (snd_nxt_ == before) break;
+    }
+    if (closing_ && snd_nxt_ == snd_end_) {
+      send_text(snd_nxt_, 0, true, now);
+      ++sent;
+    }
+    const bool waits = snd_una_ < snd_max_ || (snd_nxt_ < snd_end_ && snd_wnd_ == 0);
+    if (waits && resend_at_ == kNever) arm(now);
+  }
+  const bool may_ack = state_ > State::syn_received;
+  if (ack_now_ && may_ack) {
+    send_ack(now, rcv_nxt_);
+    ++sent;
+  }
+  return sent;
+}
+
+/// One segment from `seq` on: at most `length` bytes, and the FIN if that ends the stream.
+void ReferencePeer::send_text(std::uint64_t seq, std::uint64_t length, bool fin, Instant now) {
+  std::array<std::byte, 40> options;
+  const std::size_t option_bytes = write_options(options, false, now);
+  std::uint64_t first = seq;
+  if (seq == snd_nxt_ && seq > snd_una_ && length != 0 &&
+      random_.chance_ppm(options_.overlap_ppm)) {
+    first -= std::min<std::uint64_t>(seq - std::max<std::uint64_t>(snd_una_, 1), 100);
+    ++hits_.overlapped;
+  }
+  const std::uint64_t most = std::min<std::uint64_t>(peer_mss_, options_.mss) - option_bytes;
+  const std::uint64_t end = first + std::min(length + (seq - first), most);
+  const bool last = end == snd_end_;
+  std::uint8_t flags = kAck;
+  if (last && length != 0 && options_.push) flags |= kPsh;
+  if (last && fin) flags |= kFin;
+  if (length != 0 && end <= first) return;
+  const auto payload = StreamContent::instance().at(sent_stream_, first - 1, end - first);
+  emit(raw_seq(first), raw_ack(rcv_nxt_), flags, window_field(), {options.data(), option_bytes},
+       payload);
+  if (random_.chance_ppm(options_.beyond_ppm) && first + snd_wnd_ + most < snd_end_) {
+    const std::uint64_t far = snd_una_ + snd_wnd_ + 1;
+    if (audit_ != nullptr) audit_->ignore(end_, true);
+    emit(raw_seq(far), raw_ack(rcv_nxt_), kAck, window_field(), {options.data(), option_bytes},
+         StreamContent::instance().at(sent_stream_, far - 1, most));
+    if (audit_ != nullptr) audit_->ignore(end_, false);
+    ++hits_.beyond;
+  }
+  const std::uint64_t after = end + ((flags & kFin) != 0 ? 1 : 0);
+  const bool is_probe = snd_wnd_ == 0 && seq == snd_max_ && length == 1;
+  if (!is_probe) {
+    probing_ = false;
+    if (seq == snd_nxt_) snd_nxt_ = std::max(snd_nxt_, after);
+    snd_max_ = std::max(snd_max_, after);
+  }
+  ack_now_ = false;
+  unacked_segments_ = 0;
+  ack_at_ = kNever;
+  last_ack_sent_ = rcv_nxt_;
+}
+
+void ReferencePeer::send_syn(Instant now) {
+  if (!mac_known_) {
+    // RFC 826; the SYN waits for the answer.
+    Frame request(60);
+    put_bytes(request, 0, std::array<std::uint8_t, 6>{0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
+    put_bytes(request, 6, options_.mac);
+    put_bytes(request, 12, std::array<std::uint8_t, 10>{8, 6, 0, 1, 8, 0, 6, 4, 0, 1});
+    put_bytes(request, 22, options_.mac);
+    put_bytes(request, 28, options_.address);
+    put_bytes(request, 38, options_.remote);
+    wire_.send(end_, std::move(request));
+    resend_at_ = now + 10ms;
+    return;
+  }
+  const bool answer = state_ == State::syn_received;
+  std::array<std::byte, 40> options{};
+  std::size_t n = 0;
+  if (options_.mss_option) {
+    put16(options, n, 0x0204);
+    put16(options, n + 2, options_.mss);
+    n += 4;
+  }
+  if (answer ? sack_on_ : options_.sack) {
+    put32(options, n, 0x01010402);
+    n += 4;
+  }
+  if (answer ? scaled_ : options_.window_scale) {
+    put32(options, n, 0x01030300u | options_.scale);
+    n += 4;
+  }
+  if (answer ? timestamps_on_ : options_.timestamps) {
+    put32(options, n, 0x0101080a);
+    put32(options, n + 4, clock(now));
+    put32(options, n + 8, answer ? ts_recent_ : 0);
+    n += 12;
+  }
+  const auto window =
+      static_cast<std::uint16_t>(std::min<std::uint64_t>(options_.buffer_bytes, 0xffff));
+  emit(iss_, answer ? raw_ack(1) : 0, answer ? kSyn | kAck : kSyn, window, {options.data(), n}, {});
+  snd_max_ = std::max<std::uint64_t>(snd_max_, 1);
+  snd_nxt_ = std::max<std::uint64_t>(snd_nxt_, 1);
+  arm(now);
+  backoff_ = std::min(backoff_ * 2, options_.timeout_max);
+}
+
+std::uint16_t ReferencePeer::window_field() {
+  const std::uint64_t held = readable();
+  const std::uint64_t could =
+      rcv_nxt_ + (held < options_.buffer_bytes ? options_.buffer_bytes - held : 0);
+  if (could >= rcv_edge_ + std::min<std::uint64_t>(options_.mss, options_.buffer_bytes / 2))
+    rcv_edge_ = could;
+  const std::uint8_t shift = scaled_ ? options_.scale : 0;
+  const std::uint64_t field = std::min<std::uint64_t>((rcv_edge_ - rcv_nxt_) >> shift, 0xffff);
+  // What cannot be said is not offered; what was cut off by the shift still is, to be generous.
+  rcv_edge_ = std::min(rcv_edge_, rcv_nxt_ + ((field + 1) << shift) - 1);
+  return static_cast<std::uint16_t>(field);
+}
+
+std::size_t ReferencePeer::write_options(std::array<std::byte, 40>& out, bool with_sack,
+                                         Instant now) {
+  std::size_t n = 0;
+  if (timestamps_on_) {
+    put32(out, n, 0x0101080a);
+    put32(out, n + 4, clock(now));
+    put32(out, n + 8, ts_recent_);
+    n += 12;
+  }
+  if (!with_sack || !sack_on_) return n;
+  std::array<std::array<std::uint64_t, 2>, 4> blocks{};
+  std::size_t count = 0;
+  const std::size_t most = timestamps_on_ ? 3 : 4;
+  if (dsack_right_ != 0) blocks[count++] = {dsack_left_, dsack_right_};
+  dsack_right_ = 0;
+  // RFC 2018 4: the newest first.
+  for (const auto& [left, right] : early_)
+    if (left <= newest_early_ && newest_early_ < right) blocks[count++] = {left, right};
+  for (const auto& [left, right] : early_)
+    if (count < most && !(left <= newest_early_ && newest_early_ < right))
+      blocks[count++] = {left, right};
+  if (count == 0) return n;
+  put32(out, n, static_cast<std::uint32_t>(0x01010500u | (2 + 8 * count)));
+  n += 4;
+  for (std::size_t i = 0; i < count; ++i) {
+    put32(out, n, raw_ack(blocks[i][0]));
+    put32(out, n + 4, raw_ack(blocks[i][1]));
+    n += 8;
+  }
+  return n;
+}
+
+void ReferencePeer::send_ack(Instant now, std::uint64_t ack) {
+  std::array<std::byte, 40> options;
+  const std::size_t option_bytes = write_options(options, ack == rcv_nxt_, now);
+  emit(raw_seq(snd_max_), raw_ack(ack), kAck, window_field(), {options.data(), option_bytes}, {});
+  ack_now_ = false;
+  unacked_segments_ = 0;
+  ack_at_ = kNever;
+  last_ack_sent_ = ack;
+}
+
+void ReferencePeer::send_rst(std::uint32_t seq, std::uint32_t ack, std::uint8_t flags) {
+  if (mac_known_) emit(seq, ack, flags, 0, {}, {});
+}
+
+void ReferencePeer::emit(std::uint32_t seq, std::uint32_t ack, std::uint8_t flags,
+                         std::uint16_t window, std::span<const std::byte> options,
+                         std::span<const std::byte> payload) {
+  Frame frame(54 + options.size() + payload.size());
+  put_bytes(frame, 0, remote_mac_);
+  put_bytes(frame, 6, options_.mac);
+  put16(frame, 12, 0x0800);
+  put16(frame, 14, 0x4500);
+  put16(frame, 16, static_cast<std::uint32_t>(frame.size() - 14));
+  put16(frame, 20, 0x4000);
+  put16(frame, 22, 0x4006);
+  put_bytes(frame, 26, options_.address);
+  put_bytes(frame, 30, options_.remote);
+  put16(frame, 34, port_);
+  put16(frame, 36, remote_port_);
+  put32(frame, 38, seq);
+  put32(frame, 42, ack);
+  put16(frame, 46, static_cast<std::uint32_t>((20 + options.size()) / 4 << 12 | flags));
+  put16(frame, 48, window);
+  if (!options.empty()) std::memcpy(&frame[54], options.data(), options.size());
+  if (!payload.empty()) std::memcpy(&frame[54 + options.size()], payload.data(), payload.size());
+  write_ip_checksum(frame);
+  write_tcp_checksum(frame, dissect(frame));
+  wire_.send(end_, std::move(frame));
+}
+
+}  // namespace pollux::sim
