@@ -62,6 +62,13 @@ bool Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
                          std::min(piece.length - cut, left)};
     left -= part.length;
     seq += part.length;
+    // What waited behind the hole that the piece before this one has filled may reach into this.
+    if (TcpSeq{part.start}.precedes(c.rcv_nxt)) {
+      const std::uint32_t old = std::min(c.rcv_nxt.raw() - part.start, part.length);
+      part.data += old;
+      part.start += old;
+      part.length -= old;
+    }
     bool handle_kept = false;
     // What fills the hole goes straight to the reader, also when the reassembly queue is full.
     while (part.length != 0 && part.start == c.rcv_nxt.raw() && c.received.space() != 0) {
