@@ -94,10 +94,13 @@ void Engine::Impl::take_new_ack(Connection& c, AckNews& news, Instant now) noexc
 
 /// RFC 9293 3.10.7.4: only a segment no older than the last one that did may change the window.
 void Engine::Impl::take_window(Connection& c, const Segment& segment, Instant now) noexcept {
-  if (!c.snd_wl1.precedes(segment.seq) &&
-      !(c.snd_wl1 == segment.seq && c.snd_wl2.precedes_or_is(segment.ack)))
+  // A higher acknowledgment was sent later even when its data had been sent before (it fills a
+  // hole): the old window, counted from the new snd_una, would reach beyond what was offered.
+  const bool is_later = c.snd_wl2.precedes(segment.ack);
+  if (!is_later && !c.snd_wl1.precedes(segment.seq) &&
+      !(c.snd_wl1 == segment.seq && c.snd_wl2 == segment.ack))
     return;
-  c.snd_wl1 = segment.seq;
+  if (c.snd_wl1.precedes(segment.seq)) c.snd_wl1 = segment.seq;
   c.snd_wl2 = segment.ack;
   const std::uint32_t window = std::uint32_t{segment.window} << c.snd_wnd_shift;
   // RFC 9293 3.8.6.1 MUST-37: as long as the peer answers probes, the connection stays.

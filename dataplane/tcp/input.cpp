@@ -146,6 +146,8 @@ void Engine::Impl::input_synchronized(Connection& c, Segment& segment, Instant n
     // RFC 9293 3.5, figure 7: after a simultaneous open the SYN comes again with the ACK of ours.
     segment.flags = static_cast<std::uint8_t>(segment.flags & ~wire::kTcpSyn);
     segment.seq += 1;
+    // RFC 7323 2.2: the window of a SYN is not scaled, and what follows scales it.
+    segment.window = static_cast<std::uint16_t>(segment.window >> c.snd_wnd_shift);
   }
   if (!check_timestamps(c, segment, now)) return;
   if (c.state == State::time_wait) return input_time_wait(c, segment, now);
