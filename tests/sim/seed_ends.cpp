@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/net/counters.hpp"
+
 namespace pollux::sim {
 namespace {
 

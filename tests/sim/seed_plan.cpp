@@ -46,6 +46,12 @@ TcpHostOptions draw_host(std::uint8_t number, std::uint16_t mtu, Random& random)
   limits.out_of_order_views = one_in(random, 6) ? 4 : 256;
   limits.send_descriptors = one_in(random, 4) ? 8 : 256;
   limits.send_inline_bytes = one_in(random, 4) ? 1024 : 16 * 1024;
+  limits.transmissions = one_in(random, 6) ? 128 : 1024;
+  limits.congestion.algorithm = static_cast<tcp::CongestionAlgorithm>(random.below(3));
+  limits.congestion.ecn = one_in(random, 2);
+  limits.congestion.idle_restart = one_in(random, 2);
+  limits.recovery.rack = !one_in(random, 4);
+  limits.recovery.tail_loss_probe = !one_in(random, 4);
   tcp::EngineTimers& timers = options.timers;
   timers.rto_initial = between(random, 20ms, 1s);
   timers.rto_min = between(random, 2ms, 200ms);
@@ -107,6 +113,7 @@ WireFaults draw_faults(Random& random) {
   if (one_in(random, 4)) {
     faults.bits_per_second = 50'000'000 + random.below(2'000'000'000);
     faults.queue_bytes = 20'000 + random.below(200'000);
+    if (one_in(random, 2)) faults.mark_above_bytes = faults.queue_bytes / 4;
   }
   return faults;
 }
@@ -165,7 +172,7 @@ SeedPlan draw_plan(std::uint64_t seed) {
   if (!plan.against_peer && !plan.both_open && one_in(random, 4))
     plan.connections = 2 + random.below(2);
   const std::uint16_t mtu = draw_mtu(random);
-  for (std::uint8_t end : {0, 1}) {
+  for (const std::uint8_t end : std::array<std::uint8_t, 2>{0, 1}) {
     // One end may take less than the other.
     const std::uint16_t own = one_in(random, 8) ? std::min(mtu, draw_mtu(random)) : mtu;
     plan.host[end] = draw_host(static_cast<std::uint8_t>(end + 1), own, random);

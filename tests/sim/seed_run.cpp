@@ -177,7 +177,7 @@ void SeedRun::start(const Incident& incident) {
       ++paused_[end];
       break;
     case IncidentKind::link_down:
-      wire_.set_link_up(false);
+      wire_.set_link(false);
       ++link_down_;
       break;
     case IncidentKind::change_mac: {
@@ -213,7 +213,7 @@ void SeedRun::stop(const Incident& incident) {
       if (--paused_[end] == 0) wire_.set_paused(end, false);
       break;
     case IncidentKind::link_down:
-      if (--link_down_ == 0) wire_.set_link_up(true);
+      if (--link_down_ == 0) wire_.set_link(true);
       break;
     case IncidentKind::empty_pool:
       if (--empty_[end] == 0) sides_[end]->set_pool_empty(false);

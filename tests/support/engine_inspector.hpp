@@ -49,6 +49,7 @@ class EngineChecks {
     bool synchronized = false;
   };
   std::string check(const tcp::Connection& c, Memory& memory);
+  std::string check_scoreboard(const tcp::Connection& c) const;
   std::string check_queues(const tcp::Connection& c) const;
   std::string check_no_stall(const tcp::Connection& c) const;
   void see(const tcp::Connection& c);

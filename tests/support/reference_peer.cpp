@@ -61,6 +61,7 @@ std::uint32_t ReferencePeer::clock(Instant now) const {
 }
 
 void ReferencePeer::read(std::uint64_t bytes) {
+  if (bytes == 0) return;
   read_ += bytes;
   // RFC 9293 3.8.6.2.2: an update once it opens a segment's worth or half of the buffer.
   const std::uint64_t could = rcv_nxt_ + options_.buffer_bytes - readable();
@@ -231,6 +232,7 @@ void ReferencePeer::on_segment(const WireSegment& segment, Instant now) {
     return;
   }
   if (segment.is(kRst)) {
+    if (state_ == State::time_wait) return;  // RFC 1337
     if (seq == rcv_nxt_) {
       was_reset_ = true;
       enter(State::closed);
@@ -509,8 +511,9 @@ void ReferencePeer::send_text(std::uint64_t seq, std::uint64_t length, bool fin,
   const auto payload = StreamContent::instance().at(sent_stream_, first - 1, end - first);
   emit(raw_seq(first), raw_ack(rcv_nxt_), flags, window_field(), {options.data(), option_bytes},
        payload);
-  if (random_.chance_ppm(options_.beyond_ppm) && first + snd_wnd_ + most < snd_end_) {
-    const std::uint64_t far = snd_una_ + snd_wnd_ + 1;
+  if (random_.chance_ppm(options_.beyond_ppm)) {
+    // Further than any window reaches that may have opened meanwhile.
+    const std::uint64_t far = snd_una_ + 4'000'000;
     if (audit_ != nullptr) audit_->ignore(end_, true);
     emit(raw_seq(far), raw_ack(rcv_nxt_), kAck, window_field(), {options.data(), option_bytes},
          StreamContent::instance().at(sent_stream_, far - 1, most));

@@ -24,6 +24,10 @@ std::uint64_t unwrap(std::uint32_t raw, std::uint32_t first, std::uint64_t expec
   return expected + static_cast<std::uint64_t>(std::int64_t{ahead});
 }
 
+bool newer(std::uint32_t tsval, std::uint32_t than) {
+  return static_cast<std::int32_t>(tsval - than) > 0;
+}
+
 }  // namespace
 
 std::string read_segment(std::span<const std::byte> frame, const TcpFrame& at, WireSegment& out) {
@@ -109,13 +113,54 @@ void SegmentAudit::on_sent(std::size_t from, std::span<const std::byte> frame) {
   const std::uint16_t port = from == 0 ? segment.source_port : segment.destination_port;
   const std::uint16_t other = from == 0 ? segment.destination_port : segment.source_port;
   Pair& pair = pairs_[key(port, other)];
+  if (!strict_[from]) return follow(pair.half[from], pair.half[1 - from], segment);
   if (what.empty()) what = check(from, pair, segment);
-  if (what.empty() || !strict_[from]) return;
+  if (what.empty()) return;
   complaint_ = fmt::format(
       "end {} sent what it must not: {} (flags {:#x}, seq +{}, ack +{}, "
       "{} bytes)",
       from, what, segment.flags, segment.seq - pair.half[from].iss,
       segment.ack - pair.half[1 - from].iss, segment.payload.size());
+}
+
+/// Takes note of what an end that may do anything has sent.
+void SegmentAudit::follow(Half& own, const Half& other, const WireSegment& segment) {
+  if (segment.is(WireSegment::kRst)) {
+    own.rst_sent = true;
+    return;
+  }
+  if (segment.is(WireSegment::kSyn)) {
+    if (!own.syn_seen || own.iss != segment.seq) own = Half{.stream = own.stream};
+    own.syn_seen = true;
+    own.iss = segment.seq;
+    own.max = std::max<std::uint64_t>(own.max, 1);
+    take_syn_options(own, segment);
+  }
+  if (segment.has_timestamps && (!own.tsval_any || newer(segment.tsval, own.tsval))) {
+    own.tsval_any = true;
+    own.tsval = segment.tsval;
+  }
+  if (segment.is(WireSegment::kAck)) {
+    const std::uint64_t ack = unwrap(segment.ack, other.iss, own.acked);
+    const bool scaled = own.scale_offered && other.scale_offered && !segment.is(WireSegment::kSyn);
+    own.acked = std::max(own.acked, ack);
+    own.edge =
+        std::max(own.edge, ack + (std::uint64_t{segment.window} << (scaled ? own.scale : 0)));
+  }
+  const std::uint64_t seq = unwrap(segment.seq, own.iss, own.max);
+  const std::uint64_t length =
+      segment.payload.size() + (segment.is(WireSegment::kFin) || segment.is(WireSegment::kSyn));
+  own.max = std::max(own.max, seq + length);
+}
+
+void SegmentAudit::take_syn_options(Half& own, const WireSegment& segment) {
+  own.mss = segment.has_mss ? segment.mss : 536;
+  own.scale_offered = segment.has_scale;
+  own.scale = segment.scale;
+  own.sack_offered = segment.has_sack_permitted;
+  own.timestamps_offered = segment.has_timestamps;
+  // RFC 7323 2.2: never scaled.
+  own.edge = std::max<std::uint64_t>(own.edge, 1u + segment.window);
 }
 
 std::string SegmentAudit::check(std::size_t from, Pair& pair, const WireSegment& segment) {
@@ -129,10 +174,9 @@ std::string SegmentAudit::check(std::size_t from, Pair& pair, const WireSegment&
     // RFC 9293 3.10.7.1 and 3.10.5: at SND.NXT, at what the other end acknowledged, or at zero.
     const std::uint64_t seq = unwrap(segment.seq, own.iss, own.max);
     const bool answers = segment.is(WireSegment::kAck) && segment.seq == 0;
-    if (own.syn_seen && !answers && (seq > own.max || seq + 1 < other.acked)) {
-      // A forged or very old acknowledgment may be what is answered: only our own ends are known.
-      return strict_[1 - from] ? "a RST outside of what is in flight" : "";
-    }
+    // A forged acknowledgment may be what is answered: only our own ends send none.
+    if (own.syn_seen && !answers && seq > own.max && strict_[1 - from])
+      return "a RST beyond what was sent";
     return {};
   }
   if (segment.is(WireSegment::kSyn)) return check_syn(own, other, segment);
@@ -170,18 +214,11 @@ std::string SegmentAudit::check_syn(Half& own, const Half& other, const WireSegm
     return "a TSecr in a first SYN";
   }
   // Both forms of a SYN (simultaneous open) say the same.
-  if (!first && (own.mss != segment.mss || (own.scale_offered && own.scale != segment.scale)))
+  if (!first && (own.mss != segment.mss || (segment.has_scale && own.scale != segment.scale)))
     return "a repeated SYN says something else";
-  own.mss = segment.mss;
-  own.scale_offered = segment.has_scale;
-  own.scale = segment.scale;
-  own.sack_offered = segment.has_sack_permitted;
-  own.timestamps_offered = segment.has_timestamps;
-  // RFC 7323 2.2: never scaled.
-  own.edge = std::max<std::uint64_t>(own.edge, 1u + segment.window);
+  take_syn_options(own, segment);
   if (segment.has_timestamps) {
-    if (own.tsval_any && static_cast<std::int32_t>(segment.tsval - own.tsval) < 0)
-      return "TSval goes back";
+    if (own.tsval_any && newer(own.tsval, segment.tsval)) return "TSval goes back";
     own.tsval_any = true;
     own.tsval = segment.tsval;
   }
@@ -195,12 +232,10 @@ std::string SegmentAudit::check_options(Half& own, const Half& other, const Wire
   // RFC 7323 3.2.
   if (timestamps != segment.has_timestamps) return "timestamps are not as agreed";
   if (timestamps) {
-    if (own.tsval_any && static_cast<std::int32_t>(segment.tsval - own.tsval) < 0)
-      return "TSval goes back";
+    if (own.tsval_any && newer(own.tsval, segment.tsval)) return "TSval goes back";
     own.tsval_any = true;
     own.tsval = segment.tsval;
-    if (other.tsval_any && static_cast<std::int32_t>(other.tsval - segment.tsecr) < 0)
-      return "TSecr was never sent";
+    if (other.tsval_any && newer(segment.tsecr, other.tsval)) return "TSecr was never sent";
   }
   if (segment.sack_count == 0) return {};
   if (!own.sack_offered || !other.sack_offered) return "SACK was not agreed";

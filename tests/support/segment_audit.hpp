@@ -85,6 +85,8 @@ class SegmentAudit {
   static std::uint32_t key(std::uint16_t port0, std::uint16_t port1) {
     return std::uint32_t{port0} << 16 | port1;
   }
+  static void follow(Half& own, const Half& other, const WireSegment& segment);
+  static void take_syn_options(Half& own, const WireSegment& segment);
   std::string check(std::size_t from, Pair& pair, const WireSegment& segment);
   std::string check_syn(Half& own, const Half& other, const WireSegment& segment);
   std::string check_options(Half& own, const Half& other, const WireSegment& segment);
