@@ -15,7 +15,7 @@ void Scoreboard::on_sent(TcpSeq start, TcpSeq end, Instant now) noexcept {
   if (ring_.space() <= kReserve) {
     // Many small segments share the last run; it counts as sent when the latest of them was.
     Transmission& last = ring_.back();
-    if (!last.sacked && !last.lost && last.end == start.raw()) {
+    if (!last.sacked && !last.lost && !last.resent && last.end == start.raw()) {
       last.end = end.raw();
       last.sent_at_ns = at_ns;
       return;

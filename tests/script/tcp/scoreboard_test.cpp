@@ -138,6 +138,18 @@ TEST(TcpScoreboard, C77_IsLostByThreeRunsOrMoreThanTwoSegments) {
   EXPECT_EQ(b.board[b.board.next_lost()].start, (kUna + 2000).raw());
 }
 
+TEST(TcpScoreboard, ACopyOfTheLastRunDoesNotGrowByNewSegments) {
+  Board b(0);
+  // Up to where small segments share a run.
+  std::uint32_t at = 0;
+  for (; at < 250; ++at) b.board.on_sent(kUna + at, kUna + at + 1, Instant{});
+  // A tail loss probe repeats the last run, and then more is sent.
+  b.board.on_resent(b.board.size() - 1, b.board[b.board.size() - 1].bytes(), Instant{});
+  b.board.on_sent(kUna + at, kUna + at + 1, Instant{});
+  b.nxt = kUna + at + 1;
+  b.check();
+}
+
 TEST(TcpScoreboard, ManySmallSegmentsShareTheLastPlaces) {
   Board b(0);
   TcpSeq at = kUna;
