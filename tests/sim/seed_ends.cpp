@@ -144,7 +144,8 @@ bool EngineSide::on_syn(const net::Endpoint& local, const net::Endpoint& remote,
   const bool opens = plan_.both_open || (end_ == 1) == plan_.end1_opens;
   if (opens || local.port != plan_.port) return false;
   for (std::size_t i = 0; i < plan_.connections; ++i) {
-    if (remote.port != plan_.client_port(i)) continue;
+    // A SYN that comes when the connection is over is late or forged.
+    if (remote.port != plan_.client_port(i) || streams_[i]->established()) continue;
     fill.owner = static_cast<std::uint32_t>(i);
     fill.connect_timeout = fill.user_timeout = kPatience;
     return true;

@@ -57,7 +57,8 @@ TcpHostOptions draw_host(std::uint8_t number, std::uint16_t mtu, Random& random)
   timers.rto_min = between(random, 2ms, 200ms);
   timers.rto_max = between(random, 1s, 10s);
   timers.delayed_ack = between(random, 200us, 20ms);
-  timers.time_wait = between(random, 100ms, 20s);
+  // Longer than the other end's longest timeout: its FIN is answered for as long as it may come.
+  timers.time_wait = between(random, 25s, 60s);
   return options;
 }
 
@@ -76,7 +77,7 @@ ReferencePeerOptions draw_peer(std::uint16_t mtu, Random& random) {
   peer.timeout = between(random, 20ms, 200ms);
   peer.ack_every = 1 + random.below(4);
   peer.ack_delay = between(random, 100us, 40ms);
-  peer.time_wait = between(random, 100ms, 5s);
+  peer.time_wait = between(random, 25s, 60s);
   peer.push = !one_in(random, 4);
   const auto perhaps = [&random](std::uint32_t most) {
     return one_in(random, 3) ? random.below(most) : 0;

@@ -174,6 +174,11 @@ void SimWire::send(std::size_t from, Frame frame) {
     ++direction.hits.link_dropped;
     return;
   }
+  const Fate fate = decider_ ? decider_(from, frame) : Fate::pass;
+  if (fate == Fate::drop) {
+    ++direction.hits.predicate_dropped;
+    return;
+  }
   if (lost(direction, frame)) return;
   if (!translate(from, frame)) {
     ++direction.hits.stale_mac;
@@ -181,12 +186,13 @@ void SimWire::send(std::size_t from, Frame frame) {
   }
   if (!stripped_kinds_.empty()) strip(direction, frame);
   damage(direction, frame);
-  if (direction.faults.duplicate_ppm != 0 &&
-      direction.random.chance_ppm(direction.faults.duplicate_ppm)) {
+  const bool twice = direction.faults.duplicate_ppm != 0 &&
+                     direction.random.chance_ppm(direction.faults.duplicate_ppm);
+  if (twice || fate == Fate::duplicate) {
     ++direction.hits.duplicated;
     carry(from, frame);
   }
-  carry(from, std::move(frame));
+  carry(from, std::move(frame), fate == Fate::delay);
 }
 
 void SimWire::change_mac(std::size_t end, const std::array<std::uint8_t, 6>& own,
@@ -257,7 +263,7 @@ void SimWire::mark(Direction& direction, Frame& frame, std::uint64_t backlog_byt
   ++direction.hits.marked;
 }
 
-void SimWire::carry(std::size_t from, Frame frame) {
+void SimWire::carry(std::size_t from, Frame frame, bool late) {
   Direction& direction = directions_[from];
   const WireFaults& faults = direction.faults;
   if (direction.paused) {
@@ -289,7 +295,7 @@ void SimWire::carry(std::size_t from, Frame frame) {
   }
   arrival = std::max(arrival, direction.last_arrival);
   direction.last_arrival = arrival;
-  if (faults.reorder_ppm != 0 && direction.random.chance_ppm(faults.reorder_ppm)) {
+  if (late || (faults.reorder_ppm != 0 && direction.random.chance_ppm(faults.reorder_ppm))) {
     arrival += faults.reorder_delay;
     ++direction.hits.reordered;
   }

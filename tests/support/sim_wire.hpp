@@ -42,6 +42,9 @@ struct WireFaults {
   std::size_t queue_bytes = 256 * 1024;  ///< in front of the rate limit; more is dropped
 };
 
+/// What a test decides about one frame.
+enum class Fate : std::uint8_t { pass, drop, duplicate, delay };
+
 /// How often each thing happened in one direction.
 struct WireHits {
   std::uint64_t sent = 0, delivered = 0;
@@ -77,6 +80,10 @@ class SimWire {
   void drop_nth(std::size_t from, std::uint64_t n);
   /// Frames for which this is true are lost; empty function: none.
   void drop_if(std::size_t from, std::function<bool(std::span<const std::byte>)> predicate);
+  /// Decides about every frame before the chances of WireFaults; delay: by reorder_delay.
+  void decide(std::function<Fate(std::size_t from, std::span<const std::byte>)> decider) {
+    decider_ = std::move(decider);
+  }
   /// Sees every frame that is sent, before any fault.
   void watch(std::function<void(std::size_t from, Instant, std::span<const std::byte>)> watcher);
   /// Frames are held back, and go on in order when the pause ends.
@@ -128,7 +135,7 @@ class SimWire {
     std::array<std::uint8_t, 6> shown{};
   };
 
-  void carry(std::size_t from, Frame frame);
+  void carry(std::size_t from, Frame frame, bool late = false);
   bool lost(Direction& direction, std::span<const std::byte> frame);
   void damage(Direction& direction, Frame& frame);
   void arrive(std::size_t end, Frame frame);
@@ -146,6 +153,7 @@ class SimWire {
   Alias aliases_[2];
   std::vector<std::uint8_t> stripped_kinds_;
   std::function<void(std::size_t, Instant, std::span<const std::byte>)> watcher_;
+  std::function<Fate(std::size_t, std::span<const std::byte>)> decider_;
   std::optional<PcapngWriter> recorder_;
 };
 
