@@ -191,7 +191,8 @@ Instant EngineSide::next_deadline() const { return std::max(host.next_deadline()
 void EngineSide::set_pool_empty(bool empty) { host.memory.set_limit(empty ? 0 : SIZE_MAX); }
 
 bool EngineSide::quiet() const {
-  return host.engine.open_connections() == 0 && host.port.in_flight() == 0;
+  return host.engine.open_connections() == 0 && host.port.in_flight() == 0 &&
+         host.interface.queued() == 0;
 }
 
 std::string EngineSide::leftovers() const {
