@@ -114,6 +114,8 @@ void EngineStream::release_if_ended() {
 }
 
 void EngineStream::reuse_buffers() {
+  // As iscsi/completion.cpp has it: what an abort gives back may still wait in the transmit queue.
+  if (side_.host.interface.queued() != 0) return;
   for (Buffer& buffer : buffers_) {
     if (!buffer.busy || buffer.reference.count != 0) continue;
     if (side_.host.memory.in_flight(*side_.host.memory.tracker(buffer.tracker)) != 0) continue;
