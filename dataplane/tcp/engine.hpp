@@ -205,15 +205,6 @@ struct PortPolicy {
   void* context = nullptr;
 };
 
-/// A say in the choice of a local port, so that replies reach the worker that opened.
-struct PortPolicy {
-  /// Given a random free candidate: the candidate, a better port near it, or 0 to refuse it. What
-  /// it returns is checked again to be free.
-  std::uint16_t (*choose)(void* context, const net::Endpoint& remote,
-                          std::uint16_t candidate) noexcept = nullptr;
-  void* context = nullptr;
-};
-
 class Listener;   // tcp/listener.hpp
 struct Counters;  // tcp/counters.hpp
 

@@ -151,6 +151,7 @@ bool Engine::Impl::sendable(Connection& c, std::uint32_t in_pipe, Instant now,
                             std::uint32_t& length) noexcept {
   const std::uint32_t unsent = c.unsent();
   length = 0;
+  if (c.scoreboard.full()) return false;  // what is in flight makes room, or the timer repairs it
   if (unsent == 0) return c.fin_queued && !c.fin_sent;
   const std::uint32_t room = window_room(c);
   // RFC 3042: what duplicates report has left the pipe, and lets as much out.

@@ -40,6 +40,8 @@ class Scoreboard {
   void clear() noexcept;
 
   [[nodiscard]] bool empty() const noexcept { return ring_.empty(); }
+  /// No place is left for a run more: nothing new may be sent before something is acknowledged.
+  [[nodiscard]] bool full() const noexcept { return ring_.space() == 0; }
   [[nodiscard]] std::uint32_t size() const noexcept { return ring_.size(); }
   /// In the order of sequence numbers, 0 being the oldest.
   [[nodiscard]] const Transmission& operator[](std::uint32_t i) const noexcept {
@@ -56,7 +58,7 @@ class Scoreboard {
   /// One past the highest sequence number ever reported; only when sacked_bytes() is not 0.
   [[nodiscard]] TcpSeq highest_sacked() const noexcept { return TcpSeq{highest_sacked_}; }
 
-  /// [start, end) leaves for the first time; start is where the last run ended.
+  /// [start, end) leaves for the first time; start is where the last run ended. Not when full().
   void on_sent(TcpSeq start, TcpSeq end, Instant now) noexcept;
   /// The first `bytes` of run `i` leave again. The rest of the run becomes a run of its own.
   void on_resent(std::uint32_t i, std::uint32_t bytes, Instant now) noexcept;

@@ -34,7 +34,7 @@ void Engine::Impl::send_tail_probe(Connection& c, Instant now, std::size_t& sent
   }
   const std::uint32_t room = c.snd_wnd > c.flight() ? c.snd_wnd - c.flight() : 0;
   const std::uint32_t fresh = std::min<std::uint32_t>(c.unsent(), c.mss);
-  const bool is_copy = fresh == 0 || fresh > room;
+  const bool is_copy = fresh == 0 || fresh > room || c.scoreboard.full();
   const bool done = is_copy ? send_retransmission(c, c.scoreboard.tail(c.mss), now) != 0
                             : send_new(c, fresh, now);
   if (!done) return mark_dirty(c);

@@ -114,6 +114,8 @@ void EngineStream::release_if_ended() {
 }
 
 void EngineStream::reuse_buffers() {
+  // As iscsi/completion.cpp has it: what an abort gives back may still wait in the transmit queue.
+  if (side_.host.interface.queued() != 0) return;
   for (Buffer& buffer : buffers_) {
     if (!buffer.busy || buffer.reference.count != 0) continue;
     if (side_.host.memory.in_flight(*side_.host.memory.tracker(buffer.tracker)) != 0) continue;
@@ -191,7 +193,8 @@ Instant EngineSide::next_deadline() const { return std::max(host.next_deadline()
 void EngineSide::set_pool_empty(bool empty) { host.memory.set_limit(empty ? 0 : SIZE_MAX); }
 
 bool EngineSide::quiet() const {
-  return host.engine.open_connections() == 0 && host.port.in_flight() == 0;
+  return host.engine.open_connections() == 0 && host.port.in_flight() == 0 &&
+         host.interface.queued() == 0;
 }
 
 std::string EngineSide::leftovers() const {

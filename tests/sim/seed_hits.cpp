@@ -51,7 +51,7 @@ std::uint64_t pool_empty(Record r) {
   return sum;
 }
 
-#define POLLUX_TCP(name) [](Record r) { return r.tcp("tcp_" name "_total"); }
+#define POLLUX_TCP(name) [](Record r) { return r.tcp("tcp_" name "_total"); }  // one line a row
 
 // One line for each thing that must have happened.
 constexpr HitRow kRows[] = {
@@ -73,6 +73,7 @@ constexpr HitRow kRows[] = {
     {"fault", "receive ring without buffers", port<&SimPortHits::rx_no_buffer>},
     {"fault", "frames received in pieces", port<&SimPortHits::rx_scattered>},
     {"fault", "allocations refused", pool_empty},
+    {"fault", "frames not built for want of a buffer", POLLUX_TCP("pool_empty")},
     {"fault", "slow readers", incident<IncidentKind::slow_reader>},
     {"fault", "idle periods", incident<IncidentKind::idle>},
     {"fault", "stalled workers", incident<IncidentKind::worker_stalls>},

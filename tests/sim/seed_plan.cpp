@@ -33,6 +33,7 @@ TcpHostOptions draw_host(std::uint8_t number, std::uint16_t mtu, Random& random)
   port.scatter = one_in(random, 3);
   port.tx_segments_max = static_cast<std::uint8_t>(2 + random.below(7));
   port.transmit_most = one_in(random, 4) ? 9 : SIZE_MAX;
+  port.tx_ring_segments = one_in(random, 4) ? 16 : 1024;
   port.watch_memory = true;
   port.completion_max = one_in(random, 3) ? Duration(2ms) : Duration(50us);
   options.memory.buffers = 1024;

@@ -250,6 +250,9 @@ void SeedRun::heal() {
   healed_ = true;
   wire_.heal();
   end_incidents(true);
+  // A slow seed still gets what the plan promised: single losses do not hold up its end.
+  for (; next_incident_ < plan_.incidents.size(); ++next_incident_)
+    start({.kind = IncidentKind::lose_next, .end = plan_.incidents[next_incident_].end});
   if (peer_ == nullptr) return;
   ReferencePeerOptions& o = peer_->peer.options();
   o.renege_ppm = o.split_ack_ppm = o.dup_ack_ppm = o.old_ack_ppm = o.forge_ppm = o.shrink_ppm = 0;
@@ -361,6 +364,9 @@ void SeedRun::settle() {
     while (turn() && ++turns_ < kTurnsMax && failure_.empty()) {
     }
   }
+  // A neighbour may just have asked for an address: the answer completes as well.
+  for (int i = 0; i < 100 && !(sides_[0]->quiet() && sides_[1]->quiet()); ++i)
+    wire_.advance(wire_.now() + 1ms);
 }
 
 SeedResult SeedRun::run(HitTable& hits) {

@@ -139,9 +139,9 @@ std::string EngineChecks::check_queues(const Connection& c) const {
   for (std::uint32_t i = 0; i < c.reassembly.count(); ++i) {
     const std::uint32_t from = c.reassembly[i].start - c.rcv_nxt.raw();
     if (from < at || c.reassembly[i].length == 0 || from + c.reassembly[i].length > wnd)
-      return fmt::format("piece {} of {} of the reassembly queue lies wrong: {} bytes at {}, {} free",
-                         i, c.reassembly.count(), c.reassembly[i].length,
-                         static_cast<std::int32_t>(from), wnd);
+      return fmt::format(
+          "piece {} of {} of the reassembly queue lies wrong: {} bytes at {}, {} free", i,
+          c.reassembly.count(), c.reassembly[i].length, static_cast<std::int32_t>(from), wnd);
     at = from + c.reassembly[i].length;
   }
   if (c.inline_tail - c.inline_head > impl_.limits.send_inline_bytes) return "inline ring overrun";
@@ -164,6 +164,12 @@ std::string EngineChecks::check_no_stall(const Connection& c) const {
   if (c.ack_pending_bytes != 0 && !c.ack_now && !deadline_runs(c, c.ack_at))
     return "received bytes wait for an acknowledgment that no timer sends";
   if (c.ack_now) return "an acknowledgment is due";
+  // RFC 9293 3.8.6.2.2: a reader that has made half of the buffer free has told the peer so.
+  const std::uint32_t buffer = impl_.limits.receive_window_bytes;
+  const std::uint32_t could_offer = std::min(impl_.free_window(c), 0xffffu << c.rcv_wnd_shift);
+  if (tcp::may_receive(c.state) && engine_.open_connections() == 1 && c.rcv_wnd() < c.rcv_mss &&
+      could_offer >= c.rcv_wnd() + std::max<std::uint32_t>(buffer / 2, 2u * c.rcv_mss))
+    return "the window stays closed although there is room";
   if (!tcp::may_send(c.state)) return {};
   if (c.flight() != 0 && !timer_runs(c)) return "data in flight and no timer";
   const bool waits = c.unsent() != 0 || (c.fin_queued && !c.fin_sent);

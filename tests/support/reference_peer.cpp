@@ -444,6 +444,8 @@ std::size_t ReferencePeer::fire_timers(Instant now) {
   }
   if (resend_at_ > now) return fired;
   ++fired;
+  // RFC 1122 2.3.2.1: perhaps the neighbour has moved, or its address came damaged.
+  if (backoff_ >= options_.timeout_max) ask_neighbour();
   if (state_ == State::syn_sent || state_ == State::syn_received) {
     send_syn(now);
     return fired;
@@ -533,17 +535,21 @@ void ReferencePeer::send_text(std::uint64_t seq, std::uint64_t length, bool fin,
   last_ack_sent_ = rcv_nxt_;
 }
 
+/// RFC 826.
+void ReferencePeer::ask_neighbour() {
+  Frame request(60);
+  put_bytes(request, 0, std::array<std::uint8_t, 6>{0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
+  put_bytes(request, 6, options_.mac);
+  put_bytes(request, 12, std::array<std::uint8_t, 10>{8, 6, 0, 1, 8, 0, 6, 4, 0, 1});
+  put_bytes(request, 22, options_.mac);
+  put_bytes(request, 28, options_.address);
+  put_bytes(request, 38, options_.remote);
+  wire_.send(end_, std::move(request));
+}
+
 void ReferencePeer::send_syn(Instant now) {
   if (!mac_known_) {
-    // RFC 826; the SYN waits for the answer.
-    Frame request(60);
-    put_bytes(request, 0, std::array<std::uint8_t, 6>{0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
-    put_bytes(request, 6, options_.mac);
-    put_bytes(request, 12, std::array<std::uint8_t, 10>{8, 6, 0, 1, 8, 0, 6, 4, 0, 1});
-    put_bytes(request, 22, options_.mac);
-    put_bytes(request, 28, options_.address);
-    put_bytes(request, 38, options_.remote);
-    wire_.send(end_, std::move(request));
+    ask_neighbour();  // the SYN waits for the answer
     resend_at_ = now + 10ms;
     return;
   }

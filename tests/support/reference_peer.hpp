@@ -118,6 +118,7 @@ class ReferencePeer {
   std::size_t fire_timers(Instant now);
   std::size_t send_all(Instant now);
   void send_text(std::uint64_t seq, std::uint64_t length, bool fin, Instant now);
+  void ask_neighbour();
   void send_syn(Instant now);
   void send_ack(Instant now, std::uint64_t ack);
   void send_rst(std::uint32_t seq, std::uint32_t ack, std::uint8_t flags);

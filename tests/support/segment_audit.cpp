@@ -199,7 +199,7 @@ std::string SegmentAudit::check_syn(Half& own, const Half& other, const WireSegm
   own.syn_seen = true;
   own.iss = segment.seq;
   own.max = std::max<std::uint64_t>(own.max, 1);
-  if (!segment.has_mss || segment.mss < 536) return "a SYN without a sensible MSS";
+  if (!segment.has_mss || segment.mss < 88) return "a SYN without a sensible MSS";
   if (segment.has_scale && segment.scale > 14) return "a window scale above 14";
   if (segment.sack_count != 0) return "SACK in a SYN";
   if (segment.is(WireSegment::kAck)) {

@@ -168,6 +168,7 @@ void SimWire::damage(Direction& direction, Frame& frame) {
 void SimWire::send(std::size_t from, Frame frame) {
   Direction& direction = directions_[from];
   ++direction.hits.sent;
+  if (!stripped_kinds_.empty()) strip(direction, frame);
   if (watcher_) watcher_(from, now_, frame);
   if (recorder_) recorder_->write(static_cast<std::uint32_t>(from), now_, frame);
   if (!link_up_) {
@@ -184,7 +185,6 @@ void SimWire::send(std::size_t from, Frame frame) {
     ++direction.hits.stale_mac;
     return;
   }
-  if (!stripped_kinds_.empty()) strip(direction, frame);
   damage(direction, frame);
   const bool twice = direction.faults.duplicate_ppm != 0 &&
                      direction.random.chance_ppm(direction.faults.duplicate_ppm);
