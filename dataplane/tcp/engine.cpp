@@ -328,8 +328,6 @@ void Engine::send_external(ConnectionId id, const std::byte* data, std::uint32_t
   impl_->mark_dirty(*c);
 }
 
-void Engine::set_port_policy(const PortPolicy& policy) noexcept { impl_->port_policy = policy; }
-
 std::size_t Engine::waiting_tuples() const noexcept { return impl_->time_wait.size(); }
 
 std::size_t Engine::copied_pieces() const noexcept { return impl_->copies.in_use(); }
