@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "control/service/eal_setup.hpp"
 #include "control/service/memory_check.hpp"
 #include "control/service/worker_sizes.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
@@ -112,7 +113,11 @@ int pollux_instance::start(std::string& error) {
     if (server == nullptr) return POLLUX_ESERVICE;
   }
   std::vector<worker::Link*> links;
-  for (auto& unit : units) links.push_back(&unit->link);
+  std::vector<service::PortReport> reports;
+  for (auto& unit : units) {
+    links.push_back(&unit->link);
+    reports.insert(reports.end(), unit->port_reports.begin(), unit->port_reports.end());
+  }
   queue_source = std::make_unique<service::PolluxQueueSource>(this);
   service = std::make_unique<service::Service>(
       service::ServiceOptions{.config = setup.config,
@@ -120,6 +125,7 @@ int pollux_instance::start(std::string& error) {
                               .server = std::move(server),
                               .clock = [this] { return clock->now(); },
                               .queues = *queue_source,
+                              .ports = std::move(reports),
                               .saved = std::move(saved),
                               .random_seed = kernel_random(),
                               .log = [this](const std::string& line) { log(line); }});
@@ -136,16 +142,7 @@ int pollux_instance::start(std::string& error) {
 }
 
 int pollux_instance::start_eal(const platform::MemoryPlan& plan, std::string& error) {
-  platform::EalOptions options;
-  options.instance = setup.config.instance;
-  options.hugepages = setup.config.memory.hugepages;
-  options.memory_mib =
-      std::max(setup.config.memory.memory_mib, plan.memory_mib) + setup.ring_memory_mib;
-  for (const service::PortConfig& port : setup.config.ports) {
-    const bool is_pci = port.device.find(':') != std::string::npos &&
-                        !port.device.starts_with(kRingDevice) && !port.device.starts_with("net_");
-    if (is_pci) options.pci_devices.push_back(port.device);
-  }
+  platform::EalOptions options = service::eal_options(setup.config, plan, setup.ring_memory_mib);
   options.log = &eal_log;
   eal_log_attach(*this);
   return platform::start_eal(options, error) ? POLLUX_OK : POLLUX_ECONFIG;
@@ -173,10 +170,7 @@ int pollux_instance::make_unit(std::size_t index, std::size_t count,
       opened = shared.get();
       if (shared != nullptr) unit.ring_ports.push_back(std::move(shared));
     } else {
-      platform::PortOptions options;
-      options.name = port.device;
-      options.mtu = port.mtu;
-      auto owned = platform::open_port(options, *unit.memory, error);
+      auto owned = platform::open_port(service::port_options(port), *unit.memory, error);
       opened = owned.get();
       if (owned != nullptr) unit.ports.push_back(std::move(owned));
     }
@@ -184,9 +178,22 @@ int pollux_instance::make_unit(std::size_t index, std::size_t count,
       error = fmt::format("port {}: {}", port.name, error);
       return POLLUX_ECONFIG;
     }
+    report_port(unit, index, port.name, opened->capabilities());
     unit.worker_ports.push_back({.port = opened, .addressing = port.interface});
   }
   return POLLUX_OK;
+}
+
+void pollux_instance::report_port(pollux_worker_unit& unit, std::size_t worker,
+                                  const std::string& name,
+                                  const platform::Capabilities* capabilities) {
+  unit.port_reports.push_back({.name = name,
+                               .worker = static_cast<std::uint32_t>(worker),
+                               .index = static_cast<std::uint32_t>(unit.worker_ports.size()),
+                               .capabilities = {}});
+  if (capabilities == nullptr) return;
+  unit.port_reports.back().capabilities = *capabilities;
+  for (const std::string& line : service::describe(unit.port_reports.back())) log(line);
 }
 
 int pollux_instance::make_worker(pollux_worker_unit& unit, std::string& error) {

@@ -66,6 +66,7 @@ struct pollux_worker_unit {
   std::unique_ptr<pollux::platform::DpdkPacketMemory> memory;
   std::vector<std::unique_ptr<pollux::platform::DpdkPort>> ports;
   std::vector<std::shared_ptr<pollux::platform::Port>> ring_ports;
+  std::vector<pollux::service::PortReport> port_reports;
   std::vector<pollux::worker::PortSetup>
       worker_ports;  ///< those, and ends of wires inside the process
   std::unique_ptr<std::byte, decltype(&std::free)> snapshot_area{nullptr, &std::free};
@@ -114,6 +115,8 @@ struct pollux_instance {
   int start_eal(const pollux::platform::MemoryPlan& plan, std::string& error);
   int make_unit(std::size_t index, std::size_t count, const pollux::platform::MemoryPlan& plan,
                 std::string& error);
+  void report_port(pollux_worker_unit& unit, std::size_t worker, const std::string& name,
+                   const pollux::platform::Capabilities* capabilities);
   int make_worker(pollux_worker_unit& unit, std::string& error);
   void run_worker(pollux_worker_unit& unit);
   void log(const std::string& line) const;

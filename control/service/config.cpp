@@ -135,6 +135,8 @@ std::string to_toml(const Config& config) {
       write_text(out, "gateway", to_text(port.interface.gateway));
     }
     out += fmt::format("mtu = {}\n", port.mtu);
+    out += fmt::format("checksum_offload = {}\nchains = {}\ntso = {}\nallow_blocking_driver = {}\n",
+                       port.checksum_offload, port.chains, port.tso, port.allow_blocking_driver);
   }
   out += fmt::format("\n[worker]\ncpus = [{}]\nsessions_max = {}\nqueue_depth = {}\n",
                      fmt::join(config.worker.cpus, ", "), config.worker.sessions_max,

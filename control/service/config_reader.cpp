@@ -155,6 +155,10 @@ void read_port(const toml::table& table, std::size_t index, std::string_view sou
   section.parsed("gateway", port.interface.gateway, parse_ipv4, kGatewayAllowed);
   // RFC 791: every link carries 68 bytes; we ask for what holds a login PDU in few segments.
   section.integer("mtu", port.mtu, 576, 9600);
+  section.boolean("checksum_offload", port.checksum_offload);
+  section.boolean("chains", port.chains);
+  section.boolean("tso", port.tso);
+  section.boolean("allow_blocking_driver", port.allow_blocking_driver);
   section.require("device");
   section.require("address");
   section.end();
@@ -250,10 +254,20 @@ std::optional<Config> load_config(const std::string& path, std::string& error) {
   return parse_config(text.str(), path, error);
 }
 
+/// The switch of a port that is called `key`, or null.
+static bool* port_flag(PortConfig& port, std::string_view key) {
+  if (key == "checksum_offload") return &port.checksum_offload;
+  if (key == "chains") return &port.chains;
+  if (key == "tso") return &port.tso;
+  return key == "allow_blocking_driver" ? &port.allow_blocking_driver : nullptr;
+}
+
 std::optional<PortConfig> parse_port_flag(std::string_view text, std::string& error) {
   PortConfig port;
   bool has_address = false;
-  constexpr std::array<std::string_view, 5> kKeys{"name", "device", "address", "gateway", "mtu"};
+  constexpr std::array<std::string_view, 9> kKeys{"name",    "device", "address",
+                                                  "gateway", "mtu",    "checksum_offload",
+                                                  "chains",  "tso",    "allow_blocking_driver"};
   while (!text.empty()) {
     const std::size_t space = text.find(' ');
     const std::string_view word = text.substr(0, space);
@@ -286,9 +300,14 @@ std::optional<PortConfig> parse_port_flag(std::string_view text, std::string& er
       good = *end == '\0' && mtu >= 576 && mtu <= 9600;
       port.mtu = static_cast<std::uint16_t>(mtu);
       if (!good) error = "--port: mtu must be a whole number from 576 to 9600";
+    } else if (bool* flag = good ? port_flag(port, key) : nullptr; flag != nullptr) {
+      good = value == "true" || value == "false";
+      *flag = value == "true";
+      if (!good) error = fmt::format("--port: {} must be true or false", key);
     } else {
       error = fmt::format("--port: \"{}\" is not one of {}", word,
-                          "name=..., device=..., address=..., gateway=..., mtu=...");
+                          "name=..., device=..., address=..., gateway=..., mtu=..., "
+                          "checksum_offload=..., chains=..., tso=..., allow_blocking_driver=...");
       if (const auto near = nearest_word(key, kKeys); near && *near != key) {
         error += fmt::format("; did you mean \"{}\"?", *near);
       }

@@ -44,6 +44,21 @@ net::IpAddress local_address(const Config& config, const net::IpAddress& remote)
   return with_gateway != nullptr ? with_gateway->interface.address : net::IpAddress{};
 }
 
+/// The queue pairs of one port, which belong to different workers.
+Json queues_of(const std::string& port, const PortEvents& events) {
+  Json json = Json::array();
+  for (std::size_t i = 0; i < events.ports().size(); ++i) {
+    const PortReport& report = events.ports()[i];
+    if (report.name != port) continue;
+    json.push_back({{"worker", report.worker},
+                    {"state", to_text(events.state(i))},
+                    {"state_changes", events.changes(i)}});
+    if (!report.capabilities.driver.empty())
+      json.back()["capabilities"] = to_json(report.capabilities);
+  }
+  return json;
+}
+
 ISCSI_SessionStaticInfo session_info(const SessionRecord& record) {
   const session::OperationalParameters& agreed = record.negotiated.parameters;
   ISCSI_SessionStaticInfo info{};
@@ -139,7 +154,8 @@ void Operations::status(Serial serial, Instant now) {
                              {"device", port.device},
                              {"address", fmt::format("{}/{}", to_text(port.interface.address),
                                                      port.interface.prefix_length)},
-                             {"mtu", port.mtu}});
+                             {"mtu", port.mtu},
+                             {"queues", queues_of(port.name, options_.ports)}});
   }
   json["workers"] = Json::array();
   for (const auto& worker : options_.workers) {

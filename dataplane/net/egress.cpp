@@ -85,7 +85,11 @@ void Egress::send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_head
     sum.add({head + kEthernetHeaderBytes, kIpv4HeaderBytes});
     store(head + kIpChecksumOffset, sum.checksum());
   }
-  const auto tcp_bytes = static_cast<std::uint16_t>(ip.total_length.get() - kIpv4HeaderBytes);
+  // A port that cuts the segment adds the length of each part by itself.
+  const bool is_large = first.tso_segment_bytes != 0;
+  POLLUX_ASSERT(!is_large || info.tx_l4_checksum);
+  const auto tcp_bytes =
+      static_cast<std::uint16_t>(is_large ? 0 : ip.total_length.get() - kIpv4HeaderBytes);
   auto sum =
       wire::InternetSum::pseudo_header(ip.source, ip.destination, wire::kProtocolTcp, tcp_bytes);
   if (info.tx_l4_checksum) {
@@ -102,6 +106,14 @@ void Egress::send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_head
   first.l3_length = kIpv4HeaderBytes;
   first.l4_length = static_cast<std::uint8_t>(tcp_header_bytes);
   send(frame);
+}
+
+void Egress::drop_queued() noexcept {
+  for (; head_ < tail_; ++head_) {
+    if (queue_[head_].handle != nullptr) memory_.release({&queue_[head_].handle, 1});
+    counters_.tx_dropped_no_link.add();
+  }
+  head_ = tail_ = 0;
 }
 
 std::size_t Egress::flush() noexcept {

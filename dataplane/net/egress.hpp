@@ -43,6 +43,8 @@ class Egress {
   /// As send(), for Ethernet, IPv4 without options and TCP: fills both checksums first.
   void send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept;
   std::size_t flush() noexcept;
+  /// Forgets what is queued: the link is down, or the port gone.
+  void drop_queued() noexcept;
 
  private:
   platform::Port& port_;

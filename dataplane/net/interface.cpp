@@ -211,6 +211,12 @@ void Interface::send_tcp(std::span<platform::TxSegment> frame,
   impl_->egress.send_tcp(frame, tcp_header_bytes);
 }
 std::size_t Interface::flush() noexcept { return impl_->egress.flush(); }
+void Interface::drop_queued() noexcept { impl_->egress.drop_queued(); }
+platform::PortState Interface::check_port() noexcept { return impl_->port.check(); }
+void Interface::shut_port() noexcept {
+  impl_->egress.drop_queued();
+  impl_->port.shut();
+}
 void Interface::reclaim() noexcept { impl_->port.reclaim(); }
 std::size_t Interface::queued() const noexcept { return impl_->egress.queued(); }
 

@@ -273,6 +273,20 @@ struct Engine::Impl {
   void answer_with_reset(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
                          const Segment& segment, Instant now) noexcept;
 
+  // --- tso.cpp
+  // ------------------------------------------------------------------------------------------
+  [[nodiscard]] std::uint32_t large_length(const Connection& c, std::uint32_t in_pipe,
+                                           std::uint32_t length,
+                                           std::uint32_t budget) const noexcept;
+  void note_sent(Connection& c, std::uint32_t placed, bool with_fin, Instant now) noexcept;
+  void widen_frame(Frame& frame) const noexcept;
+  void mark_large(const Connection& c, Frame& frame, std::uint32_t placed) noexcept;
+
+  // --- link.cpp
+  // -----------------------------------------------------------------------------------------
+  void link_restored(Instant now) noexcept;
+  void port_removed() noexcept;
+
   // --- timers.cpp
   // ---------------------------------------------------------------------------------------
   void arm(Connection& c, Instant at) noexcept {
@@ -315,6 +329,7 @@ struct Engine::Impl {
   FlowTable flows;
   Listener* listener = nullptr;
   std::uint8_t window_shift = 0;  ///< what we offer
+  bool is_port_gone = false;
 
   std::unique_ptr<Connection[]> connections;
   std::unique_ptr<std::uint32_t[]> free_slots;

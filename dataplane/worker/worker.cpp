@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dataplane/base/assert.hpp"
 #include "dataplane/worker/doorbell.hpp"
 
 namespace pollux::worker {
@@ -30,7 +31,10 @@ Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& l
     : paths_(make_paths(setup, memory, start, interfaces_, engines_)),
       memory_(memory),
       link_(link),
-      initiator_(setup.iscsi, paths_, memory, link, start) {}
+      initiator_(setup.iscsi, paths_, memory, link, start),
+      next_port_check_(start) {
+  POLLUX_ASSERT(paths_.size() <= kPortsMost);
+}
 
 Worker::~Worker() = default;
 
@@ -41,9 +45,23 @@ std::size_t Worker::receive(iscsi::Path& path, Instant now) noexcept {
   return frames;
 }
 
+/// Nothing is built for a port that nothing leaves by.
+std::size_t Worker::send(std::size_t path, Instant now) noexcept {
+  net::Interface& interface = *paths_[path].interface;
+  if (port_states_[path] != platform::PortState::up) [[unlikely]] {
+    interface.drop_queued();
+    return 0;
+  }
+  const std::size_t frames = paths_[path].engine->output(now);
+  interface.flush();
+  return frames;
+}
+
 std::size_t Worker::poll_once(Instant now) noexcept {
   counters_.turns.add();
   std::size_t work = 0;
+  if (now >= next_port_check_) [[unlikely]]
+    check_ports(now);
   for (iscsi::Path& path : paths_) {
     const std::size_t frames = receive(path, now);
     counters_.frames_received.add(frames);
@@ -58,11 +76,10 @@ std::size_t Worker::poll_once(Instant now) noexcept {
   work += initiator_.take_messages(now);
   work += initiator_.take_submissions(now);
   work += initiator_.send(now);
-  for (iscsi::Path& path : paths_) {
-    const std::size_t frames = path.engine->output(now);
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    const std::size_t frames = send(i, now);
     counters_.frames_sent.add(frames);
     work += frames;
-    path.interface->flush();
   }
   initiator_.collect(now);
   if (initiator_.pushed_to_control()) ring_doorbell();
@@ -100,7 +117,7 @@ void Worker::sample() noexcept {
 }
 
 Instant Worker::next_deadline() const noexcept {
-  Instant earliest = initiator_.next_deadline();
+  Instant earliest = std::min(initiator_.next_deadline(), next_port_check());
   for (const iscsi::Path& path : paths_)
     earliest = std::min({earliest, path.interface->next_deadline(), path.engine->next_deadline()});
   return earliest;

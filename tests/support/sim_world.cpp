@@ -93,7 +93,7 @@ bool SimWorld::run_until(const std::function<bool()>& done, Duration limit) {
     const Instant next =
         std::min({wire.next_event(), worker->next_deadline(), target->next_deadline()});
     if (next >= end) {
-      wire.advance(end);
+      wire.advance(std::max(end, wire.now()));
       turn();
       return done();
     }

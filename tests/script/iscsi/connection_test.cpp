@@ -551,6 +551,15 @@ TEST(End, TcpTimeout) {
   s.wire().set_link(true);
 }
 
+TEST(End, PortRemoved) {
+  Script s;
+  const auto command = s.submit(registered_write(1024));
+  s.remove_port();
+  s.run_for(2s);
+  s.expect_lost(LossReason::port_removed);
+  s.expect_completion(command, POLLUX_ESESSION_LOST);
+}
+
 TEST(End, ConnectRefusedUnansweredUnreachableOrWithoutResources) {
   Options options;
   options.connects = false;
