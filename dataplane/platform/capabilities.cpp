@@ -49,6 +49,8 @@ void settle_transmit(const DeviceOffer& offer, const DriverQuirks& quirks, const
   const char* const bad_sum = "the driver's sums are wrong after a buffer of odd length";
   settle(table.at(Feature::tx_chain), offer.has(Feature::tx_chain), wishes.chains, "switched off",
          quirks.linearise ? "the driver sends wrong bytes from chains" : "");
+  settle(table.at(Feature::tx_external), table.uses(Feature::tx_chain), true, "",
+         quirks.own_memory_only ? "the other side reaches DPDK's memory only: data is copied" : "");
   for (const Feature feature : {Feature::tx_ipv4_checksum, Feature::tx_tcp_checksum}) {
     settle(table.at(feature), offer.has(feature), wishes.checksum_offload, "switched off",
            quirks.no_checksum ? bad_sum : "");
@@ -127,6 +129,8 @@ const char* to_text(Feature feature) noexcept {
   switch (feature) {
     case Feature::tx_chain:
       return "tx chain";
+    case Feature::tx_external:
+      return "tx external memory";
     case Feature::tx_ipv4_checksum:
       return "tx ipv4 checksum";
     case Feature::tx_tcp_checksum:

@@ -14,6 +14,7 @@ namespace pollux::platform {
 
 enum class Feature : std::uint8_t {
   tx_chain,          ///< a frame may lie in several buffers
+  tx_external,       ///< a frame may point into memory that is not DPDK's
   tx_ipv4_checksum,  ///< the port fills the IPv4 header checksum
   tx_tcp_checksum,
   tx_tso,        ///< the port cuts one large TCP segment into many

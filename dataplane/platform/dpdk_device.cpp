@@ -212,6 +212,7 @@ bool DpdkDevice::plan(const PortOptions& options, DpdkPacketMemory& memory, std:
   info.tx_ip_checksum = traits_.plan.emulated_checksum || table.uses(Feature::tx_ipv4_checksum);
   info.tx_l4_checksum = traits_.plan.emulated_checksum || table.uses(Feature::tx_tcp_checksum);
   info.tx_segments_max = traits_.plan.tx_segments_max;
+  info.tx_external = table.uses(Feature::tx_external) || !table.uses(Feature::tx_chain);
   info.tso_bytes_max = traits_.plan.tso_bytes_max;
   info.tso_segments_max = traits_.plan.tso_segments_max;
 

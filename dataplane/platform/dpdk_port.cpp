@@ -34,6 +34,7 @@ struct FrameSpan {
   std::size_t count = 0;
   std::uint32_t bytes = 0;
   bool drop = false;
+  bool has_external = false;
   bool flatten = false;
 };
 
@@ -49,6 +50,7 @@ FrameSpan next_frame(std::span<const TxSegment> segments, std::size_t first) noe
     POLLUX_ASSERT(segment.length > 0 &&
                   (segment.handle == nullptr) != (segment.tracker == nullptr));
     frame.bytes += segment.length;
+    frame.has_external |= segment.tracker != nullptr;
     ++frame.count;
     more = (segment.flags & kTxMore) != 0;
   }
@@ -248,12 +250,14 @@ void DpdkPort::Impl::discard(std::span<const TxSegment> segments) noexcept {
 void DpdkPort::Impl::check_frame(FrameSpan& frame, const TxSegment& head) const noexcept {
   if (head.tso_segment_bytes != 0) {
     POLLUX_ASSERT(frame.count <= traits.info.tso_segments_max);
+    POLLUX_ASSERT(!frame.has_external || traits.info.tx_external);
     const std::uint32_t headers = head.l2_length + head.l3_length + head.l4_length;
     frame.drop = frame.bytes > traits.info.tso_bytes_max + headers;
     return;
   }
   POLLUX_ASSERT(frame.count <= traits.info.tx_segments_max);
-  frame.flatten = frame.count > traits.plan.chain_most;
+  frame.flatten =
+      frame.count > traits.plan.chain_most || (frame.has_external && !traits.info.tx_external);
   frame.drop =
       frame.bytes > traits.tx_bytes_most || (frame.flatten && frame.bytes > pools.frame_bytes);
 }

@@ -28,8 +28,8 @@ constexpr std::array kQuirks = {
     DriverQuirks{.driver = "net_memif", .no_checksum = true, .one_buffer_per_frame = true},
     DriverQuirks{.driver = "net_af_packet", .linearise = true, .no_checksum = true, .blocks = true},
     DriverQuirks{.driver = "net_virtio", .rx_none_good = true},
-    DriverQuirks{.driver = "net_virtio_user", .rx_none_good = true},
-    DriverQuirks{.driver = "virtio_user", .rx_none_good = true},
+    DriverQuirks{.driver = "net_virtio_user", .rx_none_good = true, .own_memory_only = true},
+    DriverQuirks{.driver = "virtio_user", .rx_none_good = true, .own_memory_only = true},
     DriverQuirks{.driver = "net_vhost", .rx_none_good = true, .scatters_anyway = true},
 };
 

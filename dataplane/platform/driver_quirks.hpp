@@ -32,6 +32,8 @@ struct DriverQuirks {
   bool no_tso = false;
   /// Bytes of each receive buffer that a frame cannot use.
   std::uint16_t rx_room_lost = 0;
+  /// The other side reaches DPDK's own memory only, not what an application has registered.
+  bool own_memory_only = false;
   /// Chains a received frame over buffers without offering it.
   bool scatters_anyway = false;
   /// The kernel must pin its memory, for which an ordinary user has a limit.

@@ -62,6 +62,9 @@ struct PortInfo {
   /// Payload of one large TCP segment that the port cuts by itself; 0: it cannot. The pseudo-header
   /// sum in such a frame leaves the length out.
   std::uint32_t tso_bytes_max = 0;
+  /// False: TxSegment::tracker is of no use, because the port copies what it finds there (and
+  /// cannot for a large segment): better copy while building the frame.
+  bool tx_external = true;
   std::uint8_t tso_segments_max = 0;  ///< pieces of such a frame
 };
 

@@ -279,6 +279,8 @@ struct Engine::Impl {
                                            std::uint32_t length,
                                            std::uint32_t budget) const noexcept;
   void note_sent(Connection& c, std::uint32_t placed, bool with_fin, Instant now) noexcept;
+  /// New data goes out by copy: the port cannot read the application's memory.
+  [[nodiscard]] bool must_copy() const noexcept { return !interface.port_info().tx_external; }
   void widen_frame(Frame& frame) const noexcept;
   void mark_large(const Connection& c, Frame& frame, std::uint32_t placed) noexcept;
 

@@ -181,7 +181,7 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
   Frame frame;
   if (!begin_frame(frame, option_bytes)) return false;
   if (length > c.mss) widen_frame(frame);
-  const std::uint32_t placed = gather(c, frame, c.snd_nxt, length, false);
+  const std::uint32_t placed = gather(c, frame, c.snd_nxt, length, must_copy());
   if (placed == 0 && length != 0) {
     drop_frame(frame);
     return false;

@@ -152,6 +152,19 @@ TEST(Tso, FewPiecesAndARefusingPortAreNoObstacle) {
   EXPECT_TRUE(world.log_out(0));
 }
 
+TEST(Tso, PortThatCannotReadForeignMemoryGetsCopies) {
+  for (const bool cuts : {false, true}) {
+    WorldOptions options = cuts ? with_tso(4, 9000) : WorldOptions{};
+    options.initiator_port.tx_external = options.target_port.tx_external = false;
+    SimWorld world(options);
+    ASSERT_TRUE(world.log_in(0));
+    EXPECT_TRUE(round_trip(world, 1 * MiB + 512, 1));
+    EXPECT_EQ(world.initiator_port.hits().tx_large > 10, cuts);
+    EXPECT_GE(world.worker->engine(0).counters().bytes_copied.get(), 1 * MiB);
+    EXPECT_TRUE(world.log_out(0));
+  }
+}
+
 TEST(Tso, IsOffWhenThePortHasNone) {
   SimWorld world;
   ASSERT_TRUE(world.log_in(0));

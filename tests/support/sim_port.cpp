@@ -36,6 +36,7 @@ SimPort::SimPort(SimWire& wire, std::size_t end, HeapPacketMemory& memory,
   info_.tx_ip_checksum = options.tx_checksum;
   info_.tx_l4_checksum = options.tx_checksum;
   info_.tx_segments_max = options.tx_segments_max;
+  info_.tx_external = options.tx_external;
   POLLUX_ASSERT(options.tso_bytes_max == 0 || options.tx_checksum);
   info_.tso_bytes_max = options.tso_bytes_max;
   info_.tso_segments_max = options.tso_bytes_max == 0 ? 0 : options.tso_segments_max;
@@ -145,6 +146,7 @@ void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
       static_cast<std::uint32_t>((options_.completion_max - options_.completion_min).count() + 1);
   for (const platform::TxSegment& segment : segments) {
     POLLUX_ASSERT(segment.length > 0);
+    POLLUX_ASSERT(segment.tracker == nullptr || options_.tx_external);
     POLLUX_ASSERT((segment.handle == nullptr) != (segment.tracker == nullptr));
     frame.insert(frame.end(), segment.data, segment.data + segment.length);
     if (segment.tracker != nullptr) memory_.tracker_taken(*segment.tracker);

@@ -31,6 +31,7 @@ struct SimPortOptions {
   std::uint8_t tx_segments_max = 8;
   std::uint32_t tso_bytes_max = 0;  ///< not 0: cuts large segments as a NIC does; takes tx_checksum
   std::uint8_t tso_segments_max = 16;
+  bool tx_external = true;               ///< false: no frame may point into foreign memory
   std::size_t tx_ring_segments = 1024;   ///< taken and not completed; more is not taken
   std::size_t transmit_most = SIZE_MAX;  ///< segments taken by one transmit()
   std::size_t rx_ring_frames = 1024;

@@ -233,6 +233,15 @@ TEST(Quirks, VirtioVouchesForWhatItPassesOn) {
   EXPECT_FALSE(quirks_of("net_ice").rx_none_good);
 }
 
+TEST(Quirks, VirtioUserReachesOnlyOurOwnMemory) {
+  for (const char* driver : {"net_virtio_user", "virtio_user"}) {
+    const PortPlan plan = agreed(everything(driver));
+    EXPECT_FALSE(row(plan, Feature::tx_external).used) << driver;
+    EXPECT_TRUE(row(plan, Feature::tx_tso).used) << driver;
+  }
+  EXPECT_TRUE(row(agreed(everything("net_virtio")), Feature::tx_external).used);
+}
+
 TEST(Quirks, VhostChainsReceivedFramesUnasked) {
   DeviceOffer offer = everything("net_vhost");
   offer.features[static_cast<std::size_t>(Feature::rx_scatter)] = false;
