@@ -272,7 +272,9 @@ void DpdkDevice::stop() {
 bool DpdkDevice::reset() {
   stop();
   std::string error;  // who asks wants to know only whether the device is back
-  return rte_eth_dev_reset(traits_.id) == 0 && configure(error) && set_up_queues(error) &&
+  const int code = rte_eth_dev_reset(traits_.id);
+  // A driver without a reset of its own is started anew.
+  return (code == 0 || code == -ENOTSUP) && configure(error) && set_up_queues(error) &&
          start(error);
 }
 

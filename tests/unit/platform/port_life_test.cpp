@@ -15,6 +15,13 @@
 #include "dataplane/platform/ring_wire.hpp"
 #include "tests/unit/platform/eal.hpp"
 
+// What a driver calls from its interrupt handler; DPDK keeps the header to itself.
+extern "C" {
+struct rte_eth_dev;
+rte_eth_dev* rte_eth_dev_allocated(const char* name);
+int rte_eth_dev_callback_process(rte_eth_dev* device, rte_eth_event_type event, void* result);
+}
+
 namespace pollux::platform {
 namespace {
 
@@ -39,6 +46,9 @@ class PortLifeTest : public ::testing::Test {
   }
   void remove_device() {
     rte_dev_event_callback_process(rte_dev_name(device()), RTE_DEV_EVENT_REMOVE);
+  }
+  void raise(rte_eth_event_type event) {
+    rte_eth_dev_callback_process(rte_eth_dev_allocated(rte_dev_name(device())), event, nullptr);
   }
   rte_device* device() {
     rte_eth_dev_info info{};
@@ -95,6 +105,37 @@ TEST_F(PortLifeTest, RemovedDeviceTakesAndGivesNothing) {
   wire.reset();
   EXPECT_EQ(left->in_flight(*left->tracker(0)), 0U);
   EXPECT_EQ(left->buffers_in_use(), 0U);
+}
+
+TEST_F(PortLifeTest, DeviceThatAsksForItIsReset) {
+  std::vector<TxSegment> all;
+  for (int i = 0; i < 20; ++i) {
+    const auto next = frame();
+    all.insert(all.end(), next.begin(), next.end());
+  }
+  ASSERT_EQ(wire->left().transmit(all), all.size());
+  raise(RTE_ETH_EVENT_INTR_RESET);
+  EXPECT_EQ(wire->left().check(), PortState::up);
+  EXPECT_EQ(wire->left().counters().resets.get(), 1U);
+  EXPECT_EQ(left->in_flight(*left->tracker(0)), 7U) << "frames for the old queues are dropped";
+  std::array<RxSegment, 64> segments;
+  const auto drain = [&] {
+    const std::size_t count = wire->right().receive(segments);
+    for (std::size_t i = 0; i < count; ++i) right->release({&segments[i].handle, 1});
+    return count / 2;
+  };
+  EXPECT_EQ(drain(), 7U);
+  const auto next = frame();
+  ASSERT_EQ(wire->left().transmit(next), next.size());
+  EXPECT_EQ(drain(), 1U);
+  EXPECT_EQ(wire->left().check(), PortState::up);
+  EXPECT_EQ(wire->left().counters().resets.get(), 1U);
+}
+
+TEST_F(PortLifeTest, RemovalEventOfTheDriverIsRemoval) {
+  raise(RTE_ETH_EVENT_INTR_RMV);
+  EXPECT_EQ(wire->left().check(), PortState::removed);
+  wire->left().shut();
 }
 
 TEST_F(PortLifeTest, PortsThatAreGoneHearNoMoreOfTheBus) {
