@@ -88,7 +88,7 @@ nlohmann::ordered_json to_json(const platform::Capabilities& table) {
 
 PortEvents::PortEvents(std::span<worker::Link* const> links, std::vector<PortReport> ports,
                        std::function<void(const std::string&)> note)
-    : links_(links), ports_(std::move(ports)), seen_(ports_.size()), note_(std::move(note)) {}
+    : links_(links.begin(), links.end()), ports_(std::move(ports)), seen_(ports_.size()), note_(std::move(note)) {}
 
 std::uint32_t PortEvents::word(std::size_t port) const noexcept {
   const PortReport& report = ports_[port];

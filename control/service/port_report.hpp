@@ -33,7 +33,7 @@ struct PortReport {
 /// Watches what workers note in their links. Control thread only.
 class PortEvents {
  public:
-  /// `links` and `ports` outlive it. `note` gets one sentence for each change.
+  /// The links outlive it. `note` gets one sentence for each change.
   PortEvents(std::span<worker::Link* const> links, std::vector<PortReport> ports,
              std::function<void(const std::string&)> note);
 
@@ -50,7 +50,7 @@ class PortEvents {
  private:
   [[nodiscard]] std::uint32_t word(std::size_t port) const noexcept;
 
-  std::span<worker::Link* const> links_;
+  std::vector<worker::Link*> links_;
   std::vector<PortReport> ports_;
   std::vector<std::uint32_t> seen_;
   std::function<void(const std::string&)> note_;
