@@ -41,10 +41,11 @@ TEST(PortReport, JsonHasARowForEachFeature) {
 
 TEST(PortEvents, EveryChangeIsASentence) {
   worker::Link link(4);
-  worker::Link* const links[] = {&link};
+  worker::Link* links[] = {&link};
   std::vector<std::string> sentences;
   PortEvents events(links, {{.name = "san0", .capabilities = {}}},
                     [&](const std::string& sentence) { sentences.push_back(sentence); });
+  links[0] = nullptr;  // the caller's list is gone, the link is not
   EXPECT_FALSE(events.has_news());
   EXPECT_FALSE(events.poll());
   EXPECT_EQ(events.state(0), PortState::up);
