@@ -553,11 +553,14 @@ TEST(End, TcpTimeout) {
 
 TEST(End, PortRemoved) {
   Script s;
-  const auto command = s.submit(registered_write(1024));
+  const auto command = s.submit(read(1024));
+  s.expect_command(command);
   s.remove_port();
+  s.wire().set_link(false);  // the target hears nothing of it
   s.run_for(2s);
   s.expect_lost(LossReason::port_removed);
   s.expect_completion(command, POLLUX_ESESSION_LOST);
+  s.wire().set_link(true);
 }
 
 TEST(End, ConnectRefusedUnansweredUnreachableOrWithoutResources) {
