@@ -55,7 +55,8 @@ class WatchedQueue final : public platform::Port {
     return queue_.transmit(segments);
   }
   void reclaim() noexcept override { queue_.reclaim(); }
-  [[nodiscard]] bool link_up() noexcept override { return queue_.link_up(); }
+  [[nodiscard]] platform::PortState check() noexcept override { return queue_.check(); }
+  void shut() noexcept override { queue_.shut(); }
   std::uint64_t hashes = 0;
 
  private:

@@ -1,0 +1,51 @@
+// Large segments, which a port that can cut them (TSO) sends as many: how much goes into one, and
+// how its frame is marked. A retransmission is never large: what was lost is rarely neighbouring.
+// Read first: RFC 9293 3.8.6.2 (the sender's silly window), RFC 5681 4.1 (bursts).
+#include <algorithm>
+
+#include "dataplane/tcp/engine_impl.hpp"
+
+namespace pollux::tcp {
+
+/// What one frame may take instead of the `length` bytes that sendable() allows: at most the port's
+/// limit, the windows and the pass's `budget`; whole segments, unless it takes the last byte
+/// queued.
+std::uint32_t Engine::Impl::large_length(const Connection& c, std::uint32_t in_pipe,
+                                         std::uint32_t length,
+                                         std::uint32_t budget) const noexcept {
+  const std::uint32_t most = interface.port_info().tso_bytes_max;
+  // In recovery, and for the segments of RFC 3042, every segment is a decision of its own.
+  if (most <= c.mss || length < c.mss || c.phase != Phase::open || c.dupacks != 0) return length;
+  const std::uint32_t in_window = c.snd_wnd > c.flight() ? c.snd_wnd - c.flight() : 0;
+  const std::uint32_t in_cwnd = c.congestion.cwnd > in_pipe ? c.congestion.cwnd - in_pipe : 0;
+  const std::uint32_t room = std::min({most, budget, in_window, in_cwnd, c.unsent()});
+  if (room <= c.mss) return length;
+  return room == c.unsent() ? room : room - room % c.mss;
+}
+
+/// After begin_frame(): a large segment may have more pieces than a frame of one segment.
+void Engine::Impl::widen_frame(Frame& frame) const noexcept {
+  const std::size_t pieces =
+      std::min<std::size_t>(interface.port_info().tso_segments_max, Frame::kSegmentsMax);
+  if (pieces > frame.limit && interface.can_send(pieces)) frame.limit = pieces;
+}
+
+/// Before finish_frame(): `placed` bytes of payload are in.
+void Engine::Impl::mark_large(const Connection& c, Frame& frame, std::uint32_t placed) noexcept {
+  if (placed <= c.mss) return;
+  frame.segments[0].tso_segment_bytes = static_cast<std::uint16_t>(c.mss);
+  counters.large_segments_sent.add();
+}
+
+/// The scoreboard knows segments as they are on the wire: that is what the peer reports.
+void Engine::Impl::note_sent(Connection& c, std::uint32_t placed, bool with_fin,
+                             Instant now) noexcept {
+  TcpSeq start = c.snd_nxt;
+  for (; placed > c.mss; placed -= c.mss) {
+    c.scoreboard.on_sent(start, start + std::uint32_t{c.mss}, now);
+    start += std::uint32_t{c.mss};
+  }
+  c.scoreboard.on_sent(start, start + (placed + (with_fin ? 1u : 0u)), now);
+}
+
+}  // namespace pollux::tcp
