@@ -159,7 +159,13 @@ bool Initiator::lend(Connection& connection) noexcept {
   }
   tcp::RxView view;
   const std::uint32_t bytes = connection.engine->take_front(connection.tcp, reader.data_left, view);
-  if (bytes == 0) return false;
+  if (bytes == 0) {
+    if (connection.engine->readable(connection.tcp) == 0) return false;
+    // Nor is there a buffer to lend it in.
+    reader.task->memory_exhausted = true;
+    reader.sink = DataSink::none;
+    return true;
+  }
   if (!fits) {
     lent_budget_ -= buffer;
     record.reserved_bytes += buffer;

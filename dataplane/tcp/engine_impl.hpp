@@ -381,7 +381,7 @@ struct Engine::Impl {
   bool input_time_wait(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
                        const Segment& segment, Instant now) noexcept;
   void answer_in_time_wait(const TimeWaitRecord& record, const net::Endpoint& remote,
-                           std::uint16_t local_port, Instant now) noexcept;
+                           const net::Endpoint& local, Instant now) noexcept;
 
   EngineLimits limits;
   EngineTimers timers;

@@ -193,12 +193,12 @@ bool Engine::Impl::input_time_wait(const net::TcpDatagram& datagram, const wire:
   const TcpSeq past_fin = segment.seq + segment.length + 1;
   if (segment.fin() && !segment.syn() && !is_old && past_fin.raw() == record->rcv_nxt)
     time_wait.restart(*record, now + timers.time_wait);
-  answer_in_time_wait(*record, remote, local_port, now);
+  answer_in_time_wait(*record, remote, {datagram.destination, local_port}, now);
   return true;
 }
 
 void Engine::Impl::answer_in_time_wait(const TimeWaitRecord& record, const net::Endpoint& remote,
-                                       std::uint16_t local_port, Instant now) noexcept {
+                                       const net::Endpoint& local, Instant now) noexcept {
   if (now - time_wait_tokens_at >= 1s) {
     time_wait_tokens_at = now;
     time_wait_tokens = kTimeWaitAcksPerSecond;
@@ -206,7 +206,8 @@ void Engine::Impl::answer_in_time_wait(const TimeWaitRecord& record, const net::
   // The connection is gone: one for the length of this call has what a frame is made from.
   Connection stand_in;
   stand_in.remote = remote;
-  stand_in.local_port = local_port;
+  stand_in.local = local.address;
+  stand_in.local_port = local.port;
   stand_in.rcv_nxt = TcpSeq{record.rcv_nxt};
   stand_in.ts_ok = record.ts_ok;
   stand_in.ts_recent = record.ts_recent;

@@ -115,7 +115,7 @@ void TransferClient::send(Transfer& transfer, Instant now) {
   if (transfer.queued < goal || request.ending == Ending::server_aborts) return;
   if (request.ending != Ending::client_aborts) {
     transfer.closing = true;
-    engine.close(transfer.id, now);
+    engine.end_sending(transfer.id, now);
   } else if (transfer.references[0].count == 0) {
     // The server has the request in front of the first piece, so it knows what the RST means.
     transfer.closing = true;

@@ -88,6 +88,7 @@ std::uint64_t EngineStream::read(std::uint64_t position) {
     } else {
       tcp::RxView view;
       const std::uint32_t n = engine.take_front(id, 1 + random_.below(20'000), view);
+      if (n == 0) break;  // no buffer is free to hand it over in
       check(position + done, {view.data, n});
       side_.host.memory.release(view.handle);
       done += n;
@@ -103,7 +104,7 @@ void EngineStream::check(std::uint64_t position, std::span<const std::byte> byte
     side_.complaint = fmt::format("the reader got wrong bytes at {} of the stream", position);
 }
 
-void EngineStream::close(Instant now) { side_.host.engine.close(id, now); }
+void EngineStream::close(Instant now) { side_.host.engine.end_sending(id, now); }
 
 void EngineStream::abort(Instant now) { side_.host.engine.abort(id, now); }
 

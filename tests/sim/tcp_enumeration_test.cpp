@@ -130,7 +130,7 @@ class Enumerated {
     const std::uint32_t bytes = case_.segments * kSegmentBytes;
     client_.engine.send_external(id_, StreamContent::instance().at(0, 0, bytes).data(), bytes,
                                  client_.memory.tracker(0), &reference_);
-    client_.engine.close(id_, wire_.now());
+    client_.engine.end_sending(id_, wire_.now());
   }
 
   void read() {
@@ -140,7 +140,7 @@ class Enumerated {
       received_ += bytes.size();
       server_.engine.consume(accepted_, static_cast<std::uint32_t>(bytes.size()));
     }
-    if (peer_closed_) server_.engine.close(accepted_, wire_.now());
+    if (peer_closed_) server_.engine.end_sending(accepted_, wire_.now());
   }
 
   void note(std::string what) {

@@ -99,6 +99,7 @@ class Talker {
       } else {
         tcp::RxView view;
         const std::uint32_t n = host_.engine.take_front(id_, 1 + random_.below(readable), view);
+        if (n == 0) break;  // no buffer is free to hand it over in
         check({view.data, n});
         host_.memory.release(view.handle);
       }

@@ -164,7 +164,7 @@ TEST(TcpEcn, C87_EctOnNewDataAndOnNothingElse) {
     s.advance(5s);
     s.discard();
     s.receive({.seq = 2001, .ack = 2101});
-    s.close();
+    s.engine().end_sending(s.id, s.clock.now());
     s.turn();
     EXPECT_EQ(s.expect({.flags = "FA", .seq = 2101, .length = 0}).ecn, kEcnNotEct);
   }

@@ -127,7 +127,7 @@ class Rig {
   }
   /// When nothing is open any more, a worker holds what its interface has put by and nothing else.
   void expect_at_rest() {
-    run_for(2s);
+    run_for(5s);
     for (std::size_t i = 0; i < options.workers; ++i) {
       EXPECT_EQ(hosts[i]->engine.open_connections(), 0u) << i;
       EXPECT_EQ(memories[i]->buffers_in_use(), hosts[i]->interface.counters().buffers_cached.get())
