@@ -169,6 +169,7 @@ void Egress::drop_queued() noexcept {
     counters_.tx_dropped_no_link.add();
   }
   head_ = tail_ = 0;
+  counters_.buffers_cached.set(cached_);
 }
 
 std::size_t Egress::flush() noexcept {

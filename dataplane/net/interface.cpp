@@ -318,7 +318,10 @@ void Interface::drop_queued() noexcept { impl_->egress.drop_queued(); }
 platform::PortState Interface::check_port(Instant now) noexcept {
   const platform::PortState state = impl_->port.check();
   const bool was_up = std::exchange(impl_->link_was_up, state == platform::PortState::up);
-  if (impl_->link_was_up && !was_up) impl_->arp.on_link_up(now);
+  if (impl_->link_was_up && !was_up) {
+    impl_->arp.on_link_up(now);
+    impl_->ipv6.on_link_up(now);
+  }
   return state;
 }
 void Interface::shut_port() noexcept {

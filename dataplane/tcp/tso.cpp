@@ -6,6 +6,12 @@
 #include "dataplane/tcp/engine_impl.hpp"
 
 namespace pollux::tcp {
+namespace {
+
+// Drivers take shorter parts for an attack and drop the frame (i40e: below 256 bytes).
+constexpr std::uint32_t kPartLeast = 256;
+
+}  // namespace
 
 /// What one frame may take instead of the `length` bytes that sendable() allows: at most the port's
 /// limit, the windows and the pass's `budget`; whole segments, unless it takes the last byte
@@ -14,8 +20,11 @@ std::uint32_t Engine::Impl::large_length(const Connection& c, std::uint32_t in_p
                                          std::uint32_t length,
                                          std::uint32_t budget) const noexcept {
   const std::uint32_t most = interface.port_info().tso_bytes_max;
+  if (most <= c.mss || c.mss < kPartLeast || length < c.mss) return length;
   // In recovery, and for the segments of RFC 3042, every segment is a decision of its own.
-  if (most <= c.mss || length < c.mss || c.phase != Phase::open || c.dupacks != 0) return length;
+  if (c.phase != Phase::open || c.dupacks != 0) return length;
+  // RFC 3168 6.1.2: one segment says CWR. Not every port clears it from the parts behind the first.
+  if (c.ecn.cwr_pending) return length;
   const std::uint32_t in_window = c.snd_wnd > c.flight() ? c.snd_wnd - c.flight() : 0;
   const std::uint32_t in_cwnd = c.congestion.cwnd > in_pipe ? c.congestion.cwnd - in_pipe : 0;
   const std::uint32_t room = std::min({most, budget, in_window, in_cwnd, c.unsent()});

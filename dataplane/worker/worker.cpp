@@ -45,8 +45,8 @@ void Worker::steer(const WorkerSetup& setup) {
   for (std::size_t i = 0; i < setup.ports.size(); ++i) {
     const PortSetup& port = setup.ports[i];
     if (port.steering == nullptr) continue;
-    steered_ports_.push_back(std::make_unique<SteeredPorts>(
-        *port.steering, port.index, port.addressing.address, Random(seeds.next())));
+    steered_ports_.push_back(std::make_unique<SteeredPorts>(*port.steering, port.index,
+                                                            *interfaces_[i], Random(seeds.next())));
     engines_[i]->set_port_policy(steered_ports_.back()->policy());
   }
 }

@@ -70,7 +70,7 @@ struct Host {
         engine({.connections = 256, .send_inline_bytes = 4096}, {}, interface, memory,
                Random(static_cast<std::uint64_t>(start.time_since_epoch().count()) + worker),
                start),
-        ports(steering, worker, kOurs,
+        ports(steering, worker, interface,
               Random(~static_cast<std::uint64_t>(start.time_since_epoch().count()) + worker)) {
     engine.set_port_policy(ports.policy());
   }

@@ -160,6 +160,8 @@ std::size_t SimPort::transmit(std::span<const platform::TxSegment> segments) noe
 void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
   const bool is_large = segments.front().tso_segment_bytes != 0;
   POLLUX_ASSERT(segments.size() <= (is_large ? info_.tso_segments_max : info_.tx_segments_max));
+  std::size_t& most = is_large ? hits_.large_pieces_most : hits_.pieces_most;
+  most = std::max(most, segments.size());
   Frame frame;
   frame.reserve(kEthernetBytes + info_.mtu);
   const Instant earliest = wire_.now() + options_.completion_min;
@@ -235,6 +237,7 @@ void SimPort::send_large(const Frame& frame, const platform::TxSegment& head) {
   no_length.end = no_length.tcp;
   POLLUX_ASSERT(word(at.tcp + 16) == pseudo_header_sum(frame, no_length));
   ++hits_.tx_large;
+  hits_.large_bytes_most = std::max(hits_.large_bytes_most, payload);
   is_cutting_ = true;
   for (std::size_t offset = 0; offset < payload; offset += head.tso_segment_bytes) {
     const std::size_t length = std::min<std::size_t>(head.tso_segment_bytes, payload - offset);

@@ -48,6 +48,8 @@ struct SimPortHits {
   std::uint64_t rx_no_buffer = 0, rx_overflow = 0, rx_too_many_segments = 0, rx_scattered = 0;
   std::uint64_t tx_refused = 0, tx_frames = 0, tx_segments = 0, tx_late = 0;
   std::uint64_t tx_large = 0, tx_cut = 0;  ///< large segments, and the frames they became
+  std::size_t pieces_most = 0;             ///< of a frame that is not large
+  std::size_t large_pieces_most = 0, large_bytes_most = 0;
 };
 
 class SimPort final : public platform::Port {
