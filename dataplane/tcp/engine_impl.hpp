@@ -328,6 +328,8 @@ struct Engine::Impl {
   /// New data goes out by copy: the port cannot read the application's memory.
   [[nodiscard]] bool must_copy() const noexcept { return !interface.port_info().tx_external; }
   void widen_frame(Frame& frame) const noexcept;
+  [[nodiscard]] bool is_large_enough(const Connection& c, const Frame& frame,
+                                     std::uint32_t placed) const noexcept;
   void mark_large(const Connection& c, Frame& frame, std::uint32_t placed) noexcept;
 
   // --- link.cpp

@@ -186,6 +186,10 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
     drop_frame(frame);
     return false;
   }
+  if (length > c.mss && !is_large_enough(c, frame, placed)) {
+    drop_frame(frame);
+    return send_new(c, c.mss, now);
+  }
   const bool is_last = placed == c.unsent();
   const bool with_fin = c.fin_queued && is_last;
   std::uint8_t flags = wire::kTcpAck;

@@ -39,6 +39,13 @@ void Engine::Impl::widen_frame(Frame& frame) const noexcept {
   if (pieces > frame.limit && interface.can_send(pieces)) frame.limit = pieces;
 }
 
+/// A wide frame of short pieces may hold no more than one segment: then the port does not cut it,
+/// and takes only as many pieces as of any other.
+bool Engine::Impl::is_large_enough(const Connection& c, const Frame& frame,
+                                   std::uint32_t placed) const noexcept {
+  return placed > c.mss || frame.count <= interface.port_info().tx_segments_max;
+}
+
 /// Before finish_frame(): `placed` bytes of payload are in.
 void Engine::Impl::mark_large(const Connection& c, Frame& frame, std::uint32_t placed) noexcept {
   if (placed <= c.mss) return;

@@ -123,6 +123,27 @@ TEST(TcpTso, C109_NoFrameIsMoreThanThePortTakes) {
   }
 }
 
+TEST(TcpTso, C109_ShortPiecesThatMakeNoLargeSegmentAreFewAgain) {
+  sim::TcpHostOptions options = with_tso(TcpScript::default_options(), 65'415, 5);
+  options.port.tx_segments_max = 3;
+  TcpScript s(options);
+  s.establish({.mss = 1400, .timestamps = false, .window = 0});
+  const std::string text = pattern(6000);
+  tcp::SendReference reference;
+  for (std::size_t at = 0; at < text.size(); at += 300)
+    s.send_external(bytes_of(text).subspan(at, 300), &reference);
+  s.expect_silence();
+  // Header and four pieces: 1200 bytes are less than a segment, so it is header and two.
+  s.receive({.ack = 1});
+  std::string arrived;
+  for (const SentSegment& sent : take_all(s)) arrived += sent.payload;
+  EXPECT_EQ(arrived, text);
+  EXPECT_EQ(s.host.port.hits().tx_large, 0u);
+  EXPECT_EQ(s.host.port.hits().pieces_most, 3u);
+  s.receive({.ack = 6001});
+  EXPECT_EQ(reference.count, 0u);
+}
+
 TEST(TcpTso, C109_PartsThatDriversTakeForAnAttackAreSentOneByOne) {
   // The floor of the MSS (C-09) and what lies just below 256 bytes: as many frames as segments.
   for (const std::uint16_t mss : std::to_array<std::uint16_t>({0, 1, 255, 256})) {
