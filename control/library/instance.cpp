@@ -132,6 +132,7 @@ int pollux_instance::start(std::string& error) {
                               .log = [this](const std::string& line) { log(line); },
                               .steering_events = [this] { return steering_events(); },
                               .steering_reports = [this] { return steering_reports(); },
+                              .queue_counters = [this] { return queue_counters(); },
                               .ipv6_state = [this](std::size_t port) { return ipv6_state(port); }});
 
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
@@ -253,6 +254,13 @@ std::vector<service::SteeringReport> pollux_instance::steering_reports() const {
   std::vector<service::SteeringReport> reports;
   for (const auto& port : ports) reports.push_back(library::report(*port, units.size()));
   return reports;
+}
+
+std::vector<service::QueueCounters> pollux_instance::queue_counters() const {
+  std::vector<service::QueueCounters> counters;
+  for (const auto& port : ports)
+    for (auto& queue : library::queue_counters(*port)) counters.push_back(std::move(queue));
+  return counters;
 }
 
 void pollux_instance::run_worker(pollux_worker_unit& unit) {

@@ -120,6 +120,7 @@ struct pollux_instance {
   int make_worker(std::size_t index, std::string& error);
   [[nodiscard]] std::vector<std::string> steering_events();
   [[nodiscard]] std::vector<pollux::service::SteeringReport> steering_reports() const;
+  [[nodiscard]] std::vector<pollux::service::QueueCounters> queue_counters() const;
   void run_worker(pollux_worker_unit& unit);
   /// Of configured port number `port`. Any thread, while workers exist.
   [[nodiscard]] pollux::net::Ipv6State ipv6_state(std::size_t port) const noexcept;

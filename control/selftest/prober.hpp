@@ -1,5 +1,6 @@
 // Sends what a self-test needs and waits for the answers: neighbour resolution, echo requests that
-// must not be fragmented, TCP probes cut into pieces of odd length. IPv4. Everything has a bound.
+// must not be fragmented, TCP probes cut into pieces of odd length. IPv4, but for neighbours.
+// Everything has a bound.
 #pragma once
 
 #include <array>
@@ -34,6 +35,7 @@ class Prober {
   /// SYN with `pieces` of data behind it (empty: none), which a host answers with RST or SYN-ACK if
   /// it believes the checksum.
   TcpAnswer tcp(const net::Endpoint& target, std::span<const std::uint32_t> pieces, Duration limit);
+  [[nodiscard]] net::Ipv6State ipv6_state() const noexcept { return interface_.ipv6_state(); }
   /// Frames that still point into the store.
   [[nodiscard]] std::uint32_t in_flight() const noexcept;
 

@@ -23,6 +23,7 @@ constexpr std::size_t kStoreBytes = 4096;
 constexpr Duration kAnswer = 1s;     // one answer
 constexpr Duration kNeighbour = 4s;  // three requests, a second apart
 constexpr Duration kLink = 5s;
+constexpr Duration kDuplicates = 5s;  // RFC 4862 5.4.2: a random delay and a second for each probe
 constexpr std::uint16_t kUnusedPort = 9;  // discard: hardly anybody listens there
 constexpr std::size_t kSmallPing = 84;
 // Pieces of odd length in the middle: where drivers' checksum functions go wrong.
@@ -46,6 +47,8 @@ class PortTest {
 
   void run() {
     if (!link()) return;
+    ipv6();
+    spreading();
     if (!target()) return;
     if (neighbour() && small_ping()) {
       mtu();
@@ -53,8 +56,6 @@ class PortTest {
       portal();
     }
     completion();
-    add("spreading over queues", Verdict::skipped,
-        "the port is used with one queue, so nothing is spread");
   }
 
  private:
@@ -70,6 +71,49 @@ class PortTest {
               : fmt::format("the link is still down after {} s: check the cable, or the other end",
                             kLink / 1s));
     return is_up;
+  }
+
+  /// The addresses are nobody else's (RFC 4862 5.4), and the gateway answers neighbour discovery.
+  void ipv6() {
+    const net::InterfaceConfig& interface = config_.interface;
+    if (!interface.has_ipv6()) return;
+    prober_.run([this] { return prober_.ipv6_state() != net::Ipv6State::checking; }, kDuplicates);
+    const net::Ipv6State state = prober_.ipv6_state();
+    if (state == net::Ipv6State::ready)
+      add("ipv6 address", Verdict::passed, "nobody else on the link has the port's IPv6 addresses");
+    else
+      add("ipv6 address", Verdict::failed,
+          state == net::Ipv6State::duplicate
+              ? "another station has an IPv6 address of this port: give it another one"
+              : fmt::format("the check for duplicates is not over after {} s", kDuplicates / 1s));
+    if (state != net::Ipv6State::ready || interface.gateway6 == net::IpAddress{}) return;
+    const bool is_known = prober_.resolve(interface.gateway6, kNeighbour);
+    const std::string name = service::to_text(interface.gateway6);
+    add("ipv6 neighbour", is_known ? Verdict::passed : Verdict::failed,
+        is_known
+            ? fmt::format("{} answers neighbour discovery", name)
+            : fmt::format("{} does not answer neighbour discovery: check address, prefix, VLAN "
+                          "and multicast on the way",
+                          name));
+  }
+
+  /// Whether the device spreads as told shows with the first connections of several workers.
+  void spreading() {
+    const platform::Capabilities& table = result_.report.capabilities;
+    const unsigned queues = std::min(table.rx_queues_most, table.tx_queues_most);
+    if (table.driver.empty() || queues < 2) {
+      add("spreading over queues", Verdict::noted,
+          "the port has one queue: several workers would hand frames over in software");
+    } else if (!table.at(platform::Feature::rss).offered) {
+      add("spreading over queues", Verdict::noted,
+          fmt::format("the port has {} queues but offers no hash to spread connections by",
+                      queues));
+    } else {
+      add("spreading over queues", Verdict::noted,
+          fmt::format("the port has {} queues and a hash to spread connections by; the self-test "
+                      "uses one queue",
+                      queues));
+    }
   }
 
   bool target() {

@@ -63,6 +63,7 @@ struct OperationsOptions {
   /// The latest events in words, oldest first.
   std::function<std::vector<std::string>()> recent_events;
   std::function<std::vector<SteeringReport>()> steering_reports = {};
+  std::function<std::vector<QueueCounters>()> queue_counters = {};
   std::function<Instant()> clock;
   std::function<net::Ipv6State(std::size_t port)> ipv6_state{};  ///< may be empty
 };

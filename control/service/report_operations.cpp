@@ -255,6 +255,13 @@ void Operations::stats(Serial serial, Instant) {
                                {"tasks_in_use", stats.tasks_in_use},
                                {"timers_armed", stats.timers_armed}});
   }
+  json["queues"] = Json::array();
+  for (const QueueCounters& queue :
+       options_.queue_counters ? options_.queue_counters() : std::vector<QueueCounters>{}) {
+    Json counters{{"port", queue.port}, {"worker", queue.worker}};
+    for (const auto& [name, value] : queue.counters) counters[name] = value;
+    json["queues"].push_back(std::move(counters));
+  }
   json["steering"] = Json::array();
   for (const SteeringReport& report :
        options_.steering_reports ? options_.steering_reports() : std::vector<SteeringReport>{}) {

@@ -46,8 +46,9 @@ struct ServiceOptions {
   Resolver* resolver = nullptr;                 ///< null: the system's
   /// Sentences about ports that nobody has heard yet; asked for in every turn. May be empty.
   std::function<std::vector<std::string>()> steering_events = {};
-  std::function<std::vector<SteeringReport>()> steering_reports =
-      {};  ///< for statistics. May be empty
+  /// For statistics; both may be empty.
+  std::function<std::vector<SteeringReport>()> steering_reports = {};
+  std::function<std::vector<QueueCounters>()> queue_counters = {};
   /// What has become of the IPv6 addresses of configured port number `port`; may be empty.
   std::function<net::Ipv6State(std::size_t port)> ipv6_state{};
 };

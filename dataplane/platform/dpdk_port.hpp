@@ -3,6 +3,7 @@
 // dpdk_device.cpp.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -61,6 +62,33 @@ struct PortCounters {
   Counter tx_dropped_removed;  ///< held when the device went away or was reset
   Counter resets;              ///< that the device asked for and came back from
 };
+
+struct PortCounterRow {
+  const char* name;
+  Counter PortCounters::*member;
+};
+/// Every counter under the name it has in statistics.
+inline constexpr auto kPortCounterRows = std::to_array<PortCounterRow>({
+    {"rx_frames", &PortCounters::rx_frames},
+    {"rx_bytes", &PortCounters::rx_bytes},
+    {"rx_bursts", &PortCounters::rx_bursts},
+    {"rx_dropped_segments", &PortCounters::rx_dropped_segments},
+    {"rx_dropped_empty", &PortCounters::rx_dropped_empty},
+    {"tx_frames", &PortCounters::tx_frames},
+    {"tx_bytes", &PortCounters::tx_bytes},
+    {"tx_bursts", &PortCounters::tx_bursts},
+    {"tx_deferred", &PortCounters::tx_deferred},
+    {"tx_no_buffer", &PortCounters::tx_no_buffer},
+    {"tx_linearised", &PortCounters::tx_linearised},
+    {"tx_linearised_bytes", &PortCounters::tx_linearised_bytes},
+    {"tx_large", &PortCounters::tx_large},
+    {"tx_dropped_oversize", &PortCounters::tx_dropped_oversize},
+    {"tx_dropped_refused", &PortCounters::tx_dropped_refused},
+    {"tx_dropped_stuck", &PortCounters::tx_dropped_stuck},
+    {"tx_dropped_removed", &PortCounters::tx_dropped_removed},
+    {"resets", &PortCounters::resets},
+});
+static_assert(kPortCounterRows.size() * sizeof(Counter) == sizeof(PortCounters));
 
 /// What the device itself counted. Slow.
 struct DeviceStatistics {
