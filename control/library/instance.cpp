@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "control/service/eal_setup.hpp"
 #include "control/service/memory_check.hpp"
 #include "control/service/worker_sizes.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
@@ -92,6 +93,11 @@ int pollux_instance::start(std::string& error) {
     error = "no port is configured: add a [[port]] with device and address, or use --port";
     return POLLUX_ECONFIG;
   }
+  if (setup.config.ports.size() > worker::kPortsMost) {
+    error = fmt::format("{} ports are configured: at most {} are possible",
+                        setup.config.ports.size(), worker::kPortsMost);
+    return POLLUX_ECONFIG;
+  }
   const std::size_t workers = service::worker_count(setup.config);
   if (const int result = start_eal(plan, error); result != POLLUX_OK) return result;
   tsc_hz = platform::tsc_hz();
@@ -120,11 +126,13 @@ int pollux_instance::start(std::string& error) {
                               .server = std::move(server),
                               .clock = [this] { return clock->now(); },
                               .queues = *queue_source,
+                              .ports = std::move(port_reports),
                               .saved = std::move(saved),
                               .random_seed = kernel_random(),
                               .log = [this](const std::string& line) { log(line); },
                               .steering_events = [this] { return steering_events(); },
                               .steering_reports = [this] { return steering_reports(); },
+                              .queue_counters = [this] { return queue_counters(); },
                               .ipv6_state = [this](std::size_t port) { return ipv6_state(port); }});
 
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
@@ -139,16 +147,7 @@ int pollux_instance::start(std::string& error) {
 }
 
 int pollux_instance::start_eal(const platform::MemoryPlan& plan, std::string& error) {
-  platform::EalOptions options;
-  options.instance = setup.config.instance;
-  options.hugepages = setup.config.memory.hugepages;
-  options.memory_mib =
-      std::max(setup.config.memory.memory_mib, plan.memory_mib) + setup.ring_memory_mib;
-  for (const service::PortConfig& port : setup.config.ports) {
-    const bool is_pci = port.device.find(':') != std::string::npos &&
-                        !port.device.starts_with(kRingDevice) && !port.device.starts_with("net_");
-    if (is_pci) options.pci_devices.push_back(port.device);
-  }
+  platform::EalOptions options = service::eal_options(setup.config, plan, setup.ring_memory_mib);
   options.log = &eal_log;
   eal_log_attach(*this);
   return platform::start_eal(options, error) ? POLLUX_OK : POLLUX_ECONFIG;
@@ -172,6 +171,7 @@ int pollux_instance::make_port(const service::PortConfig& config, std::string& e
     error = fmt::format("port {}: {}", config.name, error);
     return POLLUX_ECONFIG;
   }
+  report_port(port);
   if (units.size() > 1) log(fmt::format("port {}: {}", config.name, port.opened.words));
   return POLLUX_OK;
 }
@@ -188,13 +188,23 @@ bool pollux_instance::open_port(const service::PortConfig& config, library::Port
                                  *units.front()->memory, error);
     return port.ring != nullptr;
   }
-  platform::PortOptions options;
-  options.name = config.device;
-  options.mtu = config.mtu;
-  options.queues_most = config.queues;
   std::vector<platform::DpdkPacketMemory*> memories;
   for (auto& unit : units) memories.push_back(unit->memory.get());
-  return platform::open_queues(options, memories, kernel_random(), port.opened, error);
+  return platform::open_queues(service::port_options(config), memories, kernel_random(),
+                               port.opened, error);
+}
+
+void pollux_instance::report_port(library::PortUnit& port) {
+  const auto index = static_cast<std::uint32_t>(ports.size() - 1);
+  for (std::uint32_t worker = 0; worker < units.size(); ++worker) {
+    service::PortReport& report = port_reports.emplace_back(service::PortReport{
+        .name = port.name, .worker = worker, .index = index, .capabilities = {}});
+    const platform::Capabilities* table = port.of(worker).capabilities();
+    if (table == nullptr) continue;
+    report.capabilities = *table;
+    if (worker != 0) continue;
+    for (const std::string& line : service::describe(report)) log(line);
+  }
 }
 
 int pollux_instance::make_worker(std::size_t index, std::string& error) {
@@ -244,6 +254,13 @@ std::vector<service::SteeringReport> pollux_instance::steering_reports() const {
   std::vector<service::SteeringReport> reports;
   for (const auto& port : ports) reports.push_back(library::report(*port, units.size()));
   return reports;
+}
+
+std::vector<service::QueueCounters> pollux_instance::queue_counters() const {
+  std::vector<service::QueueCounters> counters;
+  for (const auto& port : ports)
+    for (auto& queue : library::queue_counters(*port)) counters.push_back(std::move(queue));
+  return counters;
 }
 
 void pollux_instance::run_worker(pollux_worker_unit& unit) {

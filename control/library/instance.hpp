@@ -97,6 +97,7 @@ struct pollux_instance {
   std::uint64_t tsc_hz = 0;
   std::vector<std::unique_ptr<pollux_worker_unit>> units;
   std::vector<std::unique_ptr<pollux::library::PortUnit>> ports;
+  std::vector<pollux::service::PortReport> port_reports;  ///< until the service has them
   std::unique_ptr<pollux::service::PolluxQueueSource> queue_source;
   std::unique_ptr<pollux::service::Service> service;
   std::thread control_thread;
@@ -114,9 +115,12 @@ struct pollux_instance {
   int make_port(const pollux::service::PortConfig& config, std::string& error);
   bool open_port(const pollux::service::PortConfig& config, pollux::library::PortUnit& port,
                  std::string& error);
+  /// What was negotiated, for the log and for control. Of the port that was opened last.
+  void report_port(pollux::library::PortUnit& port);
   int make_worker(std::size_t index, std::string& error);
   [[nodiscard]] std::vector<std::string> steering_events();
   [[nodiscard]] std::vector<pollux::service::SteeringReport> steering_reports() const;
+  [[nodiscard]] std::vector<pollux::service::QueueCounters> queue_counters() const;
   void run_worker(pollux_worker_unit& unit);
   /// Of configured port number `port`. Any thread, while workers exist.
   [[nodiscard]] pollux::net::Ipv6State ipv6_state(std::size_t port) const noexcept;

@@ -91,4 +91,16 @@ service::SteeringReport report(const PortUnit& unit, std::size_t workers) {
   return result;
 }
 
+std::vector<service::QueueCounters> queue_counters(const PortUnit& unit) {
+  std::vector<service::QueueCounters> result;
+  for (const auto& queue : unit.opened.queues) {
+    service::QueueCounters& counters = result.emplace_back();
+    counters.port = unit.name;
+    counters.worker = static_cast<std::uint32_t>(result.size() - 1);
+    for (const platform::PortCounterRow& row : platform::kPortCounterRows)
+      counters.counters.emplace_back(row.name, (queue->counters().*row.member).get());
+  }
+  return result;
+}
+
 }  // namespace pollux::library

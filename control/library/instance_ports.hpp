@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "control/service/config.hpp"
 #include "control/service/steering_report.hpp"
@@ -32,5 +33,7 @@ struct PortUnit {
 /// A sentence when the port has been found not to steer as it was told, once; empty otherwise.
 [[nodiscard]] std::string steering_event(PortUnit& unit);
 [[nodiscard]] service::SteeringReport report(const PortUnit& unit, std::size_t workers);
+/// What the unit's queue pairs have counted; none of a wire inside the process.
+[[nodiscard]] std::vector<service::QueueCounters> queue_counters(const PortUnit& unit);
 
 }  // namespace pollux::library

@@ -203,13 +203,16 @@ std::string to_toml(const Config& config) {
     write_text(out, "device", port.device);
     write_addresses(out, port.interface);
     out += fmt::format("mtu = {}\nqueues = {}\n", port.mtu, port.queues);
+    out += fmt::format("checksum_offload = {}\nchains = {}\ntso = {}\nallow_blocking_driver = {}\n",
+                       port.checksum_offload, port.chains, port.tso, port.allow_blocking_driver);
   }
   out += fmt::format("\n[worker]\nworkers = {}\ncpus = [{}]\nsessions_max = {}\nqueue_depth = {}\n",
                      config.worker.workers, fmt::join(config.worker.cpus, ", "),
                      config.worker.sessions_max, config.worker.queue_depth);
   const tcp::CongestionOptions& congestion = config.tcp.congestion;
   out += fmt::format("\n[tcp]\ntimers = \"{}\"\ncongestion = \"{}\"\necn = {}\nidle_restart = {}\n",
-                     to_text(config.tcp.timers), to_text(congestion.algorithm), congestion.ecn, congestion.idle_restart);
+                     to_text(config.tcp.timers), to_text(congestion.algorithm), congestion.ecn,
+                     congestion.idle_restart);
   const LoginConfig& login = config.login;
   out +=
       fmt::format("\n[login]\ntimeout_seconds = {}\nheader_digest = \"{}\"\ndata_digest = \"{}\"\n",

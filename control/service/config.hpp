@@ -23,8 +23,12 @@ struct PortConfig {
   std::string name;    ///< for people; "port0" and so on unless given
   std::string device;  ///< a DPDK vdev ("net_tap0,iface=..."), a PCI address, or "ring:NAME"
   net::InterfaceConfig interface;
-  std::uint16_t mtu = 1500;  ///< of the IP packet
-  std::uint16_t queues = 0;  ///< queue pairs to use at most; 0: one for each worker
+  std::uint16_t mtu = 1500;            ///< of the IP packet
+  std::uint16_t queues = 0;            ///< queue pairs to use at most; 0: one for each worker
+  bool checksum_offload = true;        ///< false: software sums whatever the port can
+  bool chains = true;                  ///< false: every frame is copied into one buffer
+  bool tso = true;                     ///< false: the port is never asked to cut large segments
+  bool allow_blocking_driver = false;  ///< net_af_packet, which may hang its worker
 };
 
 /// RFC 7143 13.1: the list offered, in the order preferred.

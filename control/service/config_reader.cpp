@@ -172,6 +172,10 @@ void read_port(const toml::table& table, std::size_t index, std::string_view sou
   // RFC 791: every link carries 68 bytes; we ask for what holds a login PDU in few segments.
   section.integer("mtu", port.mtu, 576, 9600);
   section.integer("queues", port.queues, 0, 64);
+  section.boolean("checksum_offload", port.checksum_offload);
+  section.boolean("chains", port.chains);
+  section.boolean("tso", port.tso);
+  section.boolean("allow_blocking_driver", port.allow_blocking_driver);
   section.require("device");
   if (!port.interface.has_ipv6()) section.require("address");
   section.end();
@@ -283,9 +287,32 @@ std::optional<Config> load_config(const std::string& path, std::string& error) {
 
 namespace {
 
-constexpr std::array<std::string_view, 12> kPortKeys{
-    "name",         "device",         "address",         "gateway", "mtu",      "ipv6_address",
-    "ipv6_gateway", "ipv6_accept_ra", "ipv6_link_local", "vlan",    "priority", "dscp"};
+constexpr std::array<std::string_view, 16> kPortKeys{"name",
+                                                     "device",
+                                                     "address",
+                                                     "gateway",
+                                                     "mtu",
+                                                     "ipv6_address",
+                                                     "ipv6_gateway",
+                                                     "ipv6_accept_ra",
+                                                     "ipv6_link_local",
+                                                     "vlan",
+                                                     "priority",
+                                                     "dscp",
+                                                     "checksum_offload",
+                                                     "chains",
+                                                     "tso",
+                                                     "allow_blocking_driver"};
+
+/// The switch of a port that is called `key`, or null.
+bool* port_switch(PortConfig& port, std::string_view key) noexcept {
+  if (key == "ipv6_accept_ra") return &port.interface.accept_ra;
+  if (key == "ipv6_link_local") return &port.interface.link_local;
+  if (key == "checksum_offload") return &port.checksum_offload;
+  if (key == "chains") return &port.chains;
+  if (key == "tso") return &port.tso;
+  return key == "allow_blocking_driver" ? &port.allow_blocking_driver : nullptr;
+}
 
 bool take_number(std::string_view text, unsigned min, unsigned max, unsigned& out) noexcept {
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -319,9 +346,9 @@ std::optional<std::string> apply_port_word(std::string_view key, const std::stri
     const auto parsed = parse_ipv6(value);
     if (!parsed) return std::string(kIpv6GatewayAllowed);
     interface.gateway6 = *parsed;
-  } else if (key == "ipv6_accept_ra" || key == "ipv6_link_local") {
+  } else if (bool* const on = port_switch(port, key); on != nullptr) {
     if (value != "true" && value != "false") return "true or false";
-    (key == "ipv6_accept_ra" ? interface.accept_ra : interface.link_local) = value == "true";
+    *on = value == "true";
   } else if (key == "mtu") {
     if (!take_number(value, 576, 9600, number)) return "a whole number from 576 to 9600";
     port.mtu = static_cast<std::uint16_t>(number);

@@ -38,6 +38,8 @@ std::string loss_sentence(iscsi::LossReason reason, iscsi::ProtocolError error) 
       return "the target rejected a command and waits for its number";
     case ping_timeout:
       return "the target did not answer a ping";
+    case port_removed:
+      return "the port it went through was removed";
   }
   return "the connection ended";
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "control/selftest/self_test.hpp"
 #include "control/service/config.hpp"
 #include "control/service/memory_check.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
@@ -34,6 +35,9 @@ struct Flags {
   bool no_hugepages = false;
   double login_timeout = 0;
   std::string header_digest, data_digest;
+  bool self_test = false;
+  std::string self_test_target;
+  bool json = false;
 };
 
 int fail(int code, const std::string& sentence) {
@@ -66,6 +70,11 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_option("--login-timeout", flags.login_timeout, "seconds for a whole login");
   app.add_option("--header-digest", flags.header_digest,
                  "none, crc32c, or both in the order preferred");
+  app.add_flag("--self-test", flags.self_test,
+               "bring the ports up, say what works on them, and end");
+  app.add_option("--self-test-target", flags.self_test_target,
+                 "IPv4 host to test with, and a port if a portal listens there; else the gateway");
+  app.add_flag("--json", flags.json, "the self-test's result for programs");
   app.add_option("--data-digest", flags.data_digest,
                  "none, crc32c, or both in the order preferred");
 }
@@ -200,6 +209,8 @@ int run(int argc, char** argv) {
     fmt::print("{}configuration: ok\n", describe_memory(config, plan));
     return kOk;
   }
+  if (flags.self_test)
+    return selftest::self_test_main(config, {}, 0, flags.self_test_target, flags.json);
   return serve(config);
 }
 

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "control/service/worker_sizes.hpp"
+#include "dataplane/platform/driver_quirks.hpp"
 
 namespace pollux::service {
 namespace {
@@ -38,6 +39,9 @@ platform::MemoryPlanInput memory_plan_input(const Config& config) {
   for (const PortConfig& port : config.ports) {
     input.mtu = std::max<std::uint32_t>(input.mtu, port.mtu);
     if (port.device.starts_with("ring:")) input.in_process_wire = true;
+    const platform::DriverQuirks& quirks =
+        platform::quirks_of(platform::driver_of_device(port.device));
+    if (quirks.rx_room_lost != 0) input.one_buffer_frames = true;
   }
   if (input.mtu == 0) input.mtu = PortConfig{}.mtu;
   return input;

@@ -32,6 +32,7 @@
 #include "control/ring/server.hpp"
 #include "control/service/bench.hpp"
 #include "control/service/config.hpp"
+#include "control/service/port_report.hpp"
 #include "control/service/queue_source.hpp"
 #include "control/service/scsi_executor.hpp"
 #include "control/service/session_manager.hpp"
@@ -57,10 +58,12 @@ struct OperationsOptions {
   std::function<void(ring::RequestId, std::uint32_t, std::span<const std::byte>, std::uint64_t)>
       complete;
   std::function<void()> wake;  ///< any thread: a benchmark has news
+  const PortEvents& ports;
   std::function<const ring::ServerCounters*()> ring_counters;
   /// The latest events in words, oldest first.
   std::function<std::vector<std::string>()> recent_events;
   std::function<std::vector<SteeringReport>()> steering_reports = {};
+  std::function<std::vector<QueueCounters>()> queue_counters = {};
   std::function<Instant()> clock;
   std::function<net::Ipv6State(std::size_t port)> ipv6_state{};  ///< may be empty
 };

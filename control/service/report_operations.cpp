@@ -59,6 +59,21 @@ net::IpAddress local_address(const Config& config, const net::IpAddress& remote)
   return remote.is_v4() ? with_gateway->address : with_gateway->address6;
 }
 
+/// The queue pairs of one port, which belong to different workers.
+Json queues_of(const std::string& port, const PortEvents& events) {
+  Json json = Json::array();
+  for (std::size_t i = 0; i < events.ports().size(); ++i) {
+    const PortReport& report = events.ports()[i];
+    if (report.name != port) continue;
+    json.push_back({{"worker", report.worker},
+                    {"state", to_text(events.state(i))},
+                    {"state_changes", events.changes(i)}});
+    if (!report.capabilities.driver.empty())
+      json.back()["capabilities"] = to_json(report.capabilities);
+  }
+  return json;
+}
+
 ISCSI_SessionStaticInfo session_info(const SessionRecord& record) {
   const session::OperationalParameters& agreed = record.negotiated.parameters;
   ISCSI_SessionStaticInfo info{};
@@ -188,6 +203,7 @@ void Operations::status(Serial serial, Instant now) {
     Json& entry = json["ports"].emplace_back(port_json(port));
     if (options_.ipv6_state && port.interface.has_ipv6())
       entry["ipv6_state"] = to_words(options_.ipv6_state(index));
+    entry["queues"] = queues_of(port.name, options_.ports);
   }
   json["workers"] = Json::array();
   for (const auto& worker : options_.workers) {
@@ -238,6 +254,13 @@ void Operations::stats(Serial serial, Instant) {
                                {"buffers_in_use", stats.buffers_in_use},
                                {"tasks_in_use", stats.tasks_in_use},
                                {"timers_armed", stats.timers_armed}});
+  }
+  json["queues"] = Json::array();
+  for (const QueueCounters& queue :
+       options_.queue_counters ? options_.queue_counters() : std::vector<QueueCounters>{}) {
+    Json counters{{"port", queue.port}, {"worker", queue.worker}};
+    for (const auto& [name, value] : queue.counters) counters[name] = value;
+    json["queues"].push_back(std::move(counters));
   }
   json["steering"] = Json::array();
   for (const SteeringReport& report :

@@ -55,6 +55,8 @@ Service::Service(ServiceOptions options)
       system_resolver_(names_, resolver_ports(options.config)),
       isids_(std::move(options.saved.isids), config_.isid_qualifier, random_,
              [this](const std::map<IsidKey, wire::Isid>& isids) { save_isids(isids); }),
+      ports_(options.links, std::move(options.ports),
+             [this](const std::string& sentence) { note(sentence); }),
       scsi_(options.queues, static_cast<std::uint32_t>(options.links.size())),
       server_(std::move(options.server)) {
   for (worker::Link* link : options.links) {
@@ -80,9 +82,11 @@ Service::Service(ServiceOptions options)
                          std::span<const std::byte> output,
                          std::uint64_t needed) { server_->complete(id, status, output, needed); },
       .wake = [this] { wake(); },
+      .ports = ports_,
       .ring_counters = [this] { return server_ ? &server_->counters() : nullptr; },
       .recent_events = [this] { return recent_events(); },
       .steering_reports = std::move(options.steering_reports),
+      .queue_counters = std::move(options.queue_counters),
       .clock = clock_,
       .ipv6_state = std::move(options.ipv6_state)});
   for (const int fd : {doorbell_.get(), server_ ? server_->wait_fd() : -1}) {
@@ -98,6 +102,7 @@ bool Service::turn(Instant now) {
   bool worked = false;
   if (server_) worked |= server_->poll(*this);
   worked |= take_messages(now);
+  worked |= ports_.poll();
   worked |= scsi_.poll();
   worked |= names_.run_finished();
   worked |= files_.run_finished();
@@ -254,6 +259,7 @@ bool Service::prepare_sleep() {
   bool has_work = (!is_ending_ && stop_.load(std::memory_order_relaxed)) ||
                   (server_ && !server_->prepare_sleep());
   for (const auto& channel : channels_) has_work |= channel->link().to_control.size() > 0;
+  has_work |= ports_.has_news();
   return !has_work;
 }
 

@@ -20,6 +20,7 @@
 #include "control/service/helper_thread.hpp"
 #include "control/service/isid_store.hpp"
 #include "control/service/operations.hpp"
+#include "control/service/port_report.hpp"
 #include "control/service/queue_source.hpp"
 #include "control/service/resolver.hpp"
 #include "control/service/scsi_executor.hpp"
@@ -38,14 +39,16 @@ struct ServiceOptions {
   std::unique_ptr<ring::Server> server;  ///< null: no command ring
   std::function<Instant()> clock;        ///< monotonic; also called from the service's own threads
   QueueSource& queues;                   ///< outlives the service
+  std::vector<PortReport> ports;         ///< what the workers' ports negotiated
   SavedState saved;
   std::uint64_t random_seed = 0;
   std::function<void(const std::string&)> log;  ///< control thread; may be empty
   Resolver* resolver = nullptr;                 ///< null: the system's
   /// Sentences about ports that nobody has heard yet; asked for in every turn. May be empty.
   std::function<std::vector<std::string>()> steering_events = {};
-  std::function<std::vector<SteeringReport>()> steering_reports =
-      {};  ///< for statistics. May be empty
+  /// For statistics; both may be empty.
+  std::function<std::vector<SteeringReport>()> steering_reports = {};
+  std::function<std::vector<QueueCounters>()> queue_counters = {};
   /// What has become of the IPv6 addresses of configured port number `port`; may be empty.
   std::function<net::Ipv6State(std::size_t port)> ipv6_state{};
 };
@@ -116,6 +119,7 @@ class Service final : private ring::Handler {
   SystemResolver system_resolver_;
   IsidStore isids_;
   std::vector<std::unique_ptr<WorkerChannel>> channels_;
+  PortEvents ports_;
   std::unique_ptr<SessionManager> sessions_;
   ScsiExecutor scsi_;
   std::unique_ptr<ring::Server> server_;

@@ -1,4 +1,5 @@
-// How the frames of one port find their worker, for people and programs.
+// How the frames of one port find their worker and what its queues have counted, for people and
+// programs.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,13 @@ namespace pollux::service {
 struct SteeringReport {
   std::string name;
   std::string steering;  ///< how received frames find their worker
+  std::vector<std::pair<std::string, std::uint64_t>> counters;
+};
+
+/// One queue pair of one port.
+struct QueueCounters {
+  std::string port;
+  std::uint32_t worker = 0;
   std::vector<std::pair<std::string, std::uint64_t>> counters;
 };
 

@@ -69,6 +69,7 @@ enum class LossReason : std::uint8_t {
   rejected,         ///< the target rejected a command and still waits for its CmdSN
   ping_timeout,     ///< the target fell silent with commands open and did not answer a NOP-Out
   command_timeout,  ///< the oldest command was open for too long
+  port_removed,     ///< the device under the connection is gone
 };
 
 /// The rule that was broken, for LossReason::protocol_error. One counter each.

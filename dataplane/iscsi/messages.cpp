@@ -134,11 +134,17 @@ void Initiator::handle(const ToWorker& message, Instant now) noexcept {
 }
 
 const Path* Initiator::path_to(const net::IpAddress& address) const noexcept {
-  for (const Path& path : paths_)
-    if (path.interface->on_link(address)) return &path;
-  for (const Path& path : paths_)
-    if (path.interface->has_gateway(address)) return &path;
-  return nullptr;
+  // A port that is gone serves only to say so, when there is no other way.
+  const Path* gone = nullptr;
+  for (const bool direct : {true, false}) {
+    for (const Path& path : paths_) {
+      if (!(direct ? path.interface->on_link(address) : path.interface->has_gateway(address)))
+        continue;
+      if (!path.engine->is_port_removed()) return &path;
+      if (gone == nullptr) gone = &path;
+    }
+  }
+  return gone;
 }
 
 void Initiator::open(Connection& connection, const ToWorker& message, Instant now) noexcept {
@@ -174,10 +180,10 @@ void Initiator::open(Connection& connection, const ToWorker& message, Instant no
   const tcp::OpenError error = connection.engine->open(request, now, connection.tcp);
   if (error == tcp::OpenError::none) return;
   connection.tcp = {};
-  lose(connection,
-       error == tcp::OpenError::no_route ? LossReason::host_unreachable
-                                         : LossReason::no_local_resources,
-       ProtocolError::none, now);
+  LossReason reason = LossReason::no_local_resources;
+  if (error == tcp::OpenError::no_route) reason = LossReason::host_unreachable;
+  if (error == tcp::OpenError::port_removed) reason = LossReason::port_removed;
+  lose(connection, reason, ProtocolError::none, now);
 }
 
 void Initiator::set_gate(Connection& connection, const Gate& gate, Instant now) noexcept {
@@ -257,6 +263,9 @@ void Initiator::on_event(const tcp::Event& event, tcp::Engine& engine, Instant n
         break;
       case tcp::EndReason::host_unreachable:
         reason = LossReason::host_unreachable;
+        break;
+      case tcp::EndReason::port_removed:
+        reason = LossReason::port_removed;
         break;
       case tcp::EndReason::none:
       case tcp::EndReason::closed:

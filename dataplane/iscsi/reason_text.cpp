@@ -34,6 +34,8 @@ const char* to_text(LossReason reason) noexcept {
       return "the target fell silent and did not answer a ping";
     case LossReason::command_timeout:
       return "a command was not answered in time";
+    case LossReason::port_removed:
+      return "the port was removed";
   }
   return "unknown reason";
 }

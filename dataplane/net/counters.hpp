@@ -27,7 +27,7 @@ struct Counters {
   Counter drop_path_error_full;
   Counter drop_icmp_malformed, drop_icmp_checksum, drop_icmp_rate, drop_icmp_size;
   Counter no_route;
-  Counter tx_frames, tx_segments, tx_partial, tx_software_checksums;
+  Counter tx_frames, tx_segments, tx_partial, tx_software_checksums, tx_dropped_no_link;
   Counter drop_reply_no_room, drop_reply_no_buffer, buffers_missing, buffers_cached;
   Counter drop_ip6_version, drop_ip6_length, drop_ip6_source, drop_ip6_destination;
   Counter drop_ip6_broadcast, drop_ip6_extension, drop_ip6_option, drop_ip6_routing;
@@ -143,6 +143,9 @@ inline constexpr std::array kCounterDescriptions{
                        &Counters::tx_partial},
     CounterDescription{"tx_software_checksums", "TCP checksums computed here",
                        &Counters::tx_software_checksums},
+    CounterDescription{"tx_dropped_no_link",
+                       "segments that waited when the link went down or the port away",
+                       &Counters::tx_dropped_no_link},
     CounterDescription{"drop_reply_no_room", "ARP and ICMP not sent: transmit queue too full",
                        &Counters::drop_reply_no_room},
     CounterDescription{"drop_reply_no_buffer", "ARP and ICMP not sent: no frame buffer",

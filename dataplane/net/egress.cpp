@@ -124,6 +124,9 @@ void Egress::send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_head
   POLLUX_ASSERT(tcp_header_bytes >= 20 && tcp_header_bytes <= 60);
   POLLUX_ASSERT(first.length >= tcp_at + tcp_header_bytes);
   const platform::PortInfo& info = port_.info();
+  // A port that cuts the segment adds the length of each part by itself.
+  const bool is_large = first.tso_segment_bytes != 0;
+  POLLUX_ASSERT(!is_large || info.tx_l4_checksum);
   unsigned flags = 0;
   wire::InternetSum sum;
   if (is_v4) {
@@ -137,12 +140,12 @@ void Egress::send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_head
     }
     sum = wire::InternetSum::pseudo_header(
         ip.source, ip.destination, wire::kProtocolTcp,
-        static_cast<std::uint16_t>(ip.total_length.get() - kIpv4HeaderBytes));
+        static_cast<std::uint16_t>(is_large ? 0 : ip.total_length.get() - kIpv4HeaderBytes));
   } else {
     const auto ip = load<wire::Ipv6Header>(head + kEthernetHeaderBytes);
     flags |= platform::kTxIpv6;
     sum = wire::ipv6_pseudo_header(ip.source, ip.destination, wire::kNextTcp,
-                                   ip.payload_length.get());
+                                   is_large ? 0 : ip.payload_length.get());
   }
   if (info.tx_l4_checksum) {
     flags |= platform::kTxL4Checksum;
@@ -158,6 +161,15 @@ void Egress::send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_head
   first.l3_length = static_cast<std::uint8_t>(ip_bytes);
   first.l4_length = static_cast<std::uint8_t>(tcp_header_bytes);
   send(frame);
+}
+
+void Egress::drop_queued() noexcept {
+  for (; head_ < tail_; ++head_) {
+    if (queue_[head_].handle != nullptr) memory_.release({&queue_[head_].handle, 1});
+    counters_.tx_dropped_no_link.add();
+  }
+  head_ = tail_ = 0;
+  counters_.buffers_cached.set(cached_);
 }
 
 std::size_t Egress::flush() noexcept {

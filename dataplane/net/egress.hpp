@@ -48,6 +48,8 @@ class Egress {
   /// fills the checksums first.
   void send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept;
   std::size_t flush() noexcept;
+  /// Forgets what is queued: the link is down, or the port gone.
+  void drop_queued() noexcept;
 
  private:
   void refill() noexcept;

@@ -24,7 +24,6 @@ namespace {
 
 constexpr std::size_t kBurstSegments = 64;
 constexpr std::size_t kPrefetchAhead = 4;
-constexpr Duration kLinkInterval = 1s;
 constexpr std::size_t kScratchBytes = kLongHeadBytes;
 static_assert(kScratchBytes >= kHeadBytes);
 
@@ -64,7 +63,6 @@ struct Interface::Impl {
   void arp_input(const FrameView& frame, Instant now) noexcept;
   RouteState route_v4(const IpAddress& destination, Instant now, wire::EthernetAddress& mac,
                       Route& route) noexcept;
-  void watch_link(Instant now) noexcept;
 
   InterfaceConfig config;
   platform::Port& port;
@@ -78,7 +76,6 @@ struct Interface::Impl {
   Icmp icmp;
   Ipv6Host ipv6;
 
-  Instant link_looked_at{};
   bool link_was_up = true;
 
   // The burst under way: segments [next, filled) wait for room among the caller's datagrams.
@@ -253,17 +250,7 @@ std::size_t Interface::take_path_errors(std::span<PathError> errors) noexcept {
   return impl_->path_errors.take(errors);
 }
 
-// Asking a port may cost a system call, and what hangs on it is an announcement: not every turn.
-void Interface::Impl::watch_link(Instant now) noexcept {
-  if (now - link_looked_at < kLinkInterval) [[likely]]
-    return;
-  link_looked_at = now;
-  const bool was_up = std::exchange(link_was_up, port.link_up());
-  if (link_was_up && !was_up) arp.on_link_up(now);
-}
-
 void Interface::run_timers(Instant now) noexcept {
-  impl_->watch_link(now);
   impl_->arp.run_timers(now);
   impl_->ipv6.run_timers(now);
 }
@@ -327,6 +314,20 @@ void Interface::send_tcp(std::span<platform::TxSegment> frame,
   impl_->egress.send_tcp(frame, tcp_header_bytes);
 }
 std::size_t Interface::flush() noexcept { return impl_->egress.flush(); }
+void Interface::drop_queued() noexcept { impl_->egress.drop_queued(); }
+platform::PortState Interface::check_port(Instant now) noexcept {
+  const platform::PortState state = impl_->port.check();
+  const bool was_up = std::exchange(impl_->link_was_up, state == platform::PortState::up);
+  if (impl_->link_was_up && !was_up) {
+    impl_->arp.on_link_up(now);
+    impl_->ipv6.on_link_up(now);
+  }
+  return state;
+}
+void Interface::shut_port() noexcept {
+  impl_->egress.drop_queued();
+  impl_->port.shut();
+}
 void Interface::reclaim() noexcept { impl_->port.reclaim(); }
 std::size_t Interface::queued() const noexcept { return impl_->egress.queued(); }
 

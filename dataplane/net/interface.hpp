@@ -110,6 +110,12 @@ class Interface {
   void send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept;
   /// Hands queued frames to the port, in order; what it does not take stays queued.
   std::size_t flush() noexcept;
+  /// Forgets what is queued: the link is down.
+  void drop_queued() noexcept;
+  /// platform::Port::check(): some times a second. A link that is back has our address announced.
+  platform::PortState check_port(Instant now) noexcept;
+  /// The port is gone: drops what is queued here and there.
+  void shut_port() noexcept;
   /// Makes the port give back what it has sent. Bounded.
   void reclaim() noexcept;
   /// Segments queued and not yet taken by the port.

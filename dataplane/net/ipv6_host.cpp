@@ -88,6 +88,21 @@ void Ipv6Host::confirm_reachable(const IpAddress& remote, Instant now) noexcept 
   if (const std::optional<IpAddress> hop = next_hop(remote)) neighbours_.confirm(*hop, now);
 }
 
+/// RFC 4861 7.2.6: neighbours, and switches between us, may have to learn where we are now. An
+/// address in use is not checked again: sessions stand on it.
+void Ipv6Host::on_link_up(Instant now) noexcept {
+  if (!enabled_) return;
+  for (const Ipv6Addresses::Address& entry : addresses_.all()) {
+    if (!entry.usable()) continue;
+    sender_.advertise(entry.address, IpAddress{wire::kIpv6AllNodes},
+                      wire::multicast_mac(wire::kIpv6AllNodes), wire::NeighborMessage::kOverride);
+  }
+  // RFC 4861 6.3.7: a host that is attached to a link again may find other routers there.
+  if (!config_.accept_ra) return;
+  router_solicits_ = 0;
+  router_solicit_at_ = now;
+}
+
 void Ipv6Host::publish_state() noexcept {
   if (!enabled_) return;
   published_generation_ = addresses_.generation();

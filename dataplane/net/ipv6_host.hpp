@@ -54,6 +54,8 @@ class Ipv6Host {
   /// TCP gets no answer: the neighbour that leads to `remote` is asked, itself first.
   void suspect(const IpAddress& remote, Instant now) noexcept;
   void confirm_reachable(const IpAddress& remote, Instant now) noexcept;
+  /// The port's link is back: neighbours hear of our addresses, and routers are asked anew.
+  void on_link_up(Instant now) noexcept;
   /// Any thread may ask.
   [[nodiscard]] Ipv6State state() const noexcept {
     return published_.load(std::memory_order_relaxed);

@@ -12,57 +12,35 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "dataplane/platform/dpdk_memory_impl.hpp"
-#include "dataplane/platform/dpdk_queues.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
+#include "dataplane/platform/pinned_memory.hpp"
 
 namespace pollux::platform {
 namespace {
 
-// Segments of one frame the stack may rely on; a device that takes fewer says so.
-constexpr std::uint16_t kSegmentsMost = 8;
-constexpr std::uint32_t kFrameOverhead = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
 constexpr auto kLinkPoll = std::chrono::milliseconds(10);
 
-/// What a driver of DPDK 22.11 does other than it says.
-struct DriverQuirks {
-  std::string_view driver;
-  /// Sends wrong bytes from chained buffers (af_xdp copies from the first; memif leaves a stale
-  /// flag).
-  bool linearise = false;
-  /// Its checksum functions are wrong when a segment that is not the last has an odd length.
-  bool no_checksum = false;
-  /// Shares its MAC address with the kernel's side of the same wire, which must not see its own.
-  bool shared_address = false;
-  /// Asks the kernel about an interface that may have moved to another network namespace.
-  bool link_always_up = false;
-  /// Passes any frame although it refuses to be told its size.
-  bool any_frame = false;
-  /// "No checksum" on receive means that the sender, on the same host, vouches for the bytes.
-  bool rx_none_good = false;
+struct OffloadBit {
+  Feature feature;
+  std::uint64_t bit;
 };
-
-constexpr std::array kQuirks = {
-    DriverQuirks{
-        .driver = "net_tap", .no_checksum = true, .shared_address = true, .link_always_up = true},
-    DriverQuirks{.driver = "net_ring", .link_always_up = true, .any_frame = true},
-    DriverQuirks{.driver = "net_af_xdp", .linearise = true, .no_checksum = true},
-    DriverQuirks{.driver = "net_memif", .linearise = true, .no_checksum = true},
-    DriverQuirks{.driver = "net_virtio", .rx_none_good = true},
-    DriverQuirks{.driver = "net_virtio_user", .rx_none_good = true},
-    DriverQuirks{.driver = "virtio_user", .rx_none_good = true},
-    DriverQuirks{.driver = "net_vhost", .rx_none_good = true},
+constexpr std::array kTxOffloads = {
+    OffloadBit{Feature::tx_chain, RTE_ETH_TX_OFFLOAD_MULTI_SEGS},
+    OffloadBit{Feature::tx_ipv4_checksum, RTE_ETH_TX_OFFLOAD_IPV4_CKSUM},
+    OffloadBit{Feature::tx_tcp_checksum, RTE_ETH_TX_OFFLOAD_TCP_CKSUM},
+    OffloadBit{Feature::tx_tso, RTE_ETH_TX_OFFLOAD_TCP_TSO},
+    OffloadBit{Feature::tx_fast_free, RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE},
 };
-
-DriverQuirks quirks_of(const std::string& driver) {
-  const auto* found = std::find_if(kQuirks.begin(), kQuirks.end(), [&](const DriverQuirks& quirks) {
-    return quirks.driver == driver;
-  });
-  return found == kQuirks.end() ? DriverQuirks{} : *found;
-}
+constexpr std::array kRxOffloads = {
+    OffloadBit{Feature::rx_ipv4_checksum, RTE_ETH_RX_OFFLOAD_IPV4_CKSUM},
+    OffloadBit{Feature::rx_tcp_checksum, RTE_ETH_RX_OFFLOAD_TCP_CKSUM},
+    OffloadBit{Feature::rx_scatter, RTE_ETH_RX_OFFLOAD_SCATTER},
+    OffloadBit{Feature::rx_lro, RTE_ETH_RX_OFFLOAD_TCP_LRO},
+};
 
 std::string base_name(const std::string& name) { return name.substr(0, name.find(',')); }
 
@@ -81,29 +59,74 @@ std::string missing_port(const PortOptions& options, int code) {
          "; check its address, allow it at start, and bind it to vfio-pci with the IOMMU on";
 }
 
-std::string failure(const PortOptions& options, const char* step, int code) {
-  std::string text =
-      "port " + base_name(options.name) + ": " + step + " failed (" + reason(code) + ")";
-  if (const std::string line = last_eal_error(); !line.empty()) text += ": " + line;
-  return text;
+DeviceOffer offer_of(const rte_eth_dev_info& device) {
+  DeviceOffer offer;
+  offer.driver = device.driver_name;
+  const auto set = [&offer](Feature feature, bool has) {
+    offer.features[static_cast<std::size_t>(feature)] = has;
+  };
+  for (const OffloadBit& row : kTxOffloads)
+    set(row.feature, (device.tx_offload_capa & row.bit) != 0);
+  for (const OffloadBit& row : kRxOffloads)
+    set(row.feature, (device.rx_offload_capa & row.bit) != 0);
+  const std::uint32_t flags = device.dev_flags == nullptr ? 0 : *device.dev_flags;
+  set(Feature::rss, device.flow_type_rss_offloads != 0 && device.reta_size != 0);
+  set(Feature::queues, device.max_rx_queues > 1 && device.max_tx_queues > 1);
+  set(Feature::link_interrupt, (flags & RTE_ETH_DEV_INTR_LSC) != 0);
+  set(Feature::removal_interrupt, (flags & RTE_ETH_DEV_INTR_RMV) != 0);
+  offer.mtu_most = device.max_mtu;
+  offer.frame_most = device.max_rx_pktlen;
+  offer.segments_most = device.tx_desc_lim.nb_seg_max;
+  offer.mtu_segments_most = device.tx_desc_lim.nb_mtu_seg_max;
+  offer.rx_queues_most = device.max_rx_queues;
+  offer.tx_queues_most = device.max_tx_queues;
+  return offer;
 }
 
-/// The longest IP packet the device takes, or the most there is.
-std::uint32_t mtu_most(const rte_eth_dev_info& device, const DriverQuirks& quirks) {
-  if (quirks.any_frame) return UINT16_MAX;
-  std::uint32_t most = device.max_mtu == 0 ? UINT16_MAX : device.max_mtu;
-  if (device.max_rx_pktlen > kFrameOverhead) {
-    most = std::min(most, device.max_rx_pktlen - kFrameOverhead);
+template <class Table>
+std::uint64_t offloads_in_use(const Capabilities& capabilities, const Table& table) {
+  std::uint64_t bits = 0;
+  for (const OffloadBit& row : table)
+    if (capabilities.uses(row.feature)) bits |= row.bit;
+  return bits;
+}
+
+/// Queue pairs that the workers could use, whatever the device has.
+std::uint16_t queues_wanted(const PortOptions& options, std::size_t workers) {
+  const std::size_t most = options.queues_most == 0 ? workers : options.queues_most;
+  return static_cast<std::uint16_t>(std::min(workers, most));
+}
+
+/// The receive pools, which the driver lends to the kernel, and its rings.
+std::uint64_t pinned_bytes(std::span<DpdkPacketMemory* const> memories) {
+  constexpr std::uint64_t kRings = 16 << 20;
+  std::uint64_t bytes = 0;
+  for (DpdkPacketMemory* memory : memories) {
+    const DpdkPacketMemory::Impl& pools = memory->impl();
+    bytes += std::uint64_t{pools.rx->size} * pools.true_size + kRings;
   }
-  return most;
+  return bytes;
+}
+
+int on_ethdev_event(std::uint16_t, rte_eth_event_type type, void* context, void*) {
+  auto* events = static_cast<DeviceEvents*>(context);
+  if (type == RTE_ETH_EVENT_INTR_RMV) events->removed.store(true, std::memory_order_release);
+  if (type == RTE_ETH_EVENT_INTR_RESET) events->wants_reset.store(true, std::memory_order_release);
+  return 0;
+}
+
+void on_bus_event(const char*, rte_dev_event_type type, void* context) {
+  if (type == RTE_DEV_EVENT_REMOVE)
+    static_cast<DeviceEvents*>(context)->removed.store(true, std::memory_order_release);
 }
 
 }  // namespace
 
 DpdkDevice::~DpdkDevice() {
   if (traits_.id == RTE_MAX_ETHPORTS) return;
+  unwatch();
   if (owner_id_ != RTE_ETH_DEV_NO_OWNER) {
-    rte_eth_dev_stop(traits_.id);
+    stop();
     rte_eth_dev_owner_unset(traits_.id, owner_id_);
     rte_eth_dev_close(traits_.id);
   }
@@ -112,28 +135,37 @@ DpdkDevice::~DpdkDevice() {
 
 bool DpdkDevice::open(const PortOptions& options, std::span<DpdkPacketMemory* const> memories,
                       std::uint64_t seed, OpenedQueues& opened, std::string& error) {
-  rte_eth_conf config{};
-  if (!find(options, error) || !own(options, error) ||
-      !negotiate(options, *memories.front(), config, error))
-    return false;
-  QueuePlan plan;
-  if (!plan_queues(device_, memories.size(), options.queues_most, seed, plan, error)) return false;
-  queues_ = plan.queues;
-  plan.apply(config);
-  if (!start(options, memories, config, error)) return false;
-  opened.device_steers = plan.upload(traits_.id, opened.words);
-  opened.steering = std::move(plan.steering);
+  name_ = base_name(options.name);
+  memories_.assign(memories.begin(), memories.end());
+  if (!find(options, error) || !own(options, error) || !plan(options, seed, error)) return false;
+  Capabilities& table = traits_.plan.capabilities;
+  table.rx_descriptors = options.rx_descriptors;
+  table.tx_descriptors = options.tx_descriptors;
+  rte_eth_dev_adjust_nb_rx_tx_desc(traits_.id, &table.rx_descriptors, &table.tx_descriptors);
+  if (!configure(error) || !set_up_queues(error) || !start(error)) return false;
+  opened.device_steers = queue_plan_.upload(traits_.id, opened.words);
+  opened.steering = queue_plan_.steering;
+  take_address();
+  watch();
+  wait_for_link(options.link_wait);
   return true;
 }
 
 bool DpdkDevice::find(const PortOptions& options, std::string& error) {
-  const std::string name = base_name(options.name);
+  std::string arguments;
+  if (!complete_device(options.name, options.mtu, options.allow_blocking_driver, arguments, error))
+    return false;
+  if (quirks_of(driver_of_device(options.name)).pins_memory &&
+      !allow_pinned_memory(pinned_bytes(memories_), error)) {
+    error = "port " + name_ + ": " + error;
+    return false;
+  }
   std::uint16_t id = RTE_MAX_ETHPORTS;
-  if (rte_eth_dev_get_port_by_name(name.c_str(), &id) != 0) {
-    int code = rte_dev_probe(options.name.c_str());
+  if (rte_eth_dev_get_port_by_name(name_.c_str(), &id) != 0) {
+    int code = rte_dev_probe(arguments.c_str());
     if (code == 0) {
       plugged_here_ = true;
-      code = rte_eth_dev_get_port_by_name(name.c_str(), &id);
+      code = rte_eth_dev_get_port_by_name(name_.c_str(), &id);
     }
     if (code != 0) {
       error = missing_port(options, code);
@@ -145,11 +177,10 @@ bool DpdkDevice::find(const PortOptions& options, std::string& error) {
     return false;
   }
   traits_.id = id;
-  traits_.driver = device_.driver_name;
   return true;
 }
 
-bool DpdkDevice::own(const PortOptions& options, std::string& error) {
+bool DpdkDevice::own(const PortOptions&, std::string& error) {
   rte_eth_dev_owner owner{};
   if (rte_eth_dev_owner_new(&owner.id) != 0) {
     error = "DPDK is not running: start it before opening ports";
@@ -157,7 +188,7 @@ bool DpdkDevice::own(const PortOptions& options, std::string& error) {
   }
   std::strncpy(owner.name, "pollux", sizeof(owner.name) - 1);
   if (rte_eth_dev_owner_set(traits_.id, &owner) != 0) {
-    error = "port " + base_name(options.name) + " is in use already: open each port once";
+    error = "port " + name_ + " is in use already: open each port once";
     // Its owner closes it, also when we have plugged nothing in.
     traits_.id = RTE_MAX_ETHPORTS;
     return false;
@@ -166,119 +197,167 @@ bool DpdkDevice::own(const PortOptions& options, std::string& error) {
   return true;
 }
 
-bool DpdkDevice::negotiate(const PortOptions& options, DpdkPacketMemory& memory,
-                           rte_eth_conf& config, std::string& error) {
-  const DriverQuirks quirks = quirks_of(traits_.driver);
-  const std::string name = base_name(options.name);
-  if (const std::uint32_t most = mtu_most(device_, quirks); options.mtu > most) {
-    error =
-        "port " + name + " takes an MTU of at most " + std::to_string(most) + ": set mtu to that";
+bool DpdkDevice::plan(const PortOptions& options, std::uint64_t seed, std::string& error) {
+  const DriverQuirks& quirks = quirks_of(device_.driver_name);
+  if (quirks.blocks && !options.allow_blocking_driver) {
+    // Also when somebody else has plugged it in under another name.
+    std::string arguments;
+    return complete_device(device_.driver_name, options.mtu, false, arguments, error);
+  }
+  if (!plan_queues(device_, memories_.size(), options.queues_most, seed, queue_plan_, error))
     return false;
-  }
-  const auto wants_tx = [&](std::uint64_t bit) { return (device_.tx_offload_capa & bit) != 0; };
-  const auto wants_rx = [&](std::uint64_t bit) { return (device_.rx_offload_capa & bit) != 0; };
-
-  // Fast-free is never asked for: it excludes reference counts and chains.
-  traits_.linearise = quirks.linearise || !wants_tx(RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
-  if (!traits_.linearise) config.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-  if (!quirks.no_checksum) {
-    config.txmode.offloads |=
-        device_.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
-    config.rxmode.offloads |=
-        device_.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM);
-  }
-  traits_.prepare = (config.txmode.offloads & ~RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
-  traits_.rx_checksum = config.rxmode.offloads != 0;
+  // Every worker's memory is planned alike.
+  const DpdkPacketMemory::Impl& pools = memories_.front()->impl();
+  const PortWishes wishes{.name = name_,
+                          .mtu = options.mtu,
+                          .queues = queues_wanted(options, memories_.size()),
+                          .rx_buffer_bytes = pools.rx_buffer_bytes,
+                          .frame_bytes = pools.frame_bytes,
+                          .chains = options.chains,
+                          .checksum_offload = options.checksum_offload,
+                          .tso = options.tso,
+                          .emulate_checksum_offload = options.emulate_checksum_offload};
+  if (!negotiate(offer_of(device_), quirks, wishes, traits_.plan, error)) return false;
+  const Capabilities& table = traits_.plan.capabilities;
+  traits_.rx_checksum =
+      table.uses(Feature::rx_ipv4_checksum) || table.uses(Feature::rx_tcp_checksum);
   traits_.rx_checksum_none_good = quirks.rx_none_good;
-  traits_.emulated_checksum = options.emulate_checksum_offload && quirks.any_frame;
   traits_.link_always_up = quirks.link_always_up;
   traits_.tx_bytes_most = options.mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
 
-  if (!quirks.any_frame && options.mtu + kFrameOverhead > memory.impl().rx_buffer_bytes) {
-    if (!wants_rx(RTE_ETH_RX_OFFLOAD_SCATTER)) {
-      error = "port " + name + " receives a frame into one buffer only: plan receive buffers of " +
-              std::to_string(options.mtu + kFrameOverhead) + " bytes or lower the mtu";
-      return false;
-    }
-    config.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
-  }
-  config.rxmode.mtu = options.mtu;
-
   PortInfo& info = traits_.info;
   info.mtu = options.mtu;
-  info.tx_ip_checksum =
-      traits_.emulated_checksum || (config.txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
-  info.tx_l4_checksum =
-      traits_.emulated_checksum || (config.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
-  std::uint16_t segments = kSegmentsMost;
-  for (const std::uint16_t limit :
-       {device_.tx_desc_lim.nb_seg_max, device_.tx_desc_lim.nb_mtu_seg_max}) {
-    if (limit != 0 && !traits_.linearise) segments = std::min(segments, limit);
-  }
-  info.tx_segments_max = static_cast<std::uint8_t>(segments);
+  info.tx_ip_checksum = traits_.plan.emulated_checksum || table.uses(Feature::tx_ipv4_checksum);
+  info.tx_l4_checksum = traits_.plan.emulated_checksum || table.uses(Feature::tx_tcp_checksum);
+  info.tx_segments_max = traits_.plan.tx_segments_max;
+  info.tx_external = table.uses(Feature::tx_external) || !table.uses(Feature::tx_chain);
+  info.tso_bytes_max = traits_.plan.tso_bytes_max;
+  info.tso_segments_max = traits_.plan.tso_segments_max;
+
+  config_.rxmode.mtu = options.mtu;
+  config_.rxmode.offloads = offloads_in_use(table, kRxOffloads);
+  config_.txmode.offloads = offloads_in_use(table, kTxOffloads);
+  config_.intr_conf.lsc = table.uses(Feature::link_interrupt) ? 1 : 0;
+  config_.intr_conf.rmv = table.uses(Feature::removal_interrupt) ? 1 : 0;
+  queue_plan_.apply(config_);
   return true;
 }
 
-bool DpdkDevice::set_up_queue(std::uint16_t queue, const PortOptions& options,
-                              DpdkPacketMemory& memory, const rte_eth_conf& config,
-                              std::string& error) {
+bool DpdkDevice::failed(const char* step, int code, std::string& error) const {
+  error = "port " + name_ + ": " + step + " failed (" + reason(code) + ")";
+  if (const std::string line = last_eal_error(); !line.empty()) error += ": " + line;
+  return false;
+}
+
+bool DpdkDevice::configure(std::string& error) {
+  const int code = rte_eth_dev_configure(traits_.id, queues(), queues(), &config_);
+  return code == 0 || failed("configuring it", code, error);
+}
+
+bool DpdkDevice::set_up_queues(std::string& error) {
+  for (std::uint16_t queue = 0; queue < queues(); ++queue)
+    if (!set_up_queue(queue, *memories_[queue], error)) return false;
+  return true;
+}
+
+bool DpdkDevice::set_up_queue(std::uint16_t queue, DpdkPacketMemory& memory, std::string& error) {
   const std::uint16_t id = traits_.id;
-  std::uint16_t rx_descriptors = options.rx_descriptors;
-  std::uint16_t tx_descriptors = options.tx_descriptors;
-  rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_descriptors, &tx_descriptors);
   const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(id));
+  const Capabilities& table = traits_.plan.capabilities;
   rte_eth_rxconf rx = device_.default_rxconf;
-  rx.offloads = config.rxmode.offloads;
+  rx.offloads = config_.rxmode.offloads;
   rte_eth_txconf tx = device_.default_txconf;
-  tx.offloads = config.txmode.offloads;
-  if (const int code =
-          rte_eth_rx_queue_setup(id, queue, rx_descriptors, socket, &rx, memory.impl().rx.get());
+  tx.offloads = config_.txmode.offloads;
+  if (const int code = rte_eth_rx_queue_setup(id, queue, table.rx_descriptors, socket, &rx,
+                                              memory.impl().rx.get());
       code != 0) {
-    error = failure(options, "its receive queue", code);
-    return false;
+    return failed("its receive queue", code, error);
   }
-  if (const int code = rte_eth_tx_queue_setup(id, queue, tx_descriptors, socket, &tx); code != 0) {
-    error = failure(options, "its transmit queue", code);
-    return false;
+  const int code = rte_eth_tx_queue_setup(id, queue, table.tx_descriptors, socket, &tx);
+  return code == 0 || failed("its transmit queue", code, error);
+}
+
+bool DpdkDevice::start(std::string& error) {
+  // Drivers without this operation have taken the MTU from the configuration.
+  if (const int code = rte_eth_dev_set_mtu(traits_.id, traits_.info.mtu);
+      code != 0 && code != -ENOTSUP) {
+    return failed("setting its MTU", code, error);
   }
+  if (const int code = rte_eth_dev_start(traits_.id); code != 0)
+    return failed("starting it", code, error);
+  started_ = true;
+  rte_eth_promiscuous_disable(traits_.id);
+  // IPv6 finds its neighbours through groups (RFC 4861 7.2), which change with the addresses.
+  rte_eth_allmulticast_enable(traits_.id);
   return true;
 }
 
-bool DpdkDevice::start(const PortOptions& options, std::span<DpdkPacketMemory* const> memories,
-                       const rte_eth_conf& config, std::string& error) {
-  const std::uint16_t id = traits_.id;
-  const auto failed = [&](const char* step, int code) {
-    error = failure(options, step, code);
-    return false;
-  };
-  if (const int code = rte_eth_dev_configure(id, queues_, queues_, &config); code != 0) {
-    return failed("configuring it", code);
-  }
-  for (std::uint16_t queue = 0; queue < queues_; ++queue)
-    if (!set_up_queue(queue, options, *memories[queue], config, error)) return false;
-  // Drivers without this operation have taken the MTU from the configuration.
-  if (const int code = rte_eth_dev_set_mtu(id, options.mtu); code != 0 && code != -ENOTSUP) {
-    return failed("setting its MTU", code);
-  }
-  if (const int code = rte_eth_dev_start(id); code != 0) return failed("starting it", code);
-  rte_eth_promiscuous_disable(id);
-  // IPv6 finds its neighbours through groups (RFC 4861 7.2), which change with the addresses.
-  rte_eth_allmulticast_enable(id);
-  take_address();
+void DpdkDevice::stop() {
+  if (std::exchange(started_, false)) rte_eth_dev_stop(traits_.id);
+}
 
+bool DpdkDevice::reset() {
+  stop();
+  std::string error;  // who asks wants to know only whether the device is back
+  const int code = rte_eth_dev_reset(traits_.id);
+  // A driver without a reset of its own is started anew.
+  if ((code != 0 && code != -ENOTSUP) || !configure(error) || !set_up_queues(error) ||
+      !start(error))
+    return false;
+  // It steered or not before; what it says now changes nothing, whose a frame is gets computed.
+  std::string words;
+  static_cast<void>(queue_plan_.upload(traits_.id, words));
+  return true;
+}
+
+void DpdkDevice::rest() {
+  if (resting_.fetch_add(1, std::memory_order_acq_rel) + 1 < queues()) return;
+  // Taken back first: what the device asks for from now on it asks for anew.
+  events_.wants_reset.store(false, std::memory_order_relaxed);
+  if (!reset()) events_.removed.store(true, std::memory_order_release);
+  resting_.store(0, std::memory_order_relaxed);
+  resets_.fetch_add(1, std::memory_order_release);
+}
+
+void DpdkDevice::leave() {
+  if (left_.fetch_add(1, std::memory_order_acq_rel) + 1 == queues()) stop();
+}
+
+void DpdkDevice::watch() {
+  rte_eth_dev_callback_register(traits_.id, RTE_ETH_EVENT_INTR_RMV, &on_ethdev_event, &events_);
+  rte_eth_dev_callback_register(traits_.id, RTE_ETH_EVENT_INTR_RESET, &on_ethdev_event, &events_);
+  if (device_.device != nullptr)
+    rte_dev_event_callback_register(rte_dev_name(device_.device), &on_bus_event, &events_);
+  watched_ = true;
+}
+
+void DpdkDevice::unwatch() {
+  if (!std::exchange(watched_, false)) return;
+  rte_eth_dev_callback_unregister(traits_.id, RTE_ETH_EVENT_INTR_RMV, &on_ethdev_event, &events_);
+  rte_eth_dev_callback_unregister(traits_.id, RTE_ETH_EVENT_INTR_RESET, &on_ethdev_event, &events_);
+  // A callback that is running now cannot be taken away: it is over in a moment.
+  constexpr int kTries = 1000;
+  for (int i = 0; device_.device != nullptr && i < kTries; ++i) {
+    if (rte_dev_event_callback_unregister(rte_dev_name(device_.device), &on_bus_event, &events_) !=
+        -EAGAIN)
+      break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+void DpdkDevice::wait_for_link(std::chrono::milliseconds most) {
   rte_eth_link link{};
-  const auto polls = options.link_wait / kLinkPoll;
-  for (long poll = 0; !traits_.link_always_up && poll < polls; ++poll) {
-    if (rte_eth_link_get_nowait(id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP) break;
+  for (long poll = 0; !traits_.link_always_up && poll < most / kLinkPoll; ++poll) {
+    if (rte_eth_link_get_nowait(traits_.id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP)
+      return;
     std::this_thread::sleep_for(kLinkPoll);
   }
-  return true;
 }
 
 void DpdkDevice::take_address() {
   rte_ether_addr address{};
   rte_eth_macaddr_get(traits_.id, &address);
-  if (quirks_of(traits_.driver).shared_address) {
+  if (quirks_of(device_.driver_name).shared_address) {
     address.addr_bytes[0] |= RTE_ETHER_LOCAL_ADMIN_ADDR;
     address.addr_bytes[5] ^= 1;
   } else if (rte_is_zero_ether_addr(&address)) {

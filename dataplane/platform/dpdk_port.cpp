@@ -20,7 +20,7 @@ namespace pollux::platform {
 namespace {
 
 constexpr std::uint16_t kBurst = 64;
-constexpr std::size_t kSegmentsMost = 8;
+constexpr std::size_t kSegmentsMost = 16;  // of a large TCP segment
 constexpr std::uint16_t kPrefetchAhead = 3;
 // One call of reclaim() frees at most this many frames.
 constexpr std::uint32_t kReclaimFrames = 256;
@@ -34,6 +34,8 @@ struct FrameSpan {
   std::size_t count = 0;
   std::uint32_t bytes = 0;
   bool drop = false;
+  bool has_external = false;
+  bool flatten = false;
 };
 
 void prefetch_frame(const rte_mbuf* mbuf) noexcept { rte_prefetch0(rte_pktmbuf_mtod(mbuf, void*)); }
@@ -48,6 +50,7 @@ FrameSpan next_frame(std::span<const TxSegment> segments, std::size_t first) noe
     POLLUX_ASSERT(segment.length > 0 &&
                   (segment.handle == nullptr) != (segment.tracker == nullptr));
     frame.bytes += segment.length;
+    frame.has_external |= segment.tracker != nullptr;
     ++frame.count;
     more = (segment.flags & kTxMore) != 0;
   }
@@ -71,6 +74,7 @@ struct DpdkPort::Impl {
 
   std::size_t transmit(std::span<const TxSegment> segments) noexcept;
   std::size_t plan(std::span<const TxSegment> segments, std::size_t first) noexcept;
+  void check_frame(FrameSpan& frame, const TxSegment& head) const noexcept;
   bool take_external(std::span<const TxSegment> segments) noexcept;
   rte_mbuf* build(std::span<const TxSegment> segments) noexcept;
   rte_mbuf* build_flat(std::span<const TxSegment> segments, std::uint32_t bytes) noexcept;
@@ -82,6 +86,10 @@ struct DpdkPort::Impl {
   void count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent,
                   std::uint64_t bytes) noexcept;
   void reclaim() noexcept;
+  [[nodiscard]] PortState check() noexcept;
+  void shut() noexcept;
+  void drop_held() noexcept;
+  void rest() noexcept;
 
   DpdkPacketMemory& memory;
   DpdkPacketMemory::Impl& pools;
@@ -104,18 +112,27 @@ struct DpdkPort::Impl {
   std::array<FrameSpan, kBurst> tx_spans{};
   std::array<rte_mbuf*, kBurst * kSegmentsMost> external{};
   std::size_t external_first = 0;
+
+  bool gone = false;  ///< removed: the device is never touched again
+  bool shut_down = false;
+  bool resting = false;  ///< until the device has been reset for all its queues
+  std::uint32_t resets_before = 0;
 };
 
-DpdkPort::Impl::~Impl() {
+DpdkPort::Impl::~Impl() { drop_held(); }
+
+void DpdkPort::Impl::drop_held() noexcept {
   for (std::uint16_t i = 0; i < tx_waiting; ++i) rte_pktmbuf_free(tx_frames[i]);
   for (; rx_first < rx_end; ++rx_first) rte_pktmbuf_free(rx_waiting[rx_first]);
+  counters.tx_dropped_removed.add(tx_waiting);
+  tx_waiting = 0;
 }
 
 // --- Receiving
 // -----------------------------------------------------------------------------------------
 
 std::uint16_t DpdkPort::Impl::rx_flags(std::uint64_t offload_flags) const noexcept {
-  if (traits.emulated_checksum) return kRxIpChecksumGood | kRxL4ChecksumGood;
+  if (traits.plan.emulated_checksum) return kRxIpChecksumGood | kRxL4ChecksumGood;
   if (!traits.rx_checksum) return 0;
   std::uint16_t flags = 0;
   const std::uint64_t ip = offload_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
@@ -162,6 +179,8 @@ std::size_t DpdkPort::Impl::convert(rte_mbuf* frame, std::span<RxSegment> segmen
 }
 
 std::size_t DpdkPort::Impl::receive(std::span<RxSegment> segments) noexcept {
+  if (gone || resting) [[unlikely]]
+    return 0;
   if (tx_waiting > 0) flush();
   if (rx_first == rx_end) {
     rx_first = 0;
@@ -241,15 +260,29 @@ void DpdkPort::Impl::discard(std::span<const TxSegment> segments) noexcept {
   }
 }
 
+/// Decides what becomes of one frame before anything is taken for it.
+void DpdkPort::Impl::check_frame(FrameSpan& frame, const TxSegment& head) const noexcept {
+  if (head.tso_segment_bytes != 0) {
+    POLLUX_ASSERT(frame.count <= traits.info.tso_segments_max);
+    POLLUX_ASSERT(!frame.has_external || traits.info.tx_external);
+    const std::uint32_t headers = head.l2_length + head.l3_length + head.l4_length;
+    frame.drop = frame.bytes > traits.info.tso_bytes_max + headers;
+    return;
+  }
+  POLLUX_ASSERT(frame.count <= traits.info.tx_segments_max);
+  frame.flatten =
+      frame.count > traits.plan.chain_most || (frame.has_external && !traits.info.tx_external);
+  frame.drop =
+      frame.bytes > traits.tx_bytes_most || (frame.flatten && frame.bytes > pools.frame_bytes);
+}
+
 /// Finds the frames of the next burst. Returns how many.
 std::size_t DpdkPort::Impl::plan(std::span<const TxSegment> segments, std::size_t first) noexcept {
   std::size_t count = 0;
   while (first < segments.size() && count < kBurst) {
     FrameSpan& frame = tx_spans[count++];
     frame = next_frame(segments, first);
-    frame.drop =
-        frame.bytes > traits.tx_bytes_most || (traits.linearise && frame.bytes > pools.frame_bytes);
-    POLLUX_ASSERT(frame.count <= traits.info.tx_segments_max);
+    check_frame(frame, segments[first]);
     first += frame.count;
   }
   return count;
@@ -265,12 +298,16 @@ bool DpdkPort::Impl::take_external(std::span<const TxSegment> segments) noexcept
 }
 
 void DpdkPort::Impl::set_offloads(rte_mbuf* frame, const TxSegment& head) const noexcept {
-  if (traits.emulated_checksum || (head.flags & (kTxIpChecksum | kTxL4Checksum)) == 0) return;
+  if (traits.plan.emulated_checksum || (head.flags & (kTxIpChecksum | kTxL4Checksum)) == 0) return;
   frame->l2_len = head.l2_length & 0x7fU;
   frame->l3_len = head.l3_length & 0x1ffU;
   frame->l4_len = head.l4_length;
   frame->ol_flags |= (head.flags & kTxIpv6) != 0 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
   if ((head.flags & kTxIpChecksum) != 0) frame->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+  if (head.tso_segment_bytes != 0) {
+    frame->tso_segsz = head.tso_segment_bytes;
+    frame->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+  }
   if ((head.flags & kTxL4Checksum) != 0) frame->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
 }
 
@@ -326,10 +363,13 @@ rte_mbuf* DpdkPort::Impl::build_flat(std::span<const TxSegment> segments,
   set_offloads(flat, segments.front());
   discard(segments);
   counters.tx_linearised.add();
+  counters.tx_linearised_bytes.add(bytes);
   return flat;
 }
 
 std::size_t DpdkPort::Impl::transmit(std::span<const TxSegment> segments) noexcept {
+  if (gone || resting) [[unlikely]]
+    return 0;
   std::size_t taken = 0;
   bool starved = false;
   // A frame leaves the caller only after the driver has everything built before it: at most one
@@ -343,24 +383,26 @@ std::size_t DpdkPort::Impl::transmit(std::span<const TxSegment> segments) noexce
       if (span.drop) {
         counters.tx_dropped_oversize.add();
         discard(pieces);
-      } else if (traits.linearise && span.count > 1) {
+      } else if (span.flatten) {
         rte_mbuf* const frame = build_flat(pieces, span.bytes);
         starved = frame == nullptr;
         if (!starved) tx_frames[built++] = frame;
       } else {
         starved = !take_external(pieces);
         if (!starved) tx_frames[built++] = build(pieces);
+        if (!starved && pieces.front().tso_segment_bytes != 0) counters.tx_large.add();
       }
       if (!starved) taken += span.count;
     }
     if (starved) counters.tx_no_buffer.add();
-    if (traits.prepare) built = prepare(built);
+    if (traits.plan.prepare) built = prepare(built);
     if (built > 0 && !send(built)) counters.tx_deferred.add(tx_waiting);
   }
   return taken;
 }
 
 void DpdkPort::Impl::reclaim() noexcept {
+  if (gone || resting) return;
   if (!flush() && ++fruitless_reclaims >= kReclaimPatience) {
     rte_pktmbuf_free_bulk(tx_frames.data(), tx_waiting);
     counters.tx_dropped_stuck.add(tx_waiting);
@@ -371,6 +413,45 @@ void DpdkPort::Impl::reclaim() noexcept {
   // mlx5 looks at its completions when asked for a descriptor; others free in an empty burst.
   static_cast<void>(rte_eth_tx_descriptor_status(traits.id, queue, 0));
   static_cast<void>(rte_eth_tx_burst(traits.id, queue, tx_frames.data(), 0));
+}
+
+// --- The device's life
+// --------------------------------------------------------------------------------------
+
+void DpdkPort::Impl::rest() noexcept {
+  if (!resting) {
+    // Frames that were built for the old queues go with them: TCP sends what matters again.
+    drop_held();
+    resting = true;
+    resets_before = device->resets();
+    device->rest();
+  }
+  if (device->resets() != resets_before) resting = false;
+}
+
+PortState DpdkPort::Impl::check() noexcept {
+  DeviceEvents& events = device->events();
+  const auto is_removed = [&events] { return events.removed.load(std::memory_order_acquire); };
+  gone |= is_removed();
+  if (!gone && (resting || events.wants_reset.load(std::memory_order_acquire))) {
+    rest();
+    gone |= is_removed();
+    if (!gone && !resting) counters.resets.add();
+  }
+  if (gone) return PortState::removed;
+  // The other queues' workers have not seen yet that the device asks for a reset.
+  if (resting) return PortState::down;
+  if (traits.link_always_up) return PortState::up;
+  rte_eth_link link{};
+  const bool up =
+      rte_eth_link_get_nowait(traits.id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  return up ? PortState::up : PortState::down;
+}
+
+void DpdkPort::Impl::shut() noexcept {
+  gone = true;
+  drop_held();
+  if (!std::exchange(shut_down, true)) device->leave();
 }
 
 // --- The face
@@ -391,12 +472,9 @@ std::size_t DpdkPort::transmit(std::span<const TxSegment> segments) noexcept {
 
 void DpdkPort::reclaim() noexcept { impl_->reclaim(); }
 
-bool DpdkPort::link_up() noexcept {
-  if (impl_->traits.link_always_up) return true;
-  rte_eth_link link{};
-  return rte_eth_link_get_nowait(impl_->traits.id, &link) == 0 &&
-         link.link_status == RTE_ETH_LINK_UP;
-}
+PortState DpdkPort::check() noexcept { return impl_->check(); }
+
+void DpdkPort::shut() noexcept { impl_->shut(); }
 
 const PortCounters& DpdkPort::counters() const noexcept { return impl_->counters; }
 
@@ -409,7 +487,13 @@ DeviceStatistics DpdkPort::device_statistics() const noexcept {
           .tx_errors = stats.oerrors};
 }
 
-const std::string& DpdkPort::driver() const noexcept { return impl_->traits.driver; }
+const std::string& DpdkPort::driver() const noexcept { return capabilities()->driver; }
+
+const Capabilities* DpdkPort::capabilities() const noexcept {
+  return &impl_->traits.plan.capabilities;
+}
+
+std::uint16_t DpdkPort::device_id() const noexcept { return impl_->traits.id; }
 
 std::unique_ptr<DpdkPort> open_port(const PortOptions& options, DpdkPacketMemory& memory,
                                     std::string& error) {

@@ -3,6 +3,7 @@
 // dpdk_device.cpp.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "dataplane/base/counter.hpp"
+#include "dataplane/platform/capabilities.hpp"
 #include "dataplane/platform/dpdk_memory.hpp"
 #include "dataplane/platform/port.hpp"
 #include "dataplane/platform/steering.hpp"
@@ -29,7 +31,12 @@ struct PortOptions {
   /// In-process ring only: checksums are neither computed nor checked, as a NIC would relieve us of
   /// it.
   bool emulate_checksum_offload = false;
-  /// A link that is still down then is no error: link_up() tells.
+  bool checksum_offload = true;  ///< false: software sums whatever the port can
+  bool chains = true;            ///< false: every frame is copied into one buffer
+  bool tso = true;               ///< false: the port is never asked to cut large segments
+  /// net_af_packet may wait for ever inside a burst: only whoever knows that gets it.
+  bool allow_blocking_driver = false;
+  /// A link that is still down then is no error: check() tells.
   std::chrono::milliseconds link_wait{2000};
 };
 
@@ -43,14 +50,45 @@ struct PortCounters {
   Counter tx_frames;            ///< the driver has taken
   Counter tx_bytes;
   Counter tx_bursts;
-  Counter tx_deferred;          ///< built, refused by the driver, kept for its next burst
-  Counter tx_no_buffer;         ///< bursts cut short for want of buffers
-  Counter tx_linearised;        ///< copied into one buffer for a driver that cannot chain
+  Counter tx_deferred;    ///< built, refused by the driver, kept for its next burst
+  Counter tx_no_buffer;   ///< bursts cut short for want of buffers
+  Counter tx_linearised;  ///< copied into one buffer for a driver that cannot chain as long
+  Counter tx_linearised_bytes;
+  Counter tx_large;             ///< large TCP segments that the port cuts itself
   Counter tx_dropped_oversize;  ///< longer than the MTU allows: some drivers would choke on it
   Counter tx_dropped_refused;   ///< the driver's checks said no
   Counter
       tx_dropped_stuck;  ///< the driver took nothing for so long that their memory was wanted back
+  Counter tx_dropped_removed;  ///< held when the device went away or was reset
+  Counter resets;              ///< that the device asked for and came back from
 };
+
+struct PortCounterRow {
+  const char* name;
+  Counter PortCounters::*member;
+};
+/// Every counter under the name it has in statistics.
+inline constexpr auto kPortCounterRows = std::to_array<PortCounterRow>({
+    {"rx_frames", &PortCounters::rx_frames},
+    {"rx_bytes", &PortCounters::rx_bytes},
+    {"rx_bursts", &PortCounters::rx_bursts},
+    {"rx_dropped_segments", &PortCounters::rx_dropped_segments},
+    {"rx_dropped_empty", &PortCounters::rx_dropped_empty},
+    {"tx_frames", &PortCounters::tx_frames},
+    {"tx_bytes", &PortCounters::tx_bytes},
+    {"tx_bursts", &PortCounters::tx_bursts},
+    {"tx_deferred", &PortCounters::tx_deferred},
+    {"tx_no_buffer", &PortCounters::tx_no_buffer},
+    {"tx_linearised", &PortCounters::tx_linearised},
+    {"tx_linearised_bytes", &PortCounters::tx_linearised_bytes},
+    {"tx_large", &PortCounters::tx_large},
+    {"tx_dropped_oversize", &PortCounters::tx_dropped_oversize},
+    {"tx_dropped_refused", &PortCounters::tx_dropped_refused},
+    {"tx_dropped_stuck", &PortCounters::tx_dropped_stuck},
+    {"tx_dropped_removed", &PortCounters::tx_dropped_removed},
+    {"resets", &PortCounters::resets},
+});
+static_assert(kPortCounterRows.size() * sizeof(Counter) == sizeof(PortCounters));
 
 /// What the device itself counted. Slow.
 struct DeviceStatistics {
@@ -78,12 +116,17 @@ class DpdkPort final : public Port {
   /// Call it while waiting for memory to come back. A driver that takes nothing during 65,536 calls
   /// in a row (a dead link) loses the frames that were deferred: the wait has a bound.
   void reclaim() noexcept override;
-  [[nodiscard]] bool link_up() noexcept override;
+  [[nodiscard]] PortState check() noexcept override;
+  void shut() noexcept override;
 
   [[nodiscard]] const PortCounters& counters() const noexcept;
   [[nodiscard]] DeviceStatistics device_statistics() const noexcept;
   /// DPDK's name of the driver, such as "net_tap".
   [[nodiscard]] const std::string& driver() const noexcept;
+  /// Never null, constant.
+  [[nodiscard]] const Capabilities* capabilities() const noexcept override;
+  /// DPDK's number of the device, for whoever talks to the EAL beside us.
+  [[nodiscard]] std::uint16_t device_id() const noexcept;
 
  private:
   std::unique_ptr<Impl> impl_;
@@ -100,7 +143,7 @@ struct OpenedQueues {
   /// The device stops when the last of them goes.
   std::vector<std::unique_ptr<DpdkPort>> queues;
   /// Which worker a connection belongs to; the device has been told so as far as it can be.
-  std::unique_ptr<const Steering> steering;
+  std::shared_ptr<const Steering> steering;
   bool device_steers = false;  ///< the device has taken key, hash and table
   std::string words;           ///< how frames find their worker: one sentence for people
 };

@@ -14,8 +14,8 @@ namespace pollux::platform {
 
 struct QueuePlan {
   std::uint16_t queues = 1;
-  std::unique_ptr<const Steering> steering;
-  std::uint64_t hash_types = 0;  ///< RTE_ETH_RSS_*; 0: the device does not hash
+  std::shared_ptr<const Steering> steering;  ///< the device keeps it for its resets
+  std::uint64_t hash_types = 0;              ///< RTE_ETH_RSS_*; 0: the device does not hash
   bool report_hash = false;
   std::uint16_t table_entries = 0;
 

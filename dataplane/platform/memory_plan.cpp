@@ -19,6 +19,7 @@ constexpr std::uint32_t kCache = 256;              // per thread and pool
 constexpr std::uint64_t kCacheSlack = 512;  // what one thread's cache can hold (1.5 x and a burst)
 constexpr std::uint64_t kThreads = 2;       // that put buffers back: worker, and the peer of a ring
 constexpr std::uint32_t kBufferBytes = 2048;  // received frames longer than this take a chain
+constexpr std::uint32_t kDriverRoom = 256;    // DriverQuirks::rx_room_lost at most
 constexpr std::uint32_t kFrameSlack = 64;     // Ethernet header, VLAN tag, alignment
 constexpr std::uint32_t kHeaders = 60 + 12;   // of a segment with timestamps
 constexpr std::uint32_t kMbufBytes = 256;     // mbuf, pool header and cache line rounding
@@ -156,6 +157,11 @@ void add_bytes(const MemoryPlanInput& in, MemoryPlan& plan) {
   plan.memory_mib = plan.hugepages * 2;
 }
 
+std::uint32_t receive_buffer_bytes(const MemoryPlanInput& in) {
+  if (!in.one_buffer_frames) return kBufferBytes;
+  return std::max(kBufferBytes, (in.mtu + kFrameSlack + kDriverRoom + 63) / 64 * 64);
+}
+
 }  // namespace
 
 bool plan_memory(const MemoryPlanInput& input, MemoryPlan& plan, std::string& error) {
@@ -163,7 +169,8 @@ bool plan_memory(const MemoryPlanInput& input, MemoryPlan& plan, std::string& er
   plan = MemoryPlan{};
   const std::uint64_t sessions = divide_up(input.sessions, input.workers);
   const std::uint64_t connections = sessions * input.connections;
-  const std::uint64_t chain = divide_up(input.mtu + kFrameSlack, kBufferBytes);
+  const std::uint32_t buffer_bytes = receive_buffer_bytes(input);
+  const std::uint64_t chain = divide_up(input.mtu + kFrameSlack, buffer_bytes);
   const std::uint64_t segment_bytes = input.mtu - kHeaders;
   add_receive(input, connections, chain, segment_bytes, plan);
   add_transmit(input, connections, sessions, segment_bytes, plan);
@@ -183,7 +190,7 @@ bool plan_memory(const MemoryPlanInput& input, MemoryPlan& plan, std::string& er
   }
   DpdkMemoryOptions& options = plan.options;
   options.rx_buffers = static_cast<std::uint32_t>(rx);
-  options.rx_buffer_bytes = kBufferBytes;
+  options.rx_buffer_bytes = buffer_bytes;
   options.frame_buffers = static_cast<std::uint32_t>(frames);
   // A retransmission is copied into one buffer.
   options.frame_bytes = std::max(kBufferBytes, (input.mtu + kFrameSlack + 63) / 64 * 64);

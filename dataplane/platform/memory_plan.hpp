@@ -24,7 +24,8 @@ struct MemoryPlanInput {
   std::uint64_t window_bytes_budget = 4 * 1024 * 1024;  ///< growth of windows, per worker
   std::uint64_t lent_bytes_budget = 4 * 1024 * 1024;  ///< reads lent to the application, per worker
   std::uint32_t trackers = 64;                        ///< pieces of registered memory, per worker
-  bool in_process_wire = false;                       ///< the peer's queues hold our buffers too
+  bool one_buffer_frames = false;  ///< a port receives a frame into one buffer only (net_af_xdp)
+  bool in_process_wire = false;    ///< the peer's queues hold our buffers too
 };
 
 enum class PlanPool : std::uint8_t { rx, frames, reserve, external };

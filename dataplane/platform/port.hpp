@@ -18,7 +18,7 @@ enum RxFlag : std::uint16_t {
   kRxIpChecksumBad = 4,
   kRxL4ChecksumGood = 8,
   kRxL4ChecksumBad = 16,
-  kRxHash = 32,  ///< rss_hash is what the port computed for this frame
+  kRxHash = 32,             ///< rss_hash is what the port computed for this frame
   kRxVlanStripped = 0x100,  ///< first segment: the port has taken out the tag; see vlan
 };
 
@@ -49,7 +49,10 @@ struct TxSegment {
   std::uint8_t l2_length = 0;  ///< first segment: header lengths, for checksum offload
   std::uint8_t l3_length = 0;
   std::uint8_t l4_length = 0;
-  std::uint16_t vlan = 0;        ///< tag control information, with kTxVlan
+  std::uint16_t vlan = 0;  ///< tag control information, with kTxVlan
+  /// First segment: not 0: the frame is one large TCP segment that the port cuts into segments of
+  /// this many payload bytes (TSO). Only where PortInfo::tso_bytes_max is not 0.
+  std::uint16_t tso_segment_bytes = 0;
   void* handle = nullptr;        ///< frame buffer holding `data`; ownership passes with acceptance
   TxTracker* tracker = nullptr;  ///< instead of a handle: `data` is external memory counted here
 };
@@ -64,12 +67,30 @@ struct PortInfo {
   bool tx_l4_checksum = false;
   bool tx_vlan_insert = false;       ///< kTxVlan is honoured
   std::uint8_t tx_segments_max = 8;  ///< segments of one frame
+  /// Payload of one large TCP segment that the port cuts by itself; 0: it cannot. The pseudo-header
+  /// sum in such a frame leaves the length out.
+  std::uint32_t tso_bytes_max = 0;
+  /// False: TxSegment::tracker is of no use, because the port copies what it finds there (and
+  /// cannot for a large segment): better copy while building the frame.
+  bool tx_external = true;
+  std::uint8_t tso_segments_max = 0;  ///< pieces of such a frame
 };
+
+enum class PortState : std::uint8_t {
+  up,
+  down,     ///< nothing passes now; what is handed over may be lost
+  removed,  ///< for good: the device has gone, or did not come back from a reset
+};
+
+struct Capabilities;  // platform/capabilities.hpp
 
 /// One queue pair of one port. Thread: the worker's.
 class Port {
  public:
   [[nodiscard]] virtual const PortInfo& info() const noexcept = 0;
+
+  /// What was negotiated with a device; null for a port without one.
+  [[nodiscard]] virtual const Capabilities* capabilities() const noexcept { return nullptr; }
 
   /// Fills whole frames into `segments`; returns the number of elements used. A frame of more
   /// segments than fit is left for the next call; one of more than segments.size() is dropped and
@@ -83,7 +104,12 @@ class Port {
   /// Makes the driver give back what it has sent. Bounded.
   virtual void reclaim() noexcept = 0;
 
-  [[nodiscard]] virtual bool link_up() noexcept = 0;
+  /// Looks after the device; may be slow, so call it some times a second, not every turn. A device
+  /// that asks for a reset is reset here. Once removed the port takes and gives nothing any more.
+  [[nodiscard]] virtual PortState check() noexcept = 0;
+
+  /// After `removed`: drops what the port still holds, so that its buffers and trackers come back.
+  virtual void shut() noexcept = 0;
 
  protected:
   ~Port() = default;

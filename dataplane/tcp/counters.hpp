@@ -13,6 +13,7 @@ struct Counters {
   Counter segments_received;
   Counter segments_predicted;
   Counter segments_sent;
+  Counter large_segments_sent;
   Counter bytes_received;
   Counter bytes_sent;
   Counter bytes_copied;
@@ -97,6 +98,8 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
     {"tcp_segments_predicted_total", "of those, handled by header prediction",
      &Counters::segments_predicted},
     {"tcp_segments_sent_total", "segments built", &Counters::segments_sent},
+    {"tcp_large_segments_sent_total", "of those, left to the port to cut (TSO)",
+     &Counters::large_segments_sent},
     {"tcp_received_bytes", "payload queued in order", &Counters::bytes_received},
     {"tcp_sent_bytes", "payload sent for the first time", &Counters::bytes_sent},
     {"tcp_copied_bytes", "payload copied into frames (inline, small or retransmitted)",

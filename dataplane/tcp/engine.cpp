@@ -181,7 +181,14 @@ Instant Engine::next_deadline() const noexcept {
   return std::min(impl_->wheel.next_deadline(), impl_->time_wait.next_deadline());
 }
 
+void Engine::link_restored(Instant now) noexcept { impl_->link_restored(now); }
+
+void Engine::port_removed() noexcept { impl_->port_removed(); }
+
+bool Engine::is_port_removed() const noexcept { return impl_->is_port_gone; }
+
 OpenError Engine::open(const OpenRequest& request, Instant now, ConnectionId& id) noexcept {
+  if (impl_->is_port_gone) return OpenError::port_removed;
   return impl_->open(request, now, id);
 }
 

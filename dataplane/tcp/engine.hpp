@@ -58,6 +58,7 @@ enum class EndReason : std::uint8_t {
   host_unreachable,   ///< no route, no answer to ARP, or no answer at all and ICMP says so
   aborted,            ///< abort() was called, or close() with received bytes unread
   keepalive_timeout,  ///< none of Keepalive::count probes was answered
+  port_removed,       ///< the device under it is gone
 };
 
 enum EventBits : std::uint32_t {
@@ -96,7 +97,13 @@ struct OpenRequest {
   Keepalive keepalive{};
 };
 
-enum class OpenError : std::uint8_t { none, no_free_connection, no_free_port, no_route };
+enum class OpenError : std::uint8_t {
+  none,
+  no_free_connection,
+  no_free_port,
+  no_route,
+  port_removed,
+};
 
 /// How many descriptors that point into one object's memory are still in a send queue. The owner of
 /// the memory keeps it unchanged until count is zero. The engine's destructor does not touch it.
@@ -233,6 +240,12 @@ class Engine {
   std::size_t output(Instant now) noexcept;
   /// Fills `events`; each connection appears at most once per call. Returns how many.
   std::size_t take_events(std::span<Event> events) noexcept;
+  /// The port's link is up again: who waits for the other end tries at once.
+  void link_restored(Instant now) noexcept;
+  /// The port is gone for good: every connection ends with EndReason::port_removed, and output() is
+  /// not called any more.
+  void port_removed() noexcept;
+  [[nodiscard]] bool is_port_removed() const noexcept;
   /// Earliest instant at which run_timers has something to do. Slow: for simulation and idle sleep.
   [[nodiscard]] Instant next_deadline() const noexcept;
 

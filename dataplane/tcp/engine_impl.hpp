@@ -319,6 +319,23 @@ struct Engine::Impl {
   void take_link_mtu(Connection& c, std::uint16_t link_mtu, Instant now) noexcept;
   void apply_path_mtu(Connection& c, Instant now) noexcept;
   void suspect_black_hole(Connection& c, Instant now) noexcept;
+  // --- tso.cpp
+  // ------------------------------------------------------------------------------------------
+  [[nodiscard]] std::uint32_t large_length(const Connection& c, std::uint32_t in_pipe,
+                                           std::uint32_t length,
+                                           std::uint32_t budget) const noexcept;
+  void note_sent(Connection& c, std::uint32_t placed, bool with_fin, Instant now) noexcept;
+  /// New data goes out by copy: the port cannot read the application's memory.
+  [[nodiscard]] bool must_copy() const noexcept { return !interface.port_info().tx_external; }
+  void widen_frame(Frame& frame) const noexcept;
+  [[nodiscard]] bool is_large_enough(const Connection& c, const Frame& frame,
+                                     std::uint32_t placed) const noexcept;
+  void mark_large(const Connection& c, Frame& frame, std::uint32_t placed) noexcept;
+
+  // --- link.cpp
+  // -----------------------------------------------------------------------------------------
+  void link_restored(Instant now) noexcept;
+  void port_removed() noexcept;
 
   // --- timers.cpp
   // ---------------------------------------------------------------------------------------
@@ -385,6 +402,7 @@ struct Engine::Impl {
   Listener* listener = nullptr;
   PortPolicy port_policy;
   std::uint8_t window_shift = 0;  ///< what we offer
+  bool is_port_gone = false;
 
   std::unique_ptr<Connection[]> connections;
   std::unique_ptr<std::uint32_t[]> free_slots;

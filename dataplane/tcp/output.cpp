@@ -106,7 +106,7 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
       bytes = send_retransmission(c, run, now);
     } else if (has_new) {
       const TcpSeq before = c.snd_nxt;
-      send_new(c, length, now);
+      send_new(c, large_length(c, in_pipe, length, budget), now);
       bytes = c.snd_nxt.distance_from(before);
     } else {
       break;
@@ -180,10 +180,15 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
   const std::size_t option_bytes = write_options(c, options.data(), now);
   Frame frame;
   if (!begin_frame(frame, option_bytes)) return false;
-  const std::uint32_t placed = gather(c, frame, c.snd_nxt, length, false);
+  if (length > c.mss) widen_frame(frame);
+  const std::uint32_t placed = gather(c, frame, c.snd_nxt, length, must_copy());
   if (placed == 0 && length != 0) {
     drop_frame(frame);
     return false;
+  }
+  if (length > c.mss && !is_large_enough(c, frame, placed)) {
+    drop_frame(frame);
+    return send_new(c, c.mss, now);
   }
   const bool is_last = placed == c.unsent();
   const bool with_fin = c.fin_queued && is_last;
@@ -191,10 +196,11 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
   if (is_last && placed != 0) flags |= wire::kTcpPsh;
   if (placed != 0) flags |= mark_new_data(c, frame);
   if (with_fin) flags |= wire::kTcpFin;
+  mark_large(c, frame, placed);
   finish_frame(c, frame, c.snd_nxt, flags, window_field(c), {options.data(), option_bytes});
   if (c.flight() == 0) c.progress_at = now;
   const std::uint32_t taken = placed + (with_fin ? 1u : 0u);
-  c.scoreboard.on_sent(c.snd_nxt, c.snd_nxt + taken, now);
+  note_sent(c, placed, with_fin, now);
   if (c.phase == Phase::fast_recovery) c.prr.on_sent(taken);
   c.snd_nxt += taken;
   c.fin_sent |= with_fin;

@@ -62,6 +62,7 @@ std::size_t copy_frame(const Pieces& frame, platform::PacketMemory& memory,
   }
   const unsigned more = platform::kRxMore;
   out[0].flags = static_cast<std::uint16_t>(out[0].flags | frame.segments[0].flags);
+  out[0].vlan = frame.segments[0].vlan;
   out[used - 1].flags = static_cast<std::uint16_t>(out[used - 1].flags & ~more);
   return used;
 }

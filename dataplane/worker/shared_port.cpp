@@ -22,17 +22,23 @@ class SharedPort::Share final : public platform::Port {
         memory_(*setup.memories[worker]),
         queue_(worker < setup.queues.size() ? &queue : nullptr),
         info_(queue.info()),
-        worker_(worker) {}
-  ~Share() {
-    for (const platform::TxSegment& frame : std::span(relayed_).first(relayed_count_))
-      memory_.release({&frame.handle, 1});
+        worker_(worker) {
+    if (queue_ != nullptr) return;
+    // A relayed frame is copied into one buffer of another worker.
+    info_.tso_bytes_max = 0;
+    info_.tso_segments_max = 0;
   }
+  ~Share() { drop_relayed(); }
 
   [[nodiscard]] const platform::PortInfo& info() const noexcept override { return info_; }
   std::size_t receive(std::span<platform::RxSegment> segments) noexcept override;
   std::size_t transmit(std::span<const platform::TxSegment> segments) noexcept override;
   void reclaim() noexcept override;
-  [[nodiscard]] bool link_up() noexcept override;
+  [[nodiscard]] platform::PortState check() noexcept override;
+  void shut() noexcept override;
+  [[nodiscard]] const platform::Capabilities* capabilities() const noexcept override {
+    return port_.capabilities_;
+  }
 
   HandoverCounters counters;
 
@@ -48,6 +54,7 @@ class SharedPort::Share final : public platform::Port {
   void release(std::span<const platform::RxSegment> frame) noexcept;
   void collect() noexcept;
   void send_relayed() noexcept;
+  void drop_relayed() noexcept;
   std::size_t relay(std::span<const platform::TxSegment> segments) noexcept;
 
   SharedPort& port_;
@@ -56,6 +63,7 @@ class SharedPort::Share final : public platform::Port {
   platform::Port* queue_;  ///< nullptr: this worker lives on hand-over alone
   platform::PortInfo info_;
   std::size_t worker_;
+  bool is_shut_ = false;
   bool lanes_first_ = false;
   std::size_t next_lane_ = 0;
   std::array<platform::RxSegment, kBurst> burst_;
@@ -207,10 +215,18 @@ void SharedPort::Share::send_relayed() noexcept {
     relayed_count_ += take_relayed(*port_.relays_[from], memory_, room, counters);
   }
   if (relayed_count_ == 0) return;
+  // Whoever gave them wants their memory back, and nothing leaves any more.
+  if (is_shut_) return drop_relayed();
   const std::span waiting = std::span(relayed_).first(relayed_count_);
   const std::size_t sent = queue_->transmit(waiting);
   std::copy(waiting.begin() + static_cast<std::ptrdiff_t>(sent), waiting.end(), waiting.begin());
   relayed_count_ -= sent;
+}
+
+void SharedPort::Share::drop_relayed() noexcept {
+  for (const platform::TxSegment& frame : std::span(relayed_).first(relayed_count_))
+    memory_.release({&frame.handle, 1});
+  relayed_count_ = 0;
 }
 
 std::size_t SharedPort::Share::relay(std::span<const platform::TxSegment> segments) noexcept {
@@ -232,11 +248,17 @@ void SharedPort::Share::reclaim() noexcept {
   if (queue_ != nullptr) queue_->reclaim();
 }
 
-bool SharedPort::Share::link_up() noexcept {
-  if (queue_ == nullptr) return port_.link_up_.load(std::memory_order_relaxed);
-  const bool up = queue_->link_up();
-  if (worker_ == 0) port_.link_up_.store(up, std::memory_order_relaxed);
-  return up;
+platform::PortState SharedPort::Share::check() noexcept {
+  if (queue_ == nullptr) return port_.state_.load(std::memory_order_relaxed);
+  const platform::PortState state = queue_->check();
+  if (worker_ == 0) port_.state_.store(state, std::memory_order_relaxed);
+  return state;
+}
+
+void SharedPort::Share::shut() noexcept {
+  is_shut_ = true;
+  drop_relayed();
+  if (queue_ != nullptr) queue_->shut();
 }
 
 // --- The port
@@ -246,6 +268,7 @@ SharedPort::SharedPort(const SharedPortSetup& setup)
       queues_(setup.queues.size()),
       relays_(workers_),
       memories_(setup.memories.begin(), setup.memories.end()),
+      capabilities_(setup.queues.front()->capabilities()),
       verdict_(setup.device_steers ? SteeringVerdict::unproved : SteeringVerdict::software) {
   POLLUX_ASSERT(queues_ > 0 && queues_ <= workers_ && setup.steering.workers() == workers_);
   for (std::size_t from = 0; from < workers_; ++from) {

@@ -69,8 +69,10 @@ class SharedPort {
   std::vector<std::unique_ptr<Relay>> relays_;  ///< of workers without a queue; else null
   std::vector<platform::PacketMemory*> memories_;
   std::vector<std::unique_ptr<Share>> shares_;
+  const platform::Capabilities* capabilities_;
   std::atomic<SteeringVerdict> verdict_;
-  std::atomic<bool> link_up_{true};  ///< as the first worker saw it, for those without a queue
+  /// As the first worker saw it, for those without a queue.
+  std::atomic<platform::PortState> state_{platform::PortState::up};
 };
 
 }  // namespace pollux::worker

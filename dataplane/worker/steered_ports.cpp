@@ -7,7 +7,7 @@ std::uint16_t SteeredPorts::choose(void* self, const net::Endpoint& remote,
   auto& ports = *static_cast<SteeredPorts*>(self);
   ports.tries_.add();
   platform::FlowTuple tuple{.remote = remote.address.bytes,
-                            .local = ports.local_.bytes,
+                            .local = ports.interface_.source_for(remote.address).bytes,
                             .remote_port = remote.port,
                             .local_port = candidate};
   const auto entropy = static_cast<std::uint32_t>(ports.random_.next() >> 32);

@@ -4,7 +4,7 @@
 
 #include "dataplane/base/counter.hpp"
 #include "dataplane/base/random.hpp"
-#include "dataplane/net/ip_address.hpp"
+#include "dataplane/net/interface.hpp"
 #include "dataplane/platform/steering.hpp"
 #include "dataplane/tcp/engine.hpp"
 
@@ -13,10 +13,10 @@ namespace pollux::worker {
 /// Thread: the worker's.
 class SteeredPorts {
  public:
-  /// `steering` outlives this.
-  SteeredPorts(const platform::Steering& steering, unsigned worker, const net::IpAddress& local,
+  /// `steering` and `interface` outlive this.
+  SteeredPorts(const platform::Steering& steering, unsigned worker, const net::Interface& interface,
                Random random) noexcept
-      : steering_(steering), worker_(worker), local_(local), random_(random) {}
+      : steering_(steering), worker_(worker), interface_(interface), random_(random) {}
   SteeredPorts(const SteeredPorts&) = delete;
   SteeredPorts& operator=(const SteeredPorts&) = delete;
 
@@ -31,7 +31,7 @@ class SteeredPorts {
 
   const platform::Steering& steering_;
   unsigned worker_;
-  net::IpAddress local_;
+  const net::Interface& interface_;
   Random random_;
   Counter tries_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dataplane/base/assert.hpp"
 #include "dataplane/net/path_error.hpp"
 #include "dataplane/worker/doorbell.hpp"
 
@@ -32,7 +33,9 @@ Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& l
       reclaims_(paths_.size()),
       memory_(memory),
       link_(link),
-      initiator_(setup.iscsi, paths_, memory, link, start) {
+      initiator_(setup.iscsi, paths_, memory, link, start),
+      next_port_check_(start) {
+  POLLUX_ASSERT(paths_.size() <= kPortsMost);
   steer(setup);
 }
 
@@ -42,8 +45,8 @@ void Worker::steer(const WorkerSetup& setup) {
   for (std::size_t i = 0; i < setup.ports.size(); ++i) {
     const PortSetup& port = setup.ports[i];
     if (port.steering == nullptr) continue;
-    steered_ports_.push_back(std::make_unique<SteeredPorts>(
-        *port.steering, port.index, port.addressing.address, Random(seeds.next())));
+    steered_ports_.push_back(std::make_unique<SteeredPorts>(*port.steering, port.index,
+                                                            *interfaces_[i], Random(seeds.next())));
     engines_[i]->set_port_policy(steered_ports_.back()->policy());
   }
 }
@@ -64,9 +67,23 @@ void Worker::take_path_errors(iscsi::Path& path, Instant now) noexcept {
     for (std::size_t i = 0; i < count; ++i) path.engine->on_path_error(errors[i], now);
 }
 
+/// Nothing is built for a port that nothing leaves by.
+std::size_t Worker::send(std::size_t path, Instant now) noexcept {
+  net::Interface& interface = *paths_[path].interface;
+  if (port_states_[path] != platform::PortState::up) [[unlikely]] {
+    interface.drop_queued();
+    return 0;
+  }
+  const std::size_t frames = paths_[path].engine->output(now);
+  if (interface.flush() != 0) reclaims_[path].on_sent(now);
+  return frames;
+}
+
 std::size_t Worker::poll_once(Instant now) noexcept {
   counters_.turns.add();
   std::size_t work = 0;
+  if (now >= next_port_check_) [[unlikely]]
+    check_ports(now);
   for (iscsi::Path& path : paths_) {
     const std::size_t frames = receive(path, now);
     counters_.frames_received.add(frames);
@@ -82,10 +99,9 @@ std::size_t Worker::poll_once(Instant now) noexcept {
   work += initiator_.take_submissions(now);
   work += initiator_.send(now);
   for (std::size_t i = 0; i < paths_.size(); ++i) {
-    const std::size_t frames = paths_[i].engine->output(now);
+    const std::size_t frames = send(i, now);
     counters_.frames_sent.add(frames);
     work += frames;
-    if (paths_[i].interface->flush() != 0) reclaims_[i].on_sent(now);
   }
   reclaim(now);
   initiator_.collect(now);
@@ -144,7 +160,7 @@ void Worker::sample() noexcept {
 }
 
 Instant Worker::next_deadline() const noexcept {
-  Instant earliest = initiator_.next_deadline();
+  Instant earliest = std::min(initiator_.next_deadline(), next_port_check());
   for (const IdleReclaim& port : reclaims_) earliest = std::min(earliest, port.next_deadline());
   for (const iscsi::Path& path : paths_)
     earliest = std::min({earliest, path.interface->next_deadline(), path.engine->next_deadline()});

@@ -78,6 +78,9 @@ class Worker {
 
   [[nodiscard]] const WorkerCounters& counters() const noexcept { return counters_; }
   [[nodiscard]] const iscsi::Initiator& initiator() const noexcept { return initiator_; }
+  [[nodiscard]] platform::PortState port_state(std::size_t path) const noexcept {
+    return port_states_[path];
+  }
   [[nodiscard]] std::size_t path_count() const noexcept { return paths_.size(); }
   [[nodiscard]] const tcp::Engine& engine(std::size_t path) const noexcept {
     return *engines_[path];
@@ -94,6 +97,11 @@ class Worker {
   void steer(const WorkerSetup& setup);
   void reclaim(Instant now) noexcept;
   [[nodiscard]] std::uint64_t external_in_flight() const noexcept;
+  // port_check.cpp
+  void check_ports(Instant now) noexcept;
+  void change_port(std::size_t path, platform::PortState state, Instant now) noexcept;
+  [[nodiscard]] Instant next_port_check() const noexcept;
+  std::size_t send(std::size_t path, Instant now) noexcept;
 
   static constexpr std::size_t kBurst = 64;
   static constexpr std::size_t kTimersPerTurn = 64;
@@ -110,6 +118,8 @@ class Worker {
   // Filled anew in every turn; here because clearing them as locals costs more than an idle turn.
   std::array<net::TcpDatagram, kBurst> datagrams_;
   std::array<tcp::Event, kBurst> events_;
+  std::array<platform::PortState, kPortsMost> port_states_{};  ///< as of the last check
+  Instant next_port_check_;
   WorkerCounters counters_;
 };
 

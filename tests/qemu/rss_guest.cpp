@@ -55,7 +55,8 @@ class WatchedQueue final : public platform::Port {
     return queue_.transmit(segments);
   }
   void reclaim() noexcept override { queue_.reclaim(); }
-  [[nodiscard]] bool link_up() noexcept override { return queue_.link_up(); }
+  [[nodiscard]] platform::PortState check() noexcept override { return queue_.check(); }
+  void shut() noexcept override { queue_.shut(); }
   std::uint64_t hashes = 0;
 
  private:
@@ -69,7 +70,7 @@ struct Host {
         engine({.connections = 256, .send_inline_bytes = 4096}, {}, interface, memory,
                Random(static_cast<std::uint64_t>(start.time_since_epoch().count()) + worker),
                start),
-        ports(steering, worker, kOurs,
+        ports(steering, worker, interface,
               Random(~static_cast<std::uint64_t>(start.time_since_epoch().count()) + worker)) {
     engine.set_port_policy(ports.policy());
   }

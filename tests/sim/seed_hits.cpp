@@ -70,6 +70,7 @@ constexpr HitRow kRows[] = {
     {"fault", "sent to a former address", wire<&WireHits::stale_mac>},
     {"fault", "late transmit completions", port<&SimPortHits::tx_late>},
     {"fault", "partial transmit", port<&SimPortHits::tx_refused>},
+    {"port", "large segments cut by the port", port<&SimPortHits::tx_large>},
     {"fault", "receive ring without buffers", port<&SimPortHits::rx_no_buffer>},
     {"fault", "frames received in pieces", port<&SimPortHits::rx_scattered>},
     {"fault", "allocations refused", pool_empty},

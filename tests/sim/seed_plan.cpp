@@ -21,6 +21,17 @@ std::uint16_t draw_mtu(Random& random) {
   return kMtus[random.below(kMtus.size())];
 }
 
+/// Ports that cut large segments, or cannot read what is not the stack's own. From numbers of its
+/// own: what was drawn for a seed before stays.
+void draw_offloads(SimPortOptions& port, Random random) {
+  port.tx_external = !one_in(random, 8);
+  if (!port.tx_checksum || one_in(random, 3)) return;
+  port.tso_bytes_max = one_in(random, 2) ? 65'415 : 3'000 + random.below(20'000);
+  // A port takes whole frames: one that it could never take would stand in the way for ever.
+  const std::size_t pieces = port.tx_segments_max + random.below(9);
+  port.tso_segments_max = static_cast<std::uint8_t>(std::min(pieces, port.transmit_most));
+}
+
 TcpHostOptions draw_host(std::uint8_t number, std::uint16_t mtu, Random& random) {
   TcpHostOptions options;
   options.seed = random.next();
@@ -36,6 +47,7 @@ TcpHostOptions draw_host(std::uint8_t number, std::uint16_t mtu, Random& random)
   port.tx_ring_segments = one_in(random, 4) ? 16 : 1024;
   port.watch_memory = true;
   port.completion_max = one_in(random, 3) ? Duration(2ms) : Duration(50us);
+  draw_offloads(port, Random(~options.seed));
   options.memory.buffers = 1024;
   options.memory.buffer_bytes = mtu > 4000 && one_in(random, 2) ? 9216 : 2048;
   options.memory.trackers = 64;

@@ -23,7 +23,7 @@ class EveryVerdict final : public testing::Environment {
     for (std::size_t i = 1; i < provoked.errors.size(); ++i)
       EXPECT_TRUE(provoked.errors[i])
           << "no test provokes: " << to_text(static_cast<iscsi::ProtocolError>(i));
-    for (std::size_t i = 1; i <= static_cast<std::size_t>(iscsi::LossReason::command_timeout); ++i)
+    for (std::size_t i = 1; i <= static_cast<std::size_t>(iscsi::LossReason::port_removed); ++i)
       EXPECT_TRUE(provoked.reasons[i])
           << "no test provokes: " << to_text(static_cast<iscsi::LossReason>(i));
   }

@@ -134,6 +134,8 @@ class Script {
   void set_window(std::uint32_t commands) { peer().window = commands; }
   iscsi::Parameters& parameters() { return peer().parameters; }
   sim::SimWire& wire() { return wire_; }
+  /// Our device goes away.
+  void remove_port() { port_.remove(); }
   [[nodiscard]] std::size_t tx_waiting() const { return peers_[peer_].tx.size(); }
   pollux_queue& queue() { return *queue_; }
 

@@ -35,7 +35,10 @@ class SimNic::Queue final : public platform::Port {
   std::size_t receive(std::span<platform::RxSegment> segments) noexcept override;
   std::size_t transmit(std::span<const platform::TxSegment> segments) noexcept override;
   void reclaim() noexcept override { complete(nic_.wire_.now()); }
-  [[nodiscard]] bool link_up() noexcept override { return nic_.wire_.link_up(); }
+  [[nodiscard]] platform::PortState check() noexcept override {
+    return nic_.wire_.link_up() ? platform::PortState::up : platform::PortState::down;
+  }
+  void shut() noexcept override { complete(kNever); }
 
   struct Arrived {
     Frame frame;

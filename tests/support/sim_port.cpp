@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "dataplane/base/assert.hpp"
+#include "dataplane/base/byte_order.hpp"
 #include "tests/support/frame_checksum.hpp"
 
 namespace pollux::sim {
@@ -48,6 +49,10 @@ SimPort::SimPort(SimWire& wire, std::size_t end, HeapPacketMemory& memory,
   info_.tx_l4_checksum = options.tx_checksum;
   info_.tx_vlan_insert = options.vlan_offload;
   info_.tx_segments_max = options.tx_segments_max;
+  info_.tx_external = options.tx_external;
+  POLLUX_ASSERT(options.tso_bytes_max == 0 || options.tx_checksum);
+  info_.tso_bytes_max = options.tso_bytes_max;
+  info_.tso_segments_max = options.tso_bytes_max == 0 ? 0 : options.tso_segments_max;
   wire_.attach(end, *this);
 }
 
@@ -116,6 +121,7 @@ bool SimPort::deliver(const Arrived& arrived, std::span<platform::RxSegment> seg
 }
 
 std::size_t SimPort::receive(std::span<platform::RxSegment> segments) noexcept {
+  if (removed_) return 0;
   std::size_t used = 0;
   while (!arrived_.empty()) {
     const std::size_t pieces = arrived_.front().ends.size();
@@ -133,6 +139,7 @@ std::size_t SimPort::receive(std::span<platform::RxSegment> segments) noexcept {
 std::size_t SimPort::in_flight() const noexcept { return in_flight_.size(); }
 
 std::size_t SimPort::transmit(std::span<const platform::TxSegment> segments) noexcept {
+  if (removed_) return 0;
   const std::size_t room =
       options_.tx_ring_segments - std::min(options_.tx_ring_segments, in_flight());
   const std::size_t most = std::min({segments.size(), room, options_.transmit_most});
@@ -151,7 +158,10 @@ std::size_t SimPort::transmit(std::span<const platform::TxSegment> segments) noe
 }
 
 void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
-  POLLUX_ASSERT(segments.size() <= info_.tx_segments_max);
+  const bool is_large = segments.front().tso_segment_bytes != 0;
+  POLLUX_ASSERT(segments.size() <= (is_large ? info_.tso_segments_max : info_.tx_segments_max));
+  std::size_t& most = is_large ? hits_.large_pieces_most : hits_.pieces_most;
+  most = std::max(most, segments.size());
   Frame frame;
   frame.reserve(kEthernetBytes + info_.mtu);
   const Instant earliest = wire_.now() + options_.completion_min;
@@ -159,6 +169,7 @@ void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
       static_cast<std::uint32_t>((options_.completion_max - options_.completion_min).count() + 1);
   for (const platform::TxSegment& segment : segments) {
     POLLUX_ASSERT(segment.length > 0);
+    POLLUX_ASSERT(segment.tracker == nullptr || options_.tx_external);
     POLLUX_ASSERT((segment.handle == nullptr) != (segment.tracker == nullptr));
     frame.insert(frame.end(), segment.data, segment.data + segment.length);
     if (segment.tracker != nullptr) memory_.tracker_taken(*segment.tracker);
@@ -177,10 +188,17 @@ void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
     POLLUX_ASSERT(options_.vlan_offload && !vlan_tag_at(frame));
     put_vlan_tag(frame, segments.front().vlan);
   }
+  hits_.tx_segments += segments.size();
+  if (is_large) return send_large(frame, segments.front());
   // IEEE 802.3 3.5.4: a tag makes a frame longer, its packet no shorter.
   const std::size_t tag = vlan_tag_at(frame) ? kVlanTagBytes : 0;
   POLLUX_ASSERT(frame.size() <= std::size_t{info_.mtu} + kEthernetBytes + tag);
-  const unsigned flags = segments.front().flags;
+  complete_checksums(frame, segments.front().flags);
+  ++hits_.tx_frames;
+  wire_.send(end_, std::move(frame));
+}
+
+void SimPort::complete_checksums(Frame& frame, unsigned flags) const {
   const bool wants_checksum = (flags & (platform::kTxIpChecksum | platform::kTxL4Checksum)) != 0;
   if (wants_checksum && !options_.free_checksums) {
     POLLUX_ASSERT(options_.tx_checksum);
@@ -196,9 +214,69 @@ void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
       write_tcp_checksum(frame, at);
     }
   }
-  ++hits_.tx_frames;
-  hits_.tx_segments += segments.size();
-  wire_.send(end_, std::move(frame));
+}
+
+/// Cuts as a NIC does: headers repeated, SEQ moved on, PSH and FIN on the last part alone, CWR on
+/// the first, lengths and sums of each part its own.
+void SimPort::send_large(const Frame& frame, const platform::TxSegment& head) {
+  constexpr unsigned kFin = 0x01, kPsh = 0x08, kCwr = 0x80;
+  const TcpFrame at = dissect(frame);
+  POLLUX_ASSERT(at.valid && at.end == frame.size() && options_.tx_checksum);
+  POLLUX_ASSERT((head.flags & platform::kTxL4Checksum) != 0);
+  const bool tag_put_here = (head.flags & platform::kTxVlan) != 0;
+  POLLUX_ASSERT(head.l2_length + (tag_put_here ? kVlanTagBytes : 0) == at.ip);
+  POLLUX_ASSERT(head.l3_length == at.tcp - at.ip && head.l4_length == at.payload - at.tcp);
+  const std::size_t payload = frame.size() - at.payload;
+  POLLUX_ASSERT(payload > head.tso_segment_bytes && payload <= info_.tso_bytes_max);
+  POLLUX_ASSERT(at.payload - at.ip + head.tso_segment_bytes <= info_.mtu);
+  const auto word = [&frame](std::size_t i) {
+    return std::to_integer<unsigned>(frame[i]) << 8 | std::to_integer<unsigned>(frame[i + 1]);
+  };
+  // The port adds the length of each part: the sum it finds leaves it out.
+  TcpFrame no_length = at;
+  no_length.end = no_length.tcp;
+  POLLUX_ASSERT(word(at.tcp + 16) == pseudo_header_sum(frame, no_length));
+  ++hits_.tx_large;
+  hits_.large_bytes_most = std::max(hits_.large_bytes_most, payload);
+  is_cutting_ = true;
+  for (std::size_t offset = 0; offset < payload; offset += head.tso_segment_bytes) {
+    const std::size_t length = std::min<std::size_t>(head.tso_segment_bytes, payload - offset);
+    const bool is_last = offset + length == payload;
+    Frame part(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(at.payload));
+    const auto from = frame.begin() + static_cast<std::ptrdiff_t>(at.payload + offset);
+    part.insert(part.end(), from, from + static_cast<std::ptrdiff_t>(length));
+    // RFC 8200 3: the payload length leaves the header out, RFC 791 3.1: the total length does not.
+    if (at.is_v6)
+      store(&part[at.ip + 4], Be16(static_cast<std::uint16_t>(part.size() - at.tcp)));
+    else
+      store(&part[at.ip + 2], Be16(static_cast<std::uint16_t>(part.size() - at.ip)));
+    const std::uint32_t sequence = word(at.tcp + 4) << 16 | word(at.tcp + 6);
+    store(&part[at.tcp + 4], Be32(sequence + static_cast<std::uint32_t>(offset)));
+    unsigned flags = std::to_integer<unsigned>(part[at.tcp + 13]);
+    if (!is_last) flags &= ~(kFin | kPsh);
+    if (offset != 0) flags &= ~kCwr;
+    part[at.tcp + 13] = static_cast<std::byte>(flags);
+    write_ip_checksum(part);
+    TcpFrame part_at = at;
+    part_at.end = part.size();
+    write_tcp_checksum(part, part_at);
+    ++hits_.tx_frames;
+    ++hits_.tx_cut;
+    wire_.send(end_, std::move(part));
+  }
+  is_cutting_ = false;
+}
+
+platform::PortState SimPort::check() noexcept {
+  if (removed_) return platform::PortState::removed;
+  return wire_.link_up() ? platform::PortState::up : platform::PortState::down;
+}
+
+void SimPort::shut() noexcept {
+  removed_ = true;
+  for (const InFlight& done : in_flight_) finish(done);
+  in_flight_.clear();
+  arrived_.clear();
 }
 
 void SimPort::finish(const InFlight& done) noexcept {

@@ -30,6 +30,9 @@ struct SimPortOptions {
   bool vlan_offload = false;  ///< puts tags in and takes them out itself
   bool scatter = false;       ///< received frames come in 1 to 3 pieces, cut anywhere
   std::uint8_t tx_segments_max = 8;
+  std::uint32_t tso_bytes_max = 0;  ///< not 0: cuts large segments as a NIC does; takes tx_checksum
+  std::uint8_t tso_segments_max = 16;
+  bool tx_external = true;               ///< false: no frame may point into foreign memory
   std::size_t tx_ring_segments = 1024;   ///< taken and not completed; more is not taken
   std::size_t transmit_most = SIZE_MAX;  ///< segments taken by one transmit()
   std::size_t rx_ring_frames = 1024;
@@ -44,6 +47,9 @@ struct SimPortOptions {
 struct SimPortHits {
   std::uint64_t rx_no_buffer = 0, rx_overflow = 0, rx_too_many_segments = 0, rx_scattered = 0;
   std::uint64_t tx_refused = 0, tx_frames = 0, tx_segments = 0, tx_late = 0;
+  std::uint64_t tx_large = 0, tx_cut = 0;  ///< large segments, and the frames they became
+  std::size_t pieces_most = 0;             ///< of a frame that is not large
+  std::size_t large_pieces_most = 0, large_bytes_most = 0;
 };
 
 class SimPort final : public platform::Port {
@@ -59,7 +65,12 @@ class SimPort final : public platform::Port {
   std::size_t receive(std::span<platform::RxSegment> segments) noexcept override;
   std::size_t transmit(std::span<const platform::TxSegment> segments) noexcept override;
   void reclaim() noexcept override;
-  [[nodiscard]] bool link_up() noexcept override { return wire_.link_up(); }
+  [[nodiscard]] platform::PortState check() noexcept override;
+  void shut() noexcept override;
+  /// The device goes away; check() tells whoever asks.
+  void remove() noexcept { removed_ = true; }
+  /// For those who watch the wire: the frame they see is a part of a large segment.
+  [[nodiscard]] bool is_cutting() const noexcept { return is_cutting_; }
 
   SimPortOptions& options() noexcept { return options_; }
   [[nodiscard]] const SimPortHits& hits() const noexcept { return hits_; }
@@ -89,6 +100,8 @@ class SimPort final : public platform::Port {
   };
   void send_frame(std::span<const platform::TxSegment> segments);
   void cut(Arrived& arrived);
+  void complete_checksums(Frame& frame, unsigned flags) const;
+  void send_large(const Frame& frame, const platform::TxSegment& head);
   void finish(const InFlight& done) noexcept;
   void complete_older(Instant InFlight::*age, Instant than) noexcept;
   bool deliver(const Arrived& arrived, std::span<platform::RxSegment> segments) noexcept;
@@ -103,6 +116,8 @@ class SimPort final : public platform::Port {
   std::deque<Arrived> arrived_;
   std::vector<InFlight> in_flight_;
   Instant next_completion_ = kNever;  // the earliest due of all
+  bool removed_ = false;
+  bool is_cutting_ = false;
 };
 
 }  // namespace pollux::sim

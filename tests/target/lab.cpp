@@ -1,41 +1,46 @@
 #include "tests/target/lab.hpp"
 
 #include "dataplane/platform/dpdk_runtime.hpp"
-#include "dataplane/platform/ring_wire.hpp"
+#include "tests/target/lab_wire.hpp"
 
 namespace pollux::target {
 
 struct Lab::Wire {
   std::unique_ptr<platform::DpdkPacketMemory> memory;
-  std::unique_ptr<platform::RingWire> ring;
+  std::unique_ptr<LabWire> wire;
   std::unique_ptr<LabThread> thread;
 
   ~Wire() {
     if (thread != nullptr) thread->stop();
     thread.reset();
-    ring.reset();
+    wire.reset();
   }
 };
 
 library::RingPortSource Lab::port_source() {
-  return [this](const std::string&, const service::PortConfig& port,
+  return [this](const std::string& kind, const service::PortConfig& port,
                 platform::DpdkPacketMemory& left,
                 std::string& error) -> std::shared_ptr<platform::Port> {
     auto wire = std::make_shared<Wire>();
     platform::DpdkMemoryOptions memory;
     memory.frame_bytes = port.mtu + 128u;
     memory.frame_buffers = 4096;
-    memory.rx_buffers = 512;  // a ring passes the peer's buffers: none of these is received into
+    memory.rx_buffers = 8192;  // a ring passes the peer's buffers; drivers receive into these
     memory.external_buffers = 16384;
     memory.trackers = 4096;
     wire->memory = platform::DpdkPacketMemory::create(memory, error);
     if (wire->memory == nullptr) return nullptr;
-    platform::RingWireOptions ring;
-    ring.mtu = port.mtu;
-    ring.frames = options_.wire_frames;
-    ring.emulate_checksum_offload = options_.emulate_checksum_offload;
-    wire->ring = platform::RingWire::create(ring, left, *wire->memory, error);
-    if (wire->ring == nullptr) return nullptr;
+    LabWireOptions wire_options;
+    wire_options.kind = kind;
+    wire_options.ring.mtu = port.mtu;
+    wire_options.ring.frames = options_.wire_frames;
+    wire_options.ring.emulate_checksum_offload = options_.emulate_checksum_offload;
+    wire_options.left.mtu = port.mtu;
+    wire_options.left.checksum_offload = port.checksum_offload;
+    wire_options.left.chains = port.chains;
+    wire_options.left.tso = port.tso;
+    wire->wire = LabWire::open(wire_options, left, *wire->memory, error);
+    if (wire->wire == nullptr) return nullptr;
 
     LabThreadOptions thread;
     thread.target.target = options_.target;
@@ -51,7 +56,7 @@ library::RingPortSource Lab::port_source() {
     };
     thread.on_stop = [] { platform::unregister_worker_thread(); };
     wire->thread =
-        std::make_unique<LabThread>(std::move(thread), wire->ring->right(), *wire->memory,
+        std::make_unique<LabThread>(std::move(thread), wire->wire->right(), *wire->memory,
                                     platform::TscClock(platform::tsc_hz()));
     if (!wire->thread->start()) {
       error = "the target's thread cannot be pinned to its CPU";
@@ -59,7 +64,7 @@ library::RingPortSource Lab::port_source() {
     }
     if (first_.expired()) first_ = wire;
     // The port lives as long as its wire.
-    return {wire, &wire->ring->left()};
+    return {wire, &wire->wire->left()};
   };
 }
 

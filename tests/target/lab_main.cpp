@@ -10,6 +10,7 @@
 #include <string>
 
 #include "control/library/instance.hpp"
+#include "control/selftest/self_test.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
 #include "tests/target/lab.hpp"
 
@@ -24,6 +25,10 @@ struct Flags {
   int target_cpu = -1;
   std::vector<std::uint32_t> worker_cpu;
   bool software_checksums = false;
+  bool no_tso = false;
+  std::string wire = "ring";
+  bool self_test = false;
+  bool json = false;
 };
 
 int serve(const Flags& flags) {
@@ -51,15 +56,20 @@ int serve(const Flags& flags) {
   setup.config.worker.cpus = flags.worker_cpu;
   setup.config.worker.sessions_max = 16;
   setup.config.ports = {{.name = "wire",
-                         .device = "ring:wire",
+                         .device = "ring:" + flags.wire,
                          .interface = {.address = pollux::net::IpAddress::v4(10, 99, 0, 2),
                                        .prefix_length = 24,
                                        .gateway = {}},
-                         .mtu = flags.mtu}};
+                         .mtu = flags.mtu,
+                         .checksum_offload = !flags.software_checksums,
+                         .tso = !flags.no_tso}};
   setup.open_ring = true;
   setup.log = [](void*, int, const char* line) { fmt::print(stderr, "pollux-lab: {}\n", line); };
   setup.ring_ports = lab.port_source();
   setup.ring_memory_mib = pollux::target::kLabMemoryMib;
+  if (flags.self_test)
+    return pollux::selftest::self_test_main(setup.config, setup.ring_ports, setup.ring_memory_mib,
+                                            "10.99.0.1:3260", flags.json);
   pollux_instance* instance = nullptr;
   std::string error;
   if (pollux::library::open_instance(std::move(setup), instance, error) != POLLUX_OK) {
@@ -98,6 +108,11 @@ int main(int argc, char** argv) {
   app.add_option("--target-cpu", flags.target_cpu, "CPU of the target's thread");
   app.add_option("--cpu", flags.worker_cpu, "CPU of the worker");
   app.add_flag("--software-checksums", flags.software_checksums, "compute checksums on both sides");
+  app.add_flag("--no-tso", flags.no_tso, "the port is never asked to cut large segments");
+  app.add_option("--wire", flags.wire, "between pollux and the target")
+      ->check(CLI::IsMember({"ring", "memif", "virtio_user"}));
+  app.add_flag("--self-test", flags.self_test, "say what works on the wire, and end");
+  app.add_flag("--json", flags.json, "the self-test's result for programs");
   CLI11_PARSE(app, argc, argv);
   return serve(flags);
 }

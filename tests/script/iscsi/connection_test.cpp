@@ -551,6 +551,18 @@ TEST(End, TcpTimeout) {
   s.wire().set_link(true);
 }
 
+TEST(End, PortRemoved) {
+  Script s;
+  const auto command = s.submit(read(1024));
+  s.expect_command(command);
+  s.remove_port();
+  s.wire().set_link(false);  // the target hears nothing of it
+  s.run_for(2s);
+  s.expect_lost(LossReason::port_removed);
+  s.expect_completion(command, POLLUX_ESESSION_LOST);
+  s.wire().set_link(true);
+}
+
 TEST(End, ConnectRefusedUnansweredUnreachableOrWithoutResources) {
   Options options;
   options.connects = false;

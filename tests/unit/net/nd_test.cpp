@@ -251,6 +251,37 @@ TEST_F(NeighbourDiscovery, AFloodOfStrangersNeverPushesOutANeighbourInUse) {
   EXPECT_GT(count(&Counters::drop_nd_rate), 0u);
 }
 
+TEST_F(NeighbourDiscovery, ALinkThatIsBackHearsOfOurAddressesAndIsAskedForRouters) {
+  InterfaceConfig config = config6();
+  config.accept_ra = true;
+  start6(config);
+  run(15s);  // the routers' turn at the start is over
+  while (sent6()) {
+  }
+  wire.set_link(false);
+  run(1s);
+  EXPECT_EQ(sent(), std::nullopt);
+  wire.set_link(true);
+  run(1ms);
+  std::vector<IpAddress> announced;
+  unsigned asked = 0;
+  while (const auto frame = sent6()) {
+    asked += frame->type() == 133;
+    if (frame->type() != 136) continue;
+    // RFC 4861 7.2.6: unsolicited, to all nodes.
+    EXPECT_EQ(frame->destination, kAllNodes);
+    EXPECT_EQ(frame->destination_mac, kAllNodesMac);
+    EXPECT_EQ(frame->word(), kOverrideFlag);
+    EXPECT_EQ(frame->option(), link_option(2, kOurMac));
+    EXPECT_EQ(frame->source, frame->target());
+    announced.push_back(frame->target());
+  }
+  EXPECT_EQ(announced, (std::vector<IpAddress>{kOurLinkLocal, kOur6}));
+  EXPECT_EQ(asked, 1u);
+  run(1s);
+  EXPECT_EQ(sent(), std::nullopt);  // once
+}
+
 // --- Answers
 // --------------------------------------------------------------------------------------
 

@@ -157,6 +157,7 @@ class NetTest : public ::testing::Test {
   }
   void run(Duration time) {
     wire.advance(wire.now() + time);
+    interface->check_port(wire.now());
     interface->run_timers(wire.now());
   }
   std::uint64_t count(Counter Counters::*counter) const {

@@ -45,6 +45,12 @@ TEST(MemoryPlan, WindowsOfFullFramesFit) {
   EXPECT_GE(plan.options.rx_buffers, 16U * 2 * 5);
 }
 
+TEST(MemoryPlan, DriverWithoutScatterGetsBuffersForAWholeFrame) {
+  const MemoryPlan plan = planned({.mtu = 3400, .one_buffer_frames = true});
+  EXPECT_GE(plan.options.rx_buffer_bytes, 3400U + 18 + 256);
+  EXPECT_EQ(planned({.mtu = 3400}).options.rx_buffer_bytes, 2048U);
+}
+
 TEST(MemoryPlan, RefusalsNameTheNumber) {
   MemoryPlan plan;
   std::string error;

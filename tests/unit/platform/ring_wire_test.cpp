@@ -295,7 +295,7 @@ TEST_F(RingWireTest, WiresComeAndGo) {
     make_wire({});
     ASSERT_NE(wire, nullptr);
     EXPECT_NE(wire->left().info().mac, wire->right().info().mac);
-    EXPECT_TRUE(wire->left().link_up());
+    EXPECT_EQ(wire->left().check(), PortState::up);
     wire.reset();
   }
 }

@@ -49,7 +49,7 @@ struct WorkerHost {
         interface({.address = kOurs, .prefix_length = 24, .gateway = {}}, port, memory, start),
         engine({.connections = options.connections}, {.time_wait = options.time_wait}, interface,
                memory, Random(100 + worker), start),
-        ports(steering, worker, kOurs, Random(200 + worker)) {
+        ports(steering, worker, interface, Random(200 + worker)) {
     engine.set_port_policy(ports.policy());
   }
   std::size_t turn(Instant now) {

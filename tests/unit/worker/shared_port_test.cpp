@@ -31,6 +31,68 @@ const sim::Frame kPeerMac = bytes({2, 0, 0, 0, 0, 9});
 constexpr std::uint32_t kOurIp = 0x0a63'0002;
 constexpr std::uint32_t kPeerIp = 0x0a63'0001;
 
+TEST(Handover, ATagThatThePortHasTakenOutGoesWithTheCopy) {
+  sim::HeapPacketMemory from{{}}, to{{}};
+  Lane lane(8);
+  std::array<platform::FrameBuffer, 2> buffers;
+  ASSERT_EQ(from.allocate_received(buffers), 2u);
+  const platform::RxSegment pieces[] = {
+      {.data = buffers[0].data,
+       .length = 60,
+       .flags = platform::kRxVlanStripped | platform::kRxMore,
+       .vlan = 0x6064,
+       .handle = buffers[0].handle},
+      {.data = buffers[1].data, .length = 40, .handle = buffers[1].handle}};
+  ASSERT_TRUE(lane.give(pieces));
+  std::array<platform::RxSegment, 64> out;
+  HandoverCounters counters;
+  ASSERT_EQ(take_frames(lane, to, out, counters), 1u);
+  EXPECT_EQ(out[0].length, 100u);
+  EXPECT_EQ(out[0].flags, platform::kRxVlanStripped);
+  EXPECT_EQ(out[0].vlan, 0x6064);
+  to.release({&out[0].handle, 1});
+  lane.collect(from);
+  EXPECT_EQ(from.buffers_in_use() + to.buffers_in_use(), 0u);
+}
+
+TEST(SteeredPorts, RepliesComeBackHereOverIpv6Too) {
+  std::string error;
+  const auto steering = platform::Steering::create(
+      {.rule = platform::SteeringRule::toeplitz, .workers = 3, .seed = 5}, error);
+  ASSERT_NE(steering, nullptr) << error;
+  const auto fd99 = [](std::uint8_t last) {
+    net::IpAddress address;
+    address.bytes = {0xfd, 0x99};
+    address.bytes[15] = last;
+    return address;
+  };
+  sim::HeapPacketMemory memory{{}};
+  sim::SimWire wire(1, Instant{1000s});
+  sim::SimPort port(wire, 0, memory);
+  net::InterfaceConfig config{.address = kOurs, .prefix_length = 24};
+  config.address6 = fd99(2);
+  config.dad_transmits = 0;
+  net::Interface interface(config, port, memory, wire.now());
+  for (unsigned worker = 0; worker < 3; ++worker) {
+    SteeredPorts ports(*steering, worker, interface, Random(worker));
+    const tcp::PortPolicy policy = ports.policy();
+    for (const auto& [remote, local] : {std::pair{kPeer, kOurs}, std::pair{fd99(1), fd99(2)}}) {
+      unsigned found = 0;
+      for (std::uint16_t candidate = 50'000; candidate < 50'100; ++candidate) {
+        const std::uint16_t chosen = policy.choose(policy.context, {remote, kPeerPort}, candidate);
+        if (chosen == 0) continue;
+        ++found;
+        EXPECT_EQ(steering->owner({.remote = remote.bytes,
+                                   .local = local.bytes,
+                                   .remote_port = kPeerPort,
+                                   .local_port = chosen}),
+                  worker);
+      }
+      EXPECT_GT(found, 50u);
+    }
+  }
+}
+
 struct Case {
   const char* name;
   RigOptions options;

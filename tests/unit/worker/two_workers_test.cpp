@@ -61,7 +61,10 @@ class Alternating final : public platform::Port {
   void reclaim() noexcept override {
     for (const auto& queue : queues_) queue->reclaim();
   }
-  [[nodiscard]] bool link_up() noexcept override { return true; }
+  [[nodiscard]] platform::PortState check() noexcept override { return platform::PortState::up; }
+  void shut() noexcept override {
+    for (const auto& queue : queues_) queue->shut();
+  }
 
  private:
   std::vector<std::unique_ptr<platform::DpdkPort>> queues_;
