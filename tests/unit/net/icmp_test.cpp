@@ -32,6 +32,33 @@ TEST_F(IcmpTest, AnswersEchoWithTheSameData) {
   }
 }
 
+// The sum of nothing but zeroes is +0, whose checksum is 0xffff; an update that goes on from -0
+// gives 0, which no receiver verifies (RFC 1624 3 leaves that one case out).
+TEST_F(IcmpTest, AnAnswerOfNothingButZeroesVerifies) {
+  start();
+  for (std::size_t zeroes : {4, 5, 60}) {
+    deliver(ping(bytes({8, 0, 0xf7, 0xff}) + Frame(zeroes)));
+    const auto reply = sent();
+    ASSERT_TRUE(reply);
+    const auto message = std::span<const std::byte>(*reply).subspan(34);
+    EXPECT_EQ(message[0], std::byte{0});
+    EXPECT_EQ(sim::naive_sum(message), 0xffff) << zeroes;
+  }
+}
+
+// IEEE 802.3 3.2.3: a source is one station. An answer to a group would be a storm's first drop.
+TEST_F(IcmpTest, AnswersNobodyWhoSaysHeIsAGroupOrNobody) {
+  start();
+  Ip ip;
+  ip.protocol = 1;
+  std::uint64_t dropped = 0;
+  for (const Frame& source : {kBroadcastMac, bytes({1, 0, 0x5e, 0, 0, 1}), Frame(6)}) {
+    deliver(ethernet(kOurMac, source, 0x0800, ipv4(ip, echo_request(pattern(8)))));
+    EXPECT_EQ(sent(), std::nullopt);
+    EXPECT_EQ(count(&Counters::drop_source_mac), ++dropped);
+  }
+}
+
 TEST_F(IcmpTest, AnswersARequestThatCameInPieces) {
   sim::SimPortOptions options;
   options.scatter = true;
