@@ -88,6 +88,8 @@ class Worker {
 
  private:
   std::size_t receive(iscsi::Path& path, Instant now) noexcept;
+  std::size_t hand_on_events(iscsi::Path& path, Instant now) noexcept;
+  std::size_t catch_up(iscsi::Path& path, Instant now) noexcept;
   void take_path_errors(iscsi::Path& path, Instant now) noexcept;
   void ring_doorbell() noexcept;
   void sample() noexcept;
@@ -97,6 +99,9 @@ class Worker {
 
   static constexpr std::size_t kBurst = 64;
   static constexpr std::size_t kTimersPerTurn = 64;
+  static constexpr Duration kHeldUp = 1ms;  ///< between two turns: no timer is shorter
+  /// More than a receive ring holds, even if every frame came alone.
+  static constexpr std::size_t kCatchUpBursts = 1024;
   static constexpr std::uint64_t kSampleTurns = 1024;
 
   std::vector<std::unique_ptr<net::Interface>> interfaces_;
@@ -111,6 +116,7 @@ class Worker {
   std::array<net::TcpDatagram, kBurst> datagrams_;
   std::array<tcp::Event, kBurst> events_;
   WorkerCounters counters_;
+  Instant last_turn_at_;
 };
 
 }  // namespace pollux::worker
