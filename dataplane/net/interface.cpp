@@ -327,6 +327,12 @@ void Interface::send_tcp(std::span<platform::TxSegment> frame,
   impl_->egress.send_tcp(frame, tcp_header_bytes);
 }
 std::size_t Interface::flush() noexcept { return impl_->egress.flush(); }
+std::uint64_t Interface::egress_mark() const noexcept {
+  return impl_->counters.tx_segments.get() + impl_->egress.queued();
+}
+bool Interface::has_left(std::uint64_t mark) const noexcept {
+  return impl_->egress.queued() == 0 || impl_->counters.tx_segments.get() >= mark;
+}
 void Interface::reclaim() noexcept { impl_->port.reclaim(); }
 std::size_t Interface::queued() const noexcept { return impl_->egress.queued(); }
 

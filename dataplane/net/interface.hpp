@@ -110,6 +110,9 @@ class Interface {
   void send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept;
   /// Hands queued frames to the port, in order; what it does not take stays queued.
   std::size_t flush() noexcept;
+  /// Stands for all that is queued by now: has_left() tells when the port has taken it.
+  [[nodiscard]] std::uint64_t egress_mark() const noexcept;
+  [[nodiscard]] bool has_left(std::uint64_t mark) const noexcept;
   /// Makes the port give back what it has sent. Bounded.
   void reclaim() noexcept;
   /// Segments queued and not yet taken by the port.
