@@ -76,6 +76,17 @@ class RfcCoverage(unittest.TestCase):
         self.refused([case("C01_Holds", status="notrun"), *ALL[1:]], sentence)
         self.refused([ALL[0], case("C01_Holds", inside="<error/>"), *ALL[1:]], sentence)
 
+    def test_a_case_that_one_run_skips_and_another_passes_proves(self):
+        self.run_script(ALL)
+        code, _ = self.run_script([case("C01_Holds", inside="<skipped message='here'/>"), *ALL], "--check")
+        self.assertEqual(code, 0)
+
+    def test_one_failed_test_of_several_is_missed_on_the_page(self):
+        self.run_script(ALL)
+        code, lines = self.run_script([*ALL[:2], case("C02_Too/0", "In/Several", "<failure message='no'/>")], "--check")
+        self.assertEqual((code, len(lines)), (1, 1))
+        self.assertIn("out of date", lines[0])
+
     def test_an_id_counts_at_the_start_of_a_name_only(self):
         self.refused([case("NoC01_Here"), case("C010_Holds"), *ALL[1:]],
                      "C-01 (one) has no test that ran and passed.",
