@@ -338,6 +338,12 @@ void Interface::shut_port() noexcept {
   impl_->egress.drop_queued();
   impl_->port.shut();
 }
+std::uint64_t Interface::egress_mark() const noexcept {
+  return impl_->counters.tx_segments.get() + impl_->egress.queued();
+}
+bool Interface::has_left(std::uint64_t mark) const noexcept {
+  return impl_->egress.queued() == 0 || impl_->counters.tx_segments.get() >= mark;
+}
 void Interface::reclaim() noexcept { impl_->port.reclaim(); }
 std::size_t Interface::queued() const noexcept { return impl_->egress.queued(); }
 

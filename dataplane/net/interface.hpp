@@ -116,6 +116,9 @@ class Interface {
   platform::PortState check_port(Instant now) noexcept;
   /// The port is gone: drops what is queued here and there.
   void shut_port() noexcept;
+  /// Stands for all that is queued by now: has_left() tells when the port has taken it.
+  [[nodiscard]] std::uint64_t egress_mark() const noexcept;
+  [[nodiscard]] bool has_left(std::uint64_t mark) const noexcept;
   /// Makes the port give back what it has sent. Bounded.
   void reclaim() noexcept;
   /// Segments queued and not yet taken by the port.

@@ -144,6 +144,7 @@ void Engine::Impl::give_back_reference(SendDescriptor& descriptor) noexcept {
 
 void Engine::Impl::drop_acknowledged(Connection& c) noexcept {
   bool made_room = false;
+  c.waits_for_egress = false;
   while (!c.queue.empty()) {
     SendDescriptor& d = c.queue.front();
     const TcpSeq start{d.start};
@@ -160,6 +161,13 @@ void Engine::Impl::drop_acknowledged(Connection& c) noexcept {
         d.inline_at += covered;
         d.length -= covered;
       }
+      break;
+    }
+    // A peer that acknowledges what is still in our queue must not make the owner write to memory
+    // that has yet to leave.
+    if (d.data != nullptr && !interface.has_left(c.egress_mark)) [[unlikely]] {
+      c.waits_for_egress = true;
+      mark_dirty(c);
       break;
     }
     made_room = true;

@@ -116,6 +116,8 @@ struct alignas(64) Connection {
   bool rtt_timing = false;
   TcpSeq cwnd_limited_end;        ///< snd_nxt when cwnd last was full
   std::uint32_t send_cursor = 0;  ///< ring index of the descriptor that holds snd_nxt
+  std::uint64_t egress_mark = 0;  ///< of the newest frame that may point into the owner's memory
+  bool waits_for_egress = false;  ///< acknowledged memory is kept until that frame has left
   EcnState ecn;
   Congestion congestion;
   SlabRing<ReceivedView> received;

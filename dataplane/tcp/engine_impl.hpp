@@ -156,6 +156,7 @@ struct Engine::Impl {
   bool check_syn(Connection& c, const Segment& segment, Instant now) noexcept;
   bool check_ack(Connection& c, const Segment& segment, Instant now) noexcept;
   void update_ts_recent(Connection& c, const Segment& segment, Instant now) noexcept;
+  void report_duplicate(Connection& c, const wire::SackBlock& run) noexcept;
   void take_text(Connection& c, Segment& segment, Instant now) noexcept;
   void take_fin(Connection& c, Instant now) noexcept;
   void challenge(Connection& c, Instant now) noexcept;
@@ -373,7 +374,7 @@ struct Engine::Impl {
   [[nodiscard]] Duration rto_least(const Connection& c) const noexcept;
   /// When the retransmission timer of what is in flight now runs out.
   [[nodiscard]] Instant retransmit_at(const Connection& c, Instant now) const noexcept;
-  void note_timeout(Connection& c) noexcept;
+  void note_timeout(Connection& c, Instant now) noexcept;
   void start_keepalive(Connection& c, Instant now) noexcept;
   void on_keepalive_timer(Connection& c, Instant now) noexcept;
   std::size_t send_keepalive(Connection& c, Instant now) noexcept;

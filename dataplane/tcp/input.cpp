@@ -163,8 +163,9 @@ void Engine::Impl::input_synchronized(Connection& c, Segment& segment, Instant n
   if (!check_sequence(c, segment)) {
     if (segment.rst()) return;
     // A segment that holds data or a FIN is acknowledged whatever the rate; an empty one could be
-    // half of an endless exchange between two confused ends.
-    if (segment.sequence_length() != 0)
+    // half of an endless exchange between two confused ends, and a SYN is challenged (RFC
+    // 5961 4.2).
+    if (segment.sequence_length() != 0 && !segment.syn())
       request_ack(c);
     else
       challenge(c, now);
@@ -197,7 +198,7 @@ bool Engine::Impl::check_timestamps(Connection& c, const Segment& segment, Insta
   if (!older(segment.options.tsval, c.ts_recent)) return true;
   if (now - c.ts_recent_at > kPawsIdle) return true;
   counters.dropped_paws.add();
-  if (segment.sequence_length() != 0)
+  if (segment.sequence_length() != 0 && !segment.syn())
     request_ack(c);
   else
     challenge(c, now);
@@ -232,11 +233,7 @@ bool Engine::Impl::check_sequence(Connection& c, Segment& segment) noexcept {
   if (!acceptable) {
     if (last.precedes(c.rcv_nxt)) {
       counters.duplicate_segments.add();
-      if (c.sack_ok && segment.length != 0) {
-        // RFC 2883 4: report what came twice.
-        c.dsack = {segment.seq, segment.seq + segment.length};
-        c.dsack_pending = true;
-      }
+      if (segment.length != 0) report_duplicate(c, {segment.seq, segment.seq + segment.length});
     } else {
       counters.dropped_outside_window.add();
     }
@@ -304,8 +301,17 @@ void Engine::Impl::update_ts_recent(Connection& c, const Segment& segment, Insta
   c.ts_recent_at = now;
 }
 
+/// RFC 2883 4: the first run of bytes that came twice is reported, once and at once.
+void Engine::Impl::report_duplicate(Connection& c, const wire::SackBlock& run) noexcept {
+  if (!c.sack_ok) return;
+  c.dsack = run;
+  c.dsack_pending = true;
+  request_ack(c);
+}
+
 /// Seventh step.
 void Engine::Impl::take_text(Connection& c, Segment& segment, Instant now) noexcept {
+  if (segment.skip != 0) report_duplicate(c, {segment.seq - segment.skip, segment.seq});
   learn_fin(c, segment);
   if (segment.length == 0) return;
   if (!may_receive(c.state)) {

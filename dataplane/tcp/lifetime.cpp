@@ -23,16 +23,19 @@ Instant Engine::Impl::retransmit_at(const Connection& c, Instant now) const noex
 }
 
 /// RFC 9293 3.8.3 (a) and (b): R1 is a hint to look at the path again, R2 (user_timeout) the end.
-void Engine::Impl::note_timeout(Connection& c) noexcept {
+void Engine::Impl::note_timeout(Connection& c, Instant now) noexcept {
   if (c.resent == 0 || c.resent_una != c.snd_una) {
     c.resent_una = c.snd_una;
     c.resent = 0;
   }
-  if (c.resent > kR1) return;
-  if (++c.resent != kR1) return;
-  counters.struggling.add();
-  // Asked for again before the next frame; a neighbour that has moved is found by that.
+  if (c.resent <= kR1) ++c.resent;
+  if (c.resent < kR1) return;
+  // RFC 9293 3.8.3 MUST-20 (a): a neighbour that has moved, or a gateway that has died, is found
+  // by asking; from R1 on each timeout does, as one question may be lost as well.
+  interface.suspect(c.remote.address, now);
   c.route_known = false;
+  if (c.resent != kR1) return;
+  counters.struggling.add();
   raise(c, kStruggling);
 }
 

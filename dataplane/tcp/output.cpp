@@ -33,6 +33,7 @@ std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
     free_if_done(c);
     return 0;
   }
+  if (c.waits_for_egress) drop_acknowledged(c);
   switch (refresh_route(c, now)) {
     case RouteVerdict::ready:
       break;
@@ -206,6 +207,7 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
   c.fin_sent |= with_fin;
   c.probe_sent = false;
   c.last_send_at = now;
+  c.egress_mark = interface.egress_mark();
   advance_cursor(c);
   counters.bytes_sent.add(placed);
   if (!c.rtt_timing && c.phase == Phase::open) {

@@ -41,8 +41,28 @@ Reassembly::Filed Reassembly::insert(TcpSeq rcv_nxt, const OutOfOrderPiece& piec
     begin = gap_end;
     ++i;
   }
-  if (filed.bytes != 0) remember(TcpSeq{piece.start});
+  // RFC 2018 4 and RFC 2883 4: what came last is told first, also when all of it came twice.
+  remember(TcpSeq{piece.start});
   return filed;
+}
+
+bool Reassembly::first_overlap(TcpSeq rcv_nxt, TcpSeq start, std::uint32_t length,
+                               wire::SackBlock& run) const noexcept {
+  const std::uint32_t base = rcv_nxt.raw();
+  const std::uint32_t from = start.raw() - base;
+  const std::uint32_t until = from + length;
+  const auto begin_of = [&](std::uint32_t i) { return pieces_[i].start - base; };
+  const auto end_of = [&](std::uint32_t i) { return begin_of(i) + pieces_[i].length; };
+  // The usual newcomer lies behind all that is here.
+  if (count_ == 0 || end_of(count_ - 1) <= from) return false;
+  std::uint32_t i = 0;
+  while (end_of(i) <= from) ++i;
+  if (begin_of(i) >= until) return false;
+  const std::uint32_t begin = std::max(begin_of(i), from);
+  std::uint32_t end = end_of(i);
+  for (++i; i < count_ && begin_of(i) == end; ++i) end = end_of(i);
+  run = {TcpSeq{base + begin}, TcpSeq{base + std::min(end, until)}};
+  return true;
 }
 
 void Reassembly::drop_front(std::uint32_t n) noexcept {

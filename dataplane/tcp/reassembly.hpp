@@ -48,6 +48,10 @@ class Reassembly {
   Filed insert(TcpSeq rcv_nxt, const OutOfOrderPiece& piece, platform::PacketMemory& memory,
                CopyStore& store) noexcept;
 
+  /// The first run of bytes among `length` from `start` that is here already. False: none is.
+  [[nodiscard]] bool first_overlap(TcpSeq rcv_nxt, TcpSeq start, std::uint32_t length,
+                                   wire::SackBlock& run) const noexcept;
+
   /// Cuts off what lies at or behind `end`; `dropped(handle)` takes the handles of whole pieces.
   template <class Dropped>
   std::uint32_t drop_from(TcpSeq rcv_nxt, TcpSeq end, Dropped&& dropped) noexcept {

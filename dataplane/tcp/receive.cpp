@@ -85,6 +85,11 @@ bool Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
     counters.dropped_receive_budget.add();
     return false;
   }
+  // A segment reports one run: that on its left came first, if there was one.
+  wire::SackBlock twice;
+  if (segment.skip == 0 &&
+      c.reassembly.first_overlap(c.rcv_nxt, segment.seq, segment.length, twice))
+    report_duplicate(c, twice);
   std::uint32_t skip = segment.skip;
   std::uint32_t left = segment.length;
   TcpSeq seq = segment.seq;

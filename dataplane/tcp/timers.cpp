@@ -88,7 +88,7 @@ void Engine::Impl::on_limit(Connection& c, Instant) noexcept {
 }
 
 void Engine::Impl::on_retransmit_timer(Connection& c, Instant now) noexcept {
-  note_timeout(c);
+  note_timeout(c, now);
   if (!is_synchronized(c.state)) {
     c.syn_lost = true;
     c.rtt_timing = false;

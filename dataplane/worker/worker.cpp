@@ -34,7 +34,8 @@ Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& l
       memory_(memory),
       link_(link),
       initiator_(setup.iscsi, paths_, memory, link, start),
-      next_port_check_(start) {
+      next_port_check_(start),
+      last_turn_at_(start) {
   POLLUX_ASSERT(paths_.size() <= kPortsMost);
   steer(setup);
 }
@@ -79,20 +80,41 @@ std::size_t Worker::send(std::size_t path, Instant now) noexcept {
   return frames;
 }
 
+std::size_t Worker::hand_on_events(iscsi::Path& path, Instant now) noexcept {
+  const std::size_t count = path.engine->take_events(events_);
+  for (std::size_t i = 0; i < count; ++i) initiator_.on_event(events_[i], *path.engine, now);
+  return count;
+}
+
+/// After a pause the ring may hold more than one burst, and an acknowledgment at its end: all of it
+/// is read, and what came is handed on so that it finds room, before a timer is believed.
+std::size_t Worker::catch_up(iscsi::Path& path, Instant now) noexcept {
+  std::size_t work = 0;
+  for (std::size_t bursts = 0; bursts < kCatchUpBursts; ++bursts) {
+    const std::size_t frames = receive(path, now);
+    if (frames == 0) break;
+    counters_.frames_received.add(frames);
+    work += frames + hand_on_events(path, now);
+  }
+  return work;
+}
+
 std::size_t Worker::poll_once(Instant now) noexcept {
   counters_.turns.add();
   std::size_t work = 0;
+  const bool was_held_up = now - last_turn_at_ > kHeldUp;
+  last_turn_at_ = now;
   if (now >= next_port_check_) [[unlikely]]
     check_ports(now);
   for (iscsi::Path& path : paths_) {
+    if (was_held_up) [[unlikely]]
+      work += catch_up(path, now);
     const std::size_t frames = receive(path, now);
     counters_.frames_received.add(frames);
     work += frames;
     path.interface->run_timers(now);
     work += path.engine->run_timers(now, kTimersPerTurn);
-    const std::size_t count = path.engine->take_events(events_);
-    for (std::size_t i = 0; i < count; ++i) initiator_.on_event(events_[i], *path.engine, now);
-    work += count;
+    work += hand_on_events(path, now);
   }
   work += initiator_.run_timers(now);
   work += initiator_.take_messages(now);

@@ -91,6 +91,8 @@ class Worker {
 
  private:
   std::size_t receive(iscsi::Path& path, Instant now) noexcept;
+  std::size_t hand_on_events(iscsi::Path& path, Instant now) noexcept;
+  std::size_t catch_up(iscsi::Path& path, Instant now) noexcept;
   void take_path_errors(iscsi::Path& path, Instant now) noexcept;
   void ring_doorbell() noexcept;
   void sample() noexcept;
@@ -105,6 +107,9 @@ class Worker {
 
   static constexpr std::size_t kBurst = 64;
   static constexpr std::size_t kTimersPerTurn = 64;
+  static constexpr Duration kHeldUp = 1ms;  ///< between two turns: no timer is shorter
+  /// More than a receive ring holds, even if every frame came alone.
+  static constexpr std::size_t kCatchUpBursts = 1024;
   static constexpr std::uint64_t kSampleTurns = 1024;
 
   std::vector<std::unique_ptr<net::Interface>> interfaces_;
@@ -121,6 +126,7 @@ class Worker {
   std::array<platform::PortState, kPortsMost> port_states_{};  ///< as of the last check
   Instant next_port_check_;
   WorkerCounters counters_;
+  Instant last_turn_at_;
 };
 
 }  // namespace pollux::worker

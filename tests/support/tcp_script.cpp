@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
+#include "dataplane/tcp/isn.hpp"
+#include "tests/support/engine_inspector.hpp"
 #include "tests/support/frame_checksum.hpp"
 
 namespace pollux::sim {
@@ -16,6 +19,8 @@ const net::IpAddress kOurs6{{0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 const net::IpAddress kPeers6{{0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}};
 constexpr platform::MacAddress kOurMac{2, 0, 0, 0, 0, 1};
 constexpr platform::MacAddress kPeerMac{2, 0, 0, 0, 0, 2};
+
+std::size_t wrapped_scripts = 0;
 
 constexpr std::string_view kFlagLetters = "FSRPAUEC";
 
@@ -113,7 +118,30 @@ tcp::OpenRequest TcpScript::request() const { return {.remote = {peers, kPeerPor
 
 SentSegment TcpScript::open(Where where) { return open(request(), where); }
 
-SentSegment TcpScript::open(const tcp::OpenRequest& request, Where where) {
+bool TcpScript::wraps() { return std::getenv("POLLUX_SCRIPT_WRAP") != nullptr; }
+
+std::size_t TcpScript::wrapped() { return wrapped_scripts; }
+
+/// The initial number grows by one every 4 microseconds: waits until it has the distance to the
+/// wrap that the name of the test stands for.
+void TcpScript::place_iss(tcp::OpenRequest& request) {
+  const auto* const test = ::testing::UnitTest::GetInstance()->current_test_info();
+  std::uint32_t below = 17;
+  for (const char* letter = test->name(); *letter != '\0'; ++letter)
+    below = below * 31 + static_cast<unsigned char>(*letter);
+  below = 1 + below % 3000;
+  if (request.local_port == 0) request.local_port = static_cast<std::uint16_t>(50'000 + below);
+  const TcpSeq now =
+      tcp::initial_sequence_number(tcp::EngineInspector::of(engine()).isn_key,
+                                   {ours, request.local_port}, request.remote, clock.now());
+  clock.advance(Duration{std::int64_t{(TcpSeq{0u - below} - now.raw()).raw()} * 4000});
+  turn();
+  ++wrapped_scripts;
+}
+
+SentSegment TcpScript::open(const tcp::OpenRequest& asked, Where where) {
+  tcp::OpenRequest request = asked;
+  if (std::exchange(places_iss, false)) place_iss(request);
   EXPECT_EQ(engine().open(request, clock.now(), id), tcp::OpenError::none);
   for (int i = 0; i < 3; ++i) turn();  // ARP goes first
   local_port = engine().local(id).port;
@@ -174,6 +202,7 @@ void TcpScript::inject_from(const net::Endpoint& remote, std::uint16_t port,
   if ((header.flags & wire::kTcpAck) != 0)
     header.acknowledgment_number.set(segment.ack + (raw_numbers ? 0 : iss));
   header.window.set(segment.window);
+  header.urgent_pointer.set(segment.urgent);
   std::vector<std::uint8_t> options;
   if (segment.options) {
     options = *segment.options;

@@ -32,6 +32,7 @@ struct PeerSegment {
   std::optional<std::vector<std::uint8_t>> options{};  ///< instead of everything above
   bool bad_checksum = false;
   std::uint8_t ecn = 0;  ///< wire::EcnCodepoint
+  std::uint16_t urgent = 0;
 };
 
 /// What a segment of the engine is compared with; an empty field is not looked at, nor is PSH when
@@ -94,7 +95,7 @@ class TcpScript {
   tcp::OpenRequest request() const;
   /// Opens and hands out the SYN.
   SentSegment open(Where where = Where::current());
-  SentSegment open(const tcp::OpenRequest& request, Where where = Where::current());
+  SentSegment open(const tcp::OpenRequest& asked, Where where = Where::current());
   /// Opens and completes the handshake.
   void establish(const PeerOffer& offer = {}, Where where = Where::current());
   /// The peer's SYN-ACK to the SYN that was sent.
@@ -135,6 +136,13 @@ class TcpScript {
 
   [[nodiscard]] std::uint32_t peer_timestamp() const;
 
+  /// POLLUX_SCRIPT_WRAP is set: the first connection of each script starts up to 3000 below the
+  /// wrap of the engine's numbers as well, which takes another moment of the clock and a port.
+  [[nodiscard]] static bool wraps();
+  /// Scripts of this program whose connection began so.
+  [[nodiscard]] static std::size_t wrapped();
+  bool places_iss = wraps();
+
   ManualClock clock;
   SimWire wire;
   TcpHost host;
@@ -151,6 +159,7 @@ class TcpScript {
 
  private:
   void collect();
+  void place_iss(tcp::OpenRequest& request);
   void answer_arp(std::span<const std::byte> frame);
   void answer_solicitation(std::span<const std::byte> frame);
 

@@ -310,7 +310,7 @@ TEST(TcpArrivals, ViewsThatDoNotFitAreDroppedAndComeAgain) {
   EXPECT_EQ(s.read(), pattern(1, 4));
 }
 
-TEST(TcpArrivals, WhatAllConnectionsKeepIsBounded) {
+TEST(TcpArrivals, C38_WhatAllConnectionsKeepIsBounded) {
   sim::TcpHostOptions options = TcpScript::default_options();
   options.limits.receive_views_total = 8;
   options.limits.receive_views_least = 4;
@@ -335,7 +335,7 @@ TEST(TcpArrivals, WhatAllConnectionsKeepIsBounded) {
   EXPECT_LE(s.host.memory.buffers_in_use(), before);
 }
 
-TEST(TcpArrivals, TheBudgetOfAllShrinksTheWindowButNeverMovesItsEdgeLeft) {
+TEST(TcpArrivals, C43_TheBudgetOfAllShrinksTheWindowButNeverMovesItsEdgeLeft) {
   sim::TcpHostOptions options = TcpScript::default_options();
   options.limits.receive_views_total = 4;
   options.limits.receive_window_least = 4096;
@@ -442,7 +442,7 @@ TEST(TcpArrivals, C51_UrgentPointerChangesNothing) {
   EXPECT_EQ(s.read(), "urgent");
 }
 
-TEST(TcpArrivals, FinBehindAHoleIsAcknowledgedAtOnce) {
+TEST(TcpArrivals, C50_FinBehindAHoleIsAcknowledgedAtOnce) {
   TcpScript s;
   s.establish();
   s.receive({.flags = "FA", .seq = 4});

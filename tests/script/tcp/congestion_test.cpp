@@ -126,7 +126,7 @@ TEST(TcpCongestion, NewRenoGrowsByASegmentForEachWindow) {
   EXPECT_EQ(c.cwnd, 22 * kMss);
 }
 
-TEST(TcpCongestion, NewRenoHalvesWhatIsInFlight) {
+TEST(TcpCongestion, C74_NewRenoHalvesWhatIsInFlight) {
   Congestion c = make(CongestionAlgorithm::newreno, 20 * kMss, 1'000'000);
   c.on_congestion(16 * kMss, kMss, Instant{1s});
   EXPECT_EQ(c.ssthresh, 8 * kMss);
@@ -134,7 +134,7 @@ TEST(TcpCongestion, NewRenoHalvesWhatIsInFlight) {
   EXPECT_EQ(c.ssthresh, 2 * kMss);
 }
 
-TEST(TcpCongestion, ATimeoutLowersTheThresholdOnce) {
+TEST(TcpCongestion, C67_ATimeoutLowersTheThresholdOnce) {
   Congestion c = make(CongestionAlgorithm::newreno, 20 * kMss, 1'000'000);
   c.on_timeout(20 * kMss, kMss, Instant{1s}, true);
   c.on_timeout(20 * kMss, kMss, Instant{2s}, false);

@@ -102,7 +102,7 @@ TEST(TcpIcmp, C28_SoftErrorsEndNothing) {
 TEST(TcpIcmp, AConnectThatTimesOutTellsThatTheHostWasUnreachable) {
   for (bool noted : {false, true}) {
     TcpScript s;
-    s.open();
+    s.open({.remote = s.request().remote, .connect_timeout = 15s});
     if (noted) receive_error(s, {.code = 1});
     s.advance(15'100ms);
     EXPECT_EQ(s.state(), State::closed);

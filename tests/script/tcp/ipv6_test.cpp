@@ -15,7 +15,7 @@ struct TcpIpv6 : ::testing::Test {
   TcpScript s{TcpScript::ipv6_options()};
 };
 
-TEST_F(TcpIpv6, OffersAnMssThatLeavesRoomForTheLongerHeader) {
+TEST_F(TcpIpv6, C01_OffersAnMssThatLeavesRoomForTheLongerHeader) {
   const SentSegment syn = s.open();
   EXPECT_EQ(syn.options.mss, 1440);
 }

@@ -18,7 +18,8 @@ TEST(TcpPieces, APieceBehindTheOneThatFilledTheHoleIsTrimmedToo) {
   const std::string bytes = pattern(2000);
   tcp.receive({.seq = 401, .payload = bytes.substr(400, 600)});
   tcp.expect({.ack = 1});
-  // Its first piece fills the hole, what waited is then in order, and the second piece lies in that.
+  // Its first piece fills the hole, what waited is then in order, and the second piece lies in
+  // that.
   tcp.receive({.seq = 1, .payload = bytes.substr(0, 1400)});
   tcp.expect({.ack = 1401});
   tcp.receive({.seq = 1501, .payload = bytes.substr(1500, 100)});

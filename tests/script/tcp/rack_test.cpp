@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "dataplane/tcp/prr.hpp"
+#include "tests/support/engine_inspector.hpp"
 #include "tests/support/tcp_script.hpp"
 
 namespace pollux {
@@ -250,9 +251,14 @@ TEST(TcpTailProbe, C84_ALossThatTheProbeRepairedCostsWindow) {
   s.send(pattern(30'000, 10'000));
   s.discard();
   EXPECT_EQ(s.counters().tail_losses_repaired.get(), 0u);
+  const tcp::Congestion& congestion =
+      tcp::EngineInspector::of(s.engine()).connections[s.id.slot].congestion;
+  const std::uint32_t before = congestion.cwnd;
   s.advance(kRtt);
   s.receive({.ack = 11'001});  // nobody has reported a duplicate: it was the only copy
   EXPECT_EQ(s.counters().tail_losses_repaired.get(), 1u);
+  EXPECT_EQ(congestion.cwnd, congestion.ssthresh);
+  EXPECT_LE(congestion.cwnd, before / 2 + 1000);
 }
 
 TEST(TcpTailProbe, C84_ADuplicateReportedIsNoLoss) {

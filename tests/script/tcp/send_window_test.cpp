@@ -10,7 +10,7 @@ namespace {
 using sim::pattern;
 using sim::TcpScript;
 
-TEST(TcpSendWindow, AHigherAckInARetransmissionBringsItsWindow) {
+TEST(TcpSendWindow, C55_AHigherAckInARetransmissionBringsItsWindow) {
   TcpScript tcp;
   tcp.establish({.window_scale = 0, .window = 4000});
   tcp.send(pattern(8000));
@@ -28,7 +28,7 @@ TEST(TcpSendWindow, AHigherAckInARetransmissionBringsItsWindow) {
   }
 }
 
-TEST(TcpSendWindow, TheWindowOfASynAckAfterASimultaneousOpenIsNotScaled) {
+TEST(TcpSendWindow, C03_TheWindowOfASynAckAfterASimultaneousOpenIsNotScaled) {
   TcpScript tcp;
   tcp.open();
   // The SYNs cross; the peer's comes again with the ACK of ours and a small window.

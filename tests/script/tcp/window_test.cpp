@@ -108,7 +108,7 @@ TEST(TcpWindow, C57_AProbeThatIsTakenCounts) {
   EXPECT_TRUE(s.expect({.seq = 2, .length = 1460}).payload == pattern(1460, 1));
 }
 
-TEST(TcpWindow, BackOffOfProbesEndsWithTheClosedWindow) {
+TEST(TcpWindow, C57_BackOffOfProbesEndsWithTheClosedWindow) {
   // However the window opens: by an ACK of the probe's byte, or by a segment with data.
   for (const bool takes_probe : {true, false}) {
     TcpScript s;

@@ -322,7 +322,7 @@ TEST_F(Arp, AWrongEntryIsHealedWithinTwoSecondsOfBeingSuspected) {
   EXPECT_TRUE(silence(50).empty());
 }
 
-TEST_F(Arp, SuspicionAsksAtMostOnceASecondAndOnlyOfKnownNeighbours) {
+TEST_F(Arp, C63_SuspicionAsksAtMostOnceASecondAndOnlyOfKnownNeighbours) {
   start({}, {IpAddress::from_v4_host(kOurIp), 24, IpAddress::from_v4_host(kGatewayIp)});
   interface->suspect(IpAddress::from_v4_host(kPeerIp), wire.now());
   interface->suspect({}, wire.now());
@@ -344,7 +344,7 @@ TEST_F(Arp, SuspicionAsksAtMostOnceASecondAndOnlyOfKnownNeighbours) {
   EXPECT_LE(requests, 10);
 }
 
-TEST_F(Arp, ASuspectedNeighbourThatIsSilentIsUnreachableAfterThreeRequests) {
+TEST_F(Arp, C63_ASuspectedNeighbourThatIsSilentIsUnreachableAfterThreeRequests) {
   start();
   resolve();
   run(5s);

@@ -45,7 +45,7 @@ TEST(InternetSum, EqualsTheNaiveSumForEveryLengthAndAlignment) {
     }
 }
 
-TEST(InternetSum, EqualsTheNaiveSumHoweverTheBytesAreCut) {
+TEST(InternetSum, C108_EqualsTheNaiveSumHoweverTheBytesAreCut) {
   Random random(2);
   std::size_t odd_middle_pieces = 0;
   for (int round = 0; round < 5000; ++round) {

@@ -46,7 +46,7 @@ class EgressTest : public NetTest {
   std::deque<Frame> external;
 };
 
-TEST_F(EgressTest, FillsChecksumsOverChainsWithOddPieces) {
+TEST_F(EgressTest, C108_FillsChecksumsOverChainsWithOddPieces) {
   start();
   for (std::size_t size : {0, 1, 2, 999, 1000, 1460})
     for (std::size_t pieces = 0; pieces <= (size >= 999 ? 4u : 0u); ++pieces) {
@@ -65,7 +65,7 @@ TEST_F(EgressTest, LeavesChecksumsToAPortThatCan) {
   EXPECT_EQ(count(&Counters::tx_software_checksums), 0u);
 }
 
-TEST_F(EgressTest, KeepsOrderWhateverThePortTakes) {
+TEST_F(EgressTest, C105_KeepsOrderWhateverThePortTakes) {
   start();
   Random random(11);
   std::vector<Frame> expected;

@@ -151,7 +151,7 @@ TEST_F(Ipv4Input, DropsBadTcpHeaders) {
 }
 
 // RFC 9293 MUST-2/3 for each answer of a port: unknown is verified here.
-TEST_F(Ipv4Input, ChecksumIsVerifiedByThePortOrHere) {
+TEST_F(Ipv4Input, C19_ChecksumIsVerifiedByThePortOrHere) {
   for (auto mode : {sim::RxChecksum::unknown, sim::RxChecksum::verified}) {
     sim::SimPortOptions options;
     options.rx_checksum = mode;

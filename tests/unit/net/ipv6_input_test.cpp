@@ -104,7 +104,7 @@ std::vector<BadPacket> bad_packets() {
   };
 }
 
-TEST_F(Ipv6Input, EveryWrongPacketHasItsCounter) {
+TEST_F(Ipv6Input, C98_EveryWrongPacketHasItsCounter) {
   start6();
   for (const BadPacket& bad : bad_packets()) {
     const std::uint64_t before = count(bad.counter);
