@@ -251,8 +251,10 @@ TEST(TcpTailProbe, C84_ALossThatTheProbeRepairedCostsWindow) {
   s.discard();
   EXPECT_EQ(s.counters().tail_losses_repaired.get(), 0u);
   s.advance(kRtt);
+  s.discard();
   s.receive({.ack = 11'001});  // nobody has reported a duplicate: it was the only copy
   EXPECT_EQ(s.counters().tail_losses_repaired.get(), 1u);
+  s.expect_silence();  // more is in flight now than the window allows
 }
 
 TEST(TcpTailProbe, C84_ADuplicateReportedIsNoLoss) {
