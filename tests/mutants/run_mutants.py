@@ -21,6 +21,7 @@ SELF_TEST = "tiny_mss_believed"  # what --self-test takes the file and the check
 TEST_SECONDS = 30  # the tests of one check take a second or two: whoever needs this long hangs
 TEST_NAME = re.compile(r"^TEST(?:_F|_P)?\(\s*(\w+),\s*((?:C\d+_)+\w+)\)", re.MULTILINE)
 SUITES = ["script", "unit", "sim"]  # in the order of what they cost
+COPIED_OBJECTS = ["meson-info", "meson-private", "dataplane", "tests/support", "tests/script/tcp", "tests/unit/net"]
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import apply_mutant  # noqa: E402
@@ -113,21 +114,20 @@ class Tree:
                         ignore=shutil.ignore_patterns(".git", "build*", "*.pcapng", "__pycache__"))
         if objects:
             # The commands in it name files relative to it, so it works wherever it lies beside its sources.
-            shutil.copytree(objects, self.build, symlinks=True, ignore=Tree.unneeded)
+            # What is left out is made again when it is needed after all.
+            self.build.mkdir()
+            for name in os.listdir(objects):
+                if (pathlib.Path(objects) / name).is_file():
+                    shutil.copy2(pathlib.Path(objects) / name, self.build)
+            for name in COPIED_OBJECTS:
+                if (pathlib.Path(objects) / name).is_dir():
+                    shutil.copytree(pathlib.Path(objects) / name, self.build / name, symlinks=True)
         else:
             options = ["-Doptimization=0", "-Ddebug=false"]
             status, text = CHILDREN.run(["meson", "setup", str(self.build), str(path), *options])
             if status != 0:
                 raise SystemExit(f"meson setup failed:\n{text[-2000:]}")
         self.programs = self.find_programs()
-
-    @staticmethod
-    def unneeded(directory, names):
-        """What the programs under test are not made from: other programs, and the rest of the objects."""
-        def is_program(path):
-            return path.is_file() and os.access(path, os.X_OK) and path.suffix != ".so"
-        return [name for name in names
-                if name.startswith("testlog") or name == "target" or is_program(pathlib.Path(directory) / name)]
 
     def find_programs(self):
         def introspect(what):
@@ -258,12 +258,12 @@ def run(options, mutants):
     return survivors
 
 
-def self_test(options):
-    """A change without effect must survive, and one that does not build must not count as killed."""
+def self_test(options, mutants):
+    """A change without effect must survive, and one that does not build must not count as killed. Tries others too."""
     mutant = apply_mutant.load(FOLDER / f"{SELF_TEST}.mutant")
     same = dataclasses.replace(mutant, name="changes_nothing", new=mutant.old)
     broken = dataclasses.replace(mutant, name="does_not_build", new=["} broken ("])
-    verdicts = {found.name: verdict for found, verdict, _ in run(options, [same, mutant, broken])}
+    verdicts = {found.name: verdict for found, verdict, _ in run(options, [same, broken, *mutants])}
     expected = {same.name: "SURVIVED", broken.name: "does not build"}
     if verdicts != expected:
         print(f"expected {expected}, found {verdicts}", file=sys.stderr)
@@ -281,7 +281,7 @@ def sampled(mutants, count):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--directory", required=True)
+    parser.add_argument("--directory")
     parser.add_argument("--sample", type=int)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--self-test", action="store_true")
@@ -303,10 +303,10 @@ def main():
             print(f"no such mutant: {', '.join(sorted(unknown))}", file=sys.stderr)
             return 2
         mutants = [mutant for mutant in mutants if mutant.name in options.names]
-    if options.self_test:
-        return self_test(options)
     if options.sample:
         mutants = sampled(mutants, options.sample)
+    if options.self_test:
+        return self_test(options, mutants if options.sample or options.names else [])
     survivors = run(options, mutants)
     for mutant, verdict, detail in survivors:
         print(f"{verdict}: {mutant.name} ({', '.join(mutant.checks)}) {detail}", file=sys.stderr)
