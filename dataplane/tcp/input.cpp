@@ -35,6 +35,12 @@ bool older(std::uint32_t tsval, std::uint32_t than) noexcept {
   return static_cast<std::int32_t>(tsval - than) < 0;
 }
 
+/// RFC 7323 5.3 R1, and 5.5: what was remembered of a peer that said nothing for 24 days is no
+/// measure any more.
+bool is_too_old(const Connection& c, std::uint32_t tsval, Instant now) noexcept {
+  return older(tsval, c.ts_recent) && now - c.ts_recent_at <= kPawsIdle;
+}
+
 }  // namespace
 
 void Engine::Impl::input(const net::TcpDatagram& datagram, Instant now) noexcept {
@@ -195,8 +201,7 @@ bool Engine::Impl::check_timestamps(Connection& c, const Segment& segment, Insta
     counters.dropped_no_timestamp.add();
     return false;
   }
-  if (!older(segment.options.tsval, c.ts_recent)) return true;
-  if (now - c.ts_recent_at > kPawsIdle) return true;
+  if (!is_too_old(c, segment.options.tsval, now)) return true;
   counters.dropped_paws.add();
   if (segment.sequence_length() != 0 && !segment.syn())
     request_ack(c);
@@ -294,7 +299,7 @@ bool Engine::Impl::check_ack(Connection& c, const Segment& segment, Instant now)
 
 void Engine::Impl::update_ts_recent(Connection& c, const Segment& segment, Instant now) noexcept {
   // RFC 7323 4.3 (2): only a segment that covers the last ACK sent may move it.
-  if (!c.ts_ok || !segment.options.has_timestamps || older(segment.options.tsval, c.ts_recent) ||
+  if (!c.ts_ok || !segment.options.has_timestamps || is_too_old(c, segment.options.tsval, now) ||
       c.last_ack_sent.precedes(segment.seq))
     return;
   c.ts_recent = segment.options.tsval;

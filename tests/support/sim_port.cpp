@@ -204,6 +204,9 @@ void SimPort::complete_checksums(Frame& frame, unsigned flags) const {
     POLLUX_ASSERT(options_.tx_checksum);
     const TcpFrame at = dissect(frame);
     POLLUX_ASSERT(at.valid);
+    // A real port looks where it is told to, before it puts its own tag in.
+    const std::size_t own_tag = (flags & platform::kTxVlan) != 0 ? kVlanTagBytes : 0;
+    POLLUX_ASSERT(segments.front().l2_length + segments.front().l3_length + own_tag == at.tcp);
     if ((flags & platform::kTxIpChecksum) != 0) write_ip_checksum(frame);
     if ((flags & platform::kTxL4Checksum) != 0) {
       // A real port adds to what it finds in the field: the sum of the pseudo-header must be there.

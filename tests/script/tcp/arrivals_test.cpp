@@ -1,6 +1,8 @@
 // Segments of the peer in a synchronized state: what is accepted, what is answered, what is forged.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/support/tcp_script.hpp"
 
 namespace pollux {
@@ -60,6 +62,12 @@ TEST(TcpArrivals, C23_ResetOutsideTheWindowIsIgnored) {
   s.receive({.flags = "R", .seq = 3'000'000});
   s.expect_silence();
   EXPECT_EQ(s.state(), State::established);
+  TcpScript edge(small_window(8192));
+  edge.establish();
+  edge.receive({.flags = "R", .seq = 8193});  // one past the last number of the window
+  edge.expect_silence();
+  edge.receive({.flags = "R", .seq = 8192});
+  edge.expect({.flags = "A", .ack = 1});
 }
 
 TEST(TcpArrivals, C24_SynIsChallengedWhateverItsNumber) {
@@ -90,6 +98,15 @@ TEST(TcpArrivals, C26_ChallengeAcksAreLimited) {
   for (int i = 0; i < 10'000; ++i) s.receive({.flags = "R", .seq = 2});
   EXPECT_GE(s.waiting(), 8u);
   EXPECT_LE(s.waiting(), 16u);
+  // How many there are in a second is nothing that a third party can know beforehand.
+  std::set<std::size_t> limits;
+  for (int second = 0; second < 16; ++second) {
+    s.discard();
+    s.clock.advance(1s);
+    for (int i = 0; i < 20; ++i) s.receive({.flags = "R", .seq = 2});
+    limits.insert(s.waiting());
+  }
+  EXPECT_GT(limits.size(), 1u);
 }
 
 TEST(TcpArrivals, C27_DataWithoutAckIsDropped) {
@@ -155,6 +172,30 @@ TEST(TcpArrivals, C34_OverlapIsTrimmedAndDeliveredOnce) {
   s.receive({.seq = 1501, .payload = bytes.substr(1500, 1448)});
   s.receive({.seq = 2949, .payload = bytes.substr(2948, 100)});
   EXPECT_EQ(s.read(), bytes.substr(0, 4096));
+}
+
+TEST(TcpArrivals, C34_ASegmentAroundTheWindowIsCutAtBothEnds) {
+  TcpScript s(small_window(2048));
+  s.establish();
+  const std::string bytes = pattern(4000);
+  s.receive({.payload = bytes.substr(0, 1448)});
+  s.receive({.seq = 1401, .payload = bytes.substr(1400, 1400)});
+  EXPECT_EQ(s.engine().readable(s.id), 2048u);
+  EXPECT_EQ(s.read(), bytes.substr(0, 2048));
+}
+
+TEST(TcpArrivals, C34_AFinIsCutOffWithTheBytesBeforeIt) {
+  TcpScript s(small_window(2048));
+  s.establish();
+  const std::string bytes = pattern(2148);
+  s.receive({.payload = bytes.substr(0, 1448)});
+  s.receive({.flags = "FA", .seq = 1449, .payload = bytes.substr(1448)});
+  EXPECT_EQ(s.state(), State::established);
+  EXPECT_EQ(s.read(), bytes.substr(0, 2048));
+  s.turn();
+  s.receive({.flags = "FA", .seq = 2049, .payload = bytes.substr(2048)});
+  EXPECT_EQ(s.read(), bytes.substr(2048));
+  EXPECT_EQ(s.state(), State::close_wait);
 }
 
 TEST(TcpArrivals, C35_FullDuplicateIsAckedAtOnceWithDsack) {
@@ -245,6 +286,17 @@ TEST(TcpArrivals, C40_DelayedAckCountsBytes) {
   s.expect({.flags = "A", .ack = 3101});
 }
 
+TEST(TcpArrivals, C40_TwoFullSegmentsAreAcknowledgedOnceAndAtOnce) {
+  TcpScript s;
+  s.establish();
+  s.receive({.payload = pattern(1448)});
+  s.expect_silence();
+  s.receive({.seq = 1449, .payload = pattern(1448, 1448)});
+  s.expect({.flags = "A", .ack = 2897});
+  s.advance(1s);  // the timer of the first has nothing left to do
+  s.expect_silence();
+}
+
 TEST(TcpArrivals, C41_OneAckForABurst) {
   TcpScript s;
   s.establish();
@@ -295,6 +347,20 @@ TEST(TcpArrivals, C44_WindowReopensAtOnce) {
   s.turn();
   s.expect({.flags = "A", .ack = 4097, .window = 4096});
   s.expect_silence();
+}
+
+TEST(TcpArrivals, C44_TwoSegmentsOfALargeClosedWindowAreWorthAnUpdate) {
+  TcpScript s(small_window(40'000));
+  s.establish();
+  for (std::uint32_t seq = 1; seq < 40'001; seq += 1000)
+    s.receive({.seq = seq, .payload = pattern(1000, seq - 1)});
+  s.advance(20ms);
+  s.discard();
+  s.receive({.seq = 40'001, .payload = "p"});
+  s.expect({.flags = "A", .ack = 40'001, .window = 0});
+  s.read(3000);
+  s.turn();
+  s.expect({.flags = "A", .ack = 40'001, .window = 3000});
 }
 
 TEST(TcpArrivals, ViewsThatDoNotFitAreDroppedAndComeAgain) {
@@ -377,6 +443,23 @@ TEST(TcpArrivals, C45_OldTimestampIsDroppedAndAnswered) {
   s.establish();
   s.receive({.payload = "old", .tsval = s.peer_timestamp() - 1000});
   EXPECT_EQ(s.engine().readable(s.id), 0u);
+  s.expect({.flags = "A", .seq = 1, .ack = 1});
+  EXPECT_EQ(s.counters().dropped_paws.get(), 1u);
+  // RFC 7323 5.2: a RST is exempt.
+  s.receive({.flags = "R", .tsval = s.peer_timestamp() - 1000});
+  EXPECT_EQ(s.state(), State::closed);
+}
+
+TEST(TcpArrivals, C45_TheClockOfThePeerMayWrap) {
+  TcpScript s;
+  s.establish();
+  std::uint32_t tsval = s.peer_timestamp();
+  for (std::uint32_t i = 0; i < 6; ++i, tsval += 0x3000'0000u) {
+    s.receive({.seq = 1 + i, .payload = pattern(1, i), .tsval = tsval});
+    s.receive({.seq = 2 + i, .payload = "old", .tsval = tsval - 1});
+  }
+  EXPECT_EQ(s.read(), pattern(6));
+  EXPECT_EQ(s.counters().dropped_paws.get(), 6u);
 }
 
 TEST(TcpArrivals, C46_TsRecentMovesOnlyWithWhatWasAcked) {
@@ -389,10 +472,15 @@ TEST(TcpArrivals, C46_TsRecentMovesOnlyWithWhatWasAcked) {
 TEST(TcpArrivals, C47_PawsForgivesAfter24Days) {
   TcpScript s;
   s.establish();
+  const std::uint32_t before = s.peer_timestamp();
   s.advance(20s);  // no timer is armed now, or the wheel would turn through all those days
   s.clock.advance(std::chrono::hours(25 * 24));
   s.turn();
-  s.receive({.payload = "x", .tsval = s.peer_timestamp() - 0x7000'0000u});
+  s.receive({.payload = "x", .tsval = before - 1000});
+  EXPECT_EQ(s.engine().readable(s.id), 1u);
+  s.clock.advance(std::chrono::hours(23 * 24));
+  s.turn();
+  s.receive({.seq = 2, .payload = "y", .tsval = before - 2000});  // not that long ago
   EXPECT_EQ(s.engine().readable(s.id), 1u);
 }
 
@@ -414,6 +502,26 @@ TEST(TcpArrivals, C49_DelayedAckEchoesTheFirst) {
   s.receive({.seq = 2, .payload = "b", .tsval = first + 5});
   s.advance(20ms);
   EXPECT_EQ(s.take().options.tsecr, first);
+}
+
+// --- Numbers that wrap
+// ----------------------------------------------------------------------------------
+
+TEST(TcpArrivals, C52_PiecesOnBothSidesOfTheWrapAreFiledInOrder) {
+  TcpScript s;  // the numbers of the peer wrap at 1000
+  s.establish();
+  const std::string bytes = pattern(1500);
+  s.receive({.seq = 1201, .payload = bytes.substr(1200, 300)});
+  s.receive({.seq = 801, .payload = bytes.substr(800, 100)});
+  const SentSegment first = s.expect({.flags = "A", .ack = 1});
+  EXPECT_EQ(first.options.sack_count, 1);
+  const SentSegment second = s.expect({.flags = "A", .ack = 1});
+  ASSERT_EQ(second.options.sack_count, 2);
+  EXPECT_EQ(second.options.sack[0].left.raw() - s.irs, 801u);
+  EXPECT_EQ(second.options.sack[1].right.raw() - s.irs, 1501u);
+  s.receive({.seq = 901, .payload = bytes.substr(900, 300)});
+  s.receive({.payload = bytes.substr(0, 800)});
+  EXPECT_EQ(s.read(), bytes);
 }
 
 // --- FIN and urgent data

@@ -272,6 +272,21 @@ TEST(TcpClose, C93_EveryReferenceComesBackWithTheCompletion) {
   EXPECT_EQ(s.engine().open_connections(), 0u);
 }
 
+TEST(TcpClose, C93_ReferencesComeBackWithTheAcknowledgment) {
+  TcpScript s;
+  s.establish();
+  const std::vector<std::byte> bytes(3000);
+  tcp::SendReference first;
+  tcp::SendReference second;
+  s.send_external(bytes, &first);
+  s.send_external(bytes, &second);
+  s.receive({.ack = 3001});
+  EXPECT_EQ(first.count, 0u);
+  EXPECT_EQ(second.count, 1u);
+  s.receive({.ack = 6001});
+  EXPECT_EQ(second.count, 0u);
+}
+
 TEST(TcpClose, ReleaseOfALivingConnectionAbortsIt) {
   TcpScript s;
   s.establish();

@@ -227,6 +227,7 @@ TEST(TcpHandshake, C20_SegmentsForNoConnection) {
   EXPECT_EQ(reply.flags, wire::kTcpRst);
   EXPECT_EQ(reply.seq, 1234u);
   s.inject_from(stranger, 4444, {.flags = "R", .seq = 77}, true);
+  s.inject_from(stranger, 4444, {.flags = "RA", .seq = 77, .ack = 1234}, true);
   s.turn();
   s.expect_silence();
 }

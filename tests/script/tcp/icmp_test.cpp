@@ -433,6 +433,21 @@ TEST(TcpNeighbour, C99_OnlyConnectsFailWhenTheNeighbourIsSilent) {
   EXPECT_EQ(s.engine().state(standing), State::established);
 }
 
+TEST(TcpNeighbour, C99_WhatIsQueuedOutlastsASilentNeighbour) {
+  TcpScript s;
+  s.establish(kPlain);
+  s.peer_answers_arp = false;
+  s.advance(66s);  // the entry has been asked for again and given up
+  s.send("late");
+  s.advance(10s);
+  EXPECT_EQ(s.state(), State::established);
+  s.discard();
+  s.peer_answers_arp = true;
+  s.advance(30s);
+  EXPECT_EQ(s.state(), State::established);
+  s.expect({.seq = 1, .payload = "late"});
+}
+
 TEST(TcpNeighbour, C100_TheNextPacketGoesWhereTheAddressHasMoved) {
   TcpScript s;
   s.establish(kPlain);

@@ -255,6 +255,8 @@ TEST(TcpLifetime, C92_ANewSynIsTakenByRfc6191) {
   s.engine().set_listener(&here);
   // Not newer in either way: an old duplicate.
   s.receive({.flags = "S", .seq = 0, .tsval = s.peer_timestamp() - 1000});
+  const std::uint32_t recent = s.expect({.flags = "A", .seq = 2, .ack = 2}).options.tsecr;
+  s.receive({.flags = "S", .seq = 0, .tsval = recent});  // the same timestamp, a lower number
   s.expect({.flags = "A", .seq = 2, .ack = 2});
   EXPECT_EQ(s.counters().accepted.get(), 0u);
   // The number lies beyond the last one: a new connection, above the numbers of the old.

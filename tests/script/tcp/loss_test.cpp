@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "dataplane/tcp/congestion.hpp"
 #include "dataplane/tcp/rtt.hpp"
 #include "tests/support/tcp_script.hpp"
 
@@ -47,6 +48,12 @@ TEST(TcpLoss, C64_RttFormula) {
   tcp::RttEstimator fast;
   fast.on_sample(50us, 200ms, 60s);
   EXPECT_EQ(fast.rto, 200ms);
+  tcp::RttEstimator steady;
+  steady.on_sample(800ms, 200ms, 60s);
+  steady.on_sample(800ms, 200ms, 60s);
+  EXPECT_EQ(steady.rttvar, 300ms);  // 3/4 of what it was
+  EXPECT_EQ(steady.srtt, 800ms);
+  EXPECT_EQ(steady.rto, 2000ms);
 }
 
 TEST(TcpLoss, C65_NoSampleFromWhatWasSentTwice) {
@@ -85,6 +92,22 @@ TEST(TcpLoss, C66_OnlyNewAcknowledgmentsRestartTheTimer) {
   s.receive({.ack = 3001});
   s.advance(5s);
   s.expect_silence();
+}
+
+TEST(TcpLoss, C66_DuplicatesLeaveTheDeadlineWhereItIs) {
+  const auto resent_at = [](bool with_duplicates) {
+    TcpScript s;
+    send_segments(s, kPlain, 5);
+    s.advance(50ms);
+    s.receive({.ack = 1001});
+    const Instant armed = s.clock.now();
+    s.advance(100ms);
+    for (int i = 0; i < 2 && with_duplicates; ++i) s.receive({.ack = 1001});
+    s.expect_silence();
+    while (s.waiting() == 0 && s.clock.now() < armed + 2s) s.advance(1ms);
+    return s.expect({.seq = 1001}).at - armed;
+  };
+  EXPECT_EQ(resent_at(true), resent_at(false));
 }
 
 TEST(TcpLoss, C67_TimeoutResendsTheEarliestAndDoubles) {
@@ -153,7 +176,21 @@ TEST(TcpLoss, C72_WindowUpdatesAndDataAreNoDuplicates) {
   for (std::uint16_t i = 0; i < 5; ++i)
     s.receive({.window = static_cast<std::uint16_t>(60'000 + i)});
   for (std::uint32_t i = 0; i < 5; ++i) s.receive({.seq = 1 + i, .window = 60'004, .payload = "d"});
+  // Behind a hole, so that each leaves the fast path.
+  for (std::uint32_t i = 0; i < 5; ++i)
+    s.receive({.seq = 1001 + i, .window = 60'004, .payload = "d"});
   EXPECT_EQ(s.counters().fast_recoveries.get(), 0u);
+}
+
+TEST(TcpLoss, C74_TheThresholdIsNeverBelowTwoSegments) {
+  for (const auto algorithm :
+       {tcp::CongestionAlgorithm::cubic, tcp::CongestionAlgorithm::newreno}) {
+    tcp::Congestion c;
+    c.algorithm = algorithm;
+    c.cwnd = 2000;
+    c.on_congestion(2000, 1000, Instant{1s});
+    EXPECT_EQ(c.ssthresh, 2000u);
+  }
 }
 
 TEST(TcpLoss, C74_ThirdDuplicateResendsExactlyTheLostSegment) {
@@ -197,7 +234,13 @@ TEST(TcpLoss, C76_DuplicatesAfterATimeoutStartNoSecondRecovery) {
   for (int i = 0; i < 5; ++i) s.receive({});
   s.receive({.ack = 8001});
   for (int i = 0; i < 5; ++i) s.receive({.ack = 8001});
+  // The answers to what was sent again without need go on while something new is in flight.
+  s.discard();
+  s.send(pattern(3000, 8000));
+  s.discard();
+  for (int i = 0; i < 5; ++i) s.receive({.ack = 8001});
   EXPECT_EQ(s.counters().fast_recoveries.get(), 0u);
+  while (s.waiting() != 0) EXPECT_GE(s.take().seq - s.iss, 9001u);
 }
 
 // --- SACK
@@ -283,6 +326,7 @@ TEST(TcpLoss, C52_OurNumbersWrapInTheMiddleOfARecovery) {
   s.receive({.ack = 3001});
   EXPECT_TRUE(s.expect({.seq = 3001}).payload == pattern(1000, 3000));
   s.receive({.ack = 8001});
+  EXPECT_EQ(s.engine().send_space(s.id).inline_bytes, 64u * 1024);
   s.advance(5s);
   s.expect_silence();
 }

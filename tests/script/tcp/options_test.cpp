@@ -44,7 +44,12 @@ TEST(TcpOptions, C07_WrongLengthsAreRefusedInBoundedWork) {
                                                                   {4, 3, 0},
                                                                   {5, 2},
                                                                   {5, 9, 0, 0, 0, 0, 0, 0, 0},
-                                                                  {8, 6, 0, 0, 0, 0}})
+                                                                  {8, 6, 0, 0, 0, 0},
+                                                                  // One byte over the end.
+                                                                  {2, 4, 5},
+                                                                  {3, 3},
+                                                                  {1, 8, 10, 0, 0, 0, 0, 0, 0, 0},
+                                                                  {99, 5, 1, 1}})
     EXPECT_EQ(parse(bytes, options), OptionsVerdict::bad_length);
 }
 
@@ -66,6 +71,18 @@ TEST(TcpOptions, C08_UnalignedTimestampsCountAsAligned) {
   for (int i = 0; i < 4; ++i) options.push_back(0);
   s.receive({.payload = "data", .options = options});
   EXPECT_EQ(s.read(), "data");
+  // As long as the aligned form, and something else.
+  options = {8, 10};
+  const std::uint32_t tsval = s.peer_timestamp() + 7;
+  for (int shift = 24; shift >= 0; shift -= 8)
+    options.push_back(static_cast<std::uint8_t>(tsval >> shift));
+  for (int i = 0; i < 6; ++i) options.push_back(0);
+  s.advance(20ms);
+  s.discard();
+  s.receive({.seq = 5, .payload = "more", .options = options});
+  EXPECT_EQ(s.read(), "more");
+  s.advance(20ms);
+  EXPECT_EQ(s.take().options.tsecr, tsval);
 }
 
 TEST(TcpOptions, C09_MssExtremesAreClamped) {

@@ -255,10 +255,12 @@ TEST(TcpTailProbe, C84_ALossThatTheProbeRepairedCostsWindow) {
       tcp::EngineInspector::of(s.engine()).connections[s.id.slot].congestion;
   const std::uint32_t before = congestion.cwnd;
   s.advance(kRtt);
+  s.discard();
   s.receive({.ack = 11'001});  // nobody has reported a duplicate: it was the only copy
   EXPECT_EQ(s.counters().tail_losses_repaired.get(), 1u);
   EXPECT_EQ(congestion.cwnd, congestion.ssthresh);
   EXPECT_LE(congestion.cwnd, before / 2 + 1000);
+  s.expect_silence();  // more is in flight now than the window allows
 }
 
 TEST(TcpTailProbe, C84_ADuplicateReportedIsNoLoss) {

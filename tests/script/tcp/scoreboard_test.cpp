@@ -6,6 +6,7 @@
 #include <array>
 
 #include "dataplane/base/random.hpp"
+#include "tests/support/tcp_script.hpp"
 
 namespace pollux {
 namespace {
@@ -69,6 +70,14 @@ TEST(TcpScoreboard, C79_InvalidBlocksLeaveItConsistent) {
   b.board.advance(kUna + 1500, [](const Transmission&) {});
   b.check();
   EXPECT_EQ(b.board.sacked_bytes(), 2500u);
+}
+
+TEST(TcpScoreboard, C79_ABlockWithoutBytesIsNoReportOfADuplicate) {
+  sim::TcpScript s;
+  s.establish();
+  s.send(sim::pattern(1000));
+  for (const std::uint32_t left : {1u, 500u}) s.receive({.sack = {{TcpSeq{left}, TcpSeq{1}}}});
+  EXPECT_EQ(s.counters().dsacks_received.get(), 0u);
 }
 
 TEST(TcpScoreboard, C79_AnySequenceOfBlocksLeavesItConsistent) {

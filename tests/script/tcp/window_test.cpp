@@ -26,6 +26,11 @@ TEST(TcpWindow, C53_EffectiveMssLeavesRoomForOptions) {
   wide.establish({.mss = 9000, .timestamps = false});
   wide.send(pattern(3000));
   wide.expect({.flags = "A", .seq = 1, .length = 1460});
+  // RFC 6691: what the peer named is without options, whoever is the smaller.
+  TcpScript narrow;
+  narrow.establish({.mss = 1000});
+  narrow.send(pattern(3000));
+  narrow.expect({.flags = "A", .seq = 1, .length = 988});
 }
 
 TEST(TcpWindow, C54_NothingBeyondTheWindow) {
@@ -46,6 +51,16 @@ TEST(TcpWindow, C55_AnOlderSegmentCannotChangeTheWindow) {
   s.receive({.seq = 1, .window = 2000, .payload = "abc"});
   s.receive({.seq = 4, .window = 3000, .payload = "def"});
   s.receive({.seq = 1, .window = 50'000, .payload = "abcd"});
+  s.discard();
+  s.send(pattern(10'000));
+  EXPECT_LE(total_sent(s), 3000u);
+}
+
+TEST(TcpWindow, C55_WhatFillsAHoleBringsAnOlderWindow) {
+  TcpScript s;
+  s.establish({.window_scale = {}, .timestamps = false, .window = 1000});
+  s.receive({.seq = 101, .window = 3000, .payload = "x"});
+  s.receive({.seq = 1, .window = 50'000, .payload = pattern(100)});
   s.discard();
   s.send(pattern(10'000));
   EXPECT_LE(total_sent(s), 3000u);

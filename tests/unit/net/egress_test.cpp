@@ -65,6 +65,17 @@ TEST_F(EgressTest, LeavesChecksumsToAPortThatCan) {
   EXPECT_EQ(count(&Counters::tx_software_checksums), 0u);
 }
 
+TEST_F(EgressTest, C103_ATagPutInHereDoesNotMisleadThePortsChecksums) {
+  sim::SimPortOptions options;
+  options.tx_checksum = true;
+  InterfaceConfig config;
+  config.vlan_id = 100;
+  start(options, config);
+  const Frame plain = queue(pattern(1001), 1, 3);
+  EXPECT_EQ(sent(), Frame(plain.begin(), plain.begin() + 12) + be16(0x8100) + be16(100) +
+                        Frame(plain.begin() + 12, plain.end()));
+}
+
 TEST_F(EgressTest, C105_KeepsOrderWhateverThePortTakes) {
   start();
   Random random(11);

@@ -1,4 +1,9 @@
 // What reaches TCP and what does not: RFC 791, RFC 1122 3.2 and 3.3, one row for each rule.
+#include "dataplane/net/ipv4_input.hpp"
+
+#include <array>
+
+#include "dataplane/net/tcp_datagram.hpp"
 #include "tests/unit/net/net_fixture.hpp"
 
 namespace pollux::net::test {
@@ -169,6 +174,39 @@ TEST_F(Ipv4Input, C19_ChecksumIsVerifiedByThePortOrHere) {
     interface.reset();
     port.reset();
   }
+}
+
+/// Every answer that a port can give, on a segment in two pieces.
+TEST_F(Ipv4Input, C19_WhatThePortDidNotVerifyIsVerifiedHere) {
+  InterfaceConfig config;
+  config.address = IpAddress::from_v4_host(kOurIp);
+  const Ipv4Subnet subnet(config);
+  for (const unsigned flags :
+       {0u, unsigned{platform::kRxIpChecksumGood}, unsigned{platform::kRxL4ChecksumGood},
+        unsigned{platform::kRxL4ChecksumBad},
+        platform::kRxIpChecksumGood | unsigned{platform::kRxL4ChecksumBad}})
+    for (const bool damaged : {false, true}) {
+      SCOPED_TRACE(flags);
+      Frame frame = to_us(ipv4({}, tcp({}, pattern(200))));
+      if (damaged) frame[150] ^= std::byte{1};
+      const std::uint32_t rest = static_cast<std::uint32_t>(frame.size()) - 100;
+      std::array<platform::RxSegment, 2> segments;
+      segments[0] = {.data = frame.data(),
+                     .length = 100,
+                     .flags = static_cast<std::uint16_t>(flags | platform::kRxMore)};
+      segments[1] = {.data = frame.data() + 100, .length = rest};
+      const FrameView view{
+          .segments = segments, .bytes = 100 + rest, .head = {frame.data(), frame.size()}};
+      Counters counters;
+      Ipv4Packet packet;
+      ASSERT_EQ(check_ipv4(view, subnet, false, counters, packet), Ipv4Verdict::tcp);
+      TcpDatagram datagram;
+      const bool taken = make_datagram(view, packet, counters, datagram, [](void*) {});
+      const bool is_good = (flags & platform::kRxL4ChecksumBad) == 0 &&
+                           ((flags & platform::kRxL4ChecksumGood) != 0 || !damaged);
+      EXPECT_EQ(taken, is_good);
+      EXPECT_EQ(counters.drop_tcp_checksum.get(), is_good ? 0u : 1u);
+    }
 }
 
 TEST_F(Ipv4Input, TrustsAPortThatSaysGood) {
