@@ -281,6 +281,7 @@ struct Engine::Impl {
   bool sendable(Connection& c, std::uint32_t in_pipe, Instant now, std::uint32_t& length) noexcept;
   void advance_cursor(Connection& c) noexcept;
   bool send_syn(Connection& c, Instant now) noexcept;
+  [[nodiscard]] static bool settle_dsack(Connection& c) noexcept;
   bool send_ack(Connection& c, Instant now) noexcept;
   bool send_reset(Connection& c, Instant now) noexcept;
   void after_ack_sent(Connection& c) noexcept;

@@ -307,6 +307,14 @@ bool Engine::Impl::send_syn(Connection& c, Instant now) noexcept {
   return true;
 }
 
+/// What else has come since may have moved rcv_nxt into the run, and grown another last. False: the
+/// run can no longer be told from bytes that came once.
+bool Engine::Impl::settle_dsack(Connection& c) noexcept {
+  if (!c.dsack.left.precedes(c.rcv_nxt)) return c.reassembly.tell_first(c.rcv_nxt, c.dsack);
+  if (c.rcv_nxt.precedes(c.dsack.right)) c.dsack.right = c.rcv_nxt;
+  return true;
+}
+
 bool Engine::Impl::send_ack(Connection& c, Instant now) noexcept {
   std::array<std::byte, 40> options;
   std::size_t option_bytes = write_options(c, options.data(), now);
@@ -315,7 +323,7 @@ bool Engine::Impl::send_ack(Connection& c, Instant now) noexcept {
   if (c.sack_ok) {
     const std::size_t most = c.ts_ok ? 3 : 4;
     // RFC 2883 4: a duplicate is reported once, before everything else.
-    if (c.dsack_pending) blocks[count++] = c.dsack;
+    if (c.dsack_pending && settle_dsack(c)) blocks[count++] = c.dsack;
     count += c.reassembly.sack_blocks(c.rcv_nxt, std::span(blocks).subspan(count, most - count));
     option_bytes += wire::write_sack(options.data() + option_bytes, {blocks.data(), count});
   }

@@ -65,6 +65,13 @@ bool Reassembly::first_overlap(TcpSeq rcv_nxt, TcpSeq start, std::uint32_t lengt
   return true;
 }
 
+bool Reassembly::tell_first(TcpSeq rcv_nxt, const wire::SackBlock& block) noexcept {
+  wire::SackBlock run;
+  if (!run_of(rcv_nxt, block.left, run) || !block.right.precedes_or_is(run.right)) return false;
+  remember(block.left);
+  return true;
+}
+
 void Reassembly::drop_front(std::uint32_t n) noexcept {
   std::copy(pieces_ + n, pieces_ + count_, pieces_);
   count_ -= n;

@@ -85,6 +85,9 @@ class Reassembly {
     recent_count_ = 0;
   }
 
+  /// RFC 2883 4: the run that holds all of `block` comes first in sack_blocks(). False: none does.
+  [[nodiscard]] bool tell_first(TcpSeq rcv_nxt, const wire::SackBlock& block) noexcept;
+
   /// RFC 2018 4: the run holding the newest bytes first, then others most recent first.
   std::size_t sack_blocks(TcpSeq rcv_nxt, std::span<wire::SackBlock> out) noexcept;
 

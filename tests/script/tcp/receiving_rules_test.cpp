@@ -150,6 +150,24 @@ TEST(TcpReceivingRules, C35_ADuplicateBehindAHoleIsReportedInsideItsRun) {
             (std::vector<Range>{{1001, 1501}, {901, 2501}, {3001, 3004}}));
 }
 
+TEST(TcpReceivingRules, C35_TheRunOfTheDuplicateIsNextWhateverElseCameInTheBurst) {
+  TcpScript s;
+  s.establish();
+  s.receive({.seq = 1001, .payload = pattern(500, 1000)});
+  s.discard();
+  s.inject({.seq = 1101, .payload = pattern(100, 1100)});
+  s.inject({.seq = 3001, .payload = "new"});
+  s.turn();
+  EXPECT_EQ(blocks_of(s, s.expect({.flags = "A", .ack = 1})),
+            (std::vector<Range>{{1101, 1201}, {1001, 1501}, {3001, 3004}}));
+  // Half of it is in order by the time of the acknowledgment.
+  s.inject({.seq = 1401, .payload = pattern(100, 1400)});
+  s.inject({.payload = pattern(1000)});
+  s.turn();
+  EXPECT_EQ(blocks_of(s, s.expect({.flags = "A", .ack = 1501})),
+            (std::vector<Range>{{1401, 1501}, {3001, 3004}}));
+}
+
 TEST(TcpReceivingRules, C35_AFillerThatReachesIntoWhatWaitsReportsThat) {
   TcpScript s;
   s.establish();
