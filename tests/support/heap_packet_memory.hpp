@@ -33,7 +33,7 @@ class HeapPacketMemory final : public platform::PacketMemory {
   std::size_t allocate(std::span<platform::FrameBuffer> buffers) noexcept override;
   platform::FrameBuffer allocate_reserved() noexcept override;
   /// For a port: what it receives into, which set_frames_limit() does not touch.
-  std::size_t allocate_received(std::span<platform::FrameBuffer> buffers) noexcept {
+  std::size_t allocate_received(std::span<platform::FrameBuffer> buffers) noexcept override {
     return take(buffers, Use::received);
   }
   void release(std::span<void* const> handles) noexcept override;
