@@ -37,7 +37,10 @@ sim::Frame make_frame(fuzz::TcpWorld& world, std::uint8_t how, fuzz::Input& inpu
   if ((how & kKeepLengths) == 0) {
     if (world.ours().is_v4()) {
       store(&frame[ip + 2], Be16{static_cast<std::uint16_t>(frame.size() - ip)});
-      if ((std::to_integer<unsigned>(frame[ip]) & 15) >= 5) sim::write_ip_checksum(frame);
+      const std::size_t header = (std::to_integer<std::size_t>(frame[ip]) & 15) * 4;
+      const bool is_ipv4 = load<Be16>(&frame[12]).get() == 0x0800;
+      if (is_ipv4 && header >= net::kIpv4HeaderBytes && ip + header <= frame.size())
+        sim::write_ip_checksum(frame);
     } else {
       store(&frame[ip + 4], Be16{static_cast<std::uint16_t>(frame.size() - tcp)});
     }

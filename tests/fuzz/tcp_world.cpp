@@ -137,7 +137,7 @@ tcp::ConnectionId TcpWorld::id() const {
 /// The owner may call the engine: it has opened the connection or was told of it.
 bool TcpWorld::is_mine() const {
   const tcp::Connection* c = connection();
-  return c != nullptr && !c->released && (!c->is_passive || announced_);
+  return c != nullptr && !c->released && (!c->is_passive || id() == announced_);
 }
 
 void TcpWorld::check(const std::string& sentence) const {
@@ -350,7 +350,6 @@ void TcpWorld::open() {
   request.user_timeout = 100s;
   if (options_.keepalive)
     request.keepalive = {.enabled = true, .idle = 1s, .interval = 1s, .count = 3};
-  sent_bytes_ = 0;
   tcp::ConnectionId opened;
   if (host_->engine.open(request, now_, opened) != tcp::OpenError::none) return;
   local_port_ = host_->engine.local(opened).port;
@@ -434,26 +433,27 @@ void TcpWorld::turn() {
   std::array<tcp::Event, 4> events;
   const std::size_t count = host_->engine.take_events(events);
   for (const tcp::Event& event : std::span(events).first(count))
-    if ((event.bits & tcp::kEstablished) != 0) announced_ = true;
+    if ((event.bits & tcp::kEstablished) != 0) announced_ = event.id;
   host_->send(now_);
   check(checks_->after_output());
   wire.advance(now_);
   collect();
   const tcp::Connection* c = connection();
-  if (c == nullptr) {
-    announced_ = false;
-    return;
+  if (c == nullptr) return;
+  if (id() != sending_) {
+    sending_ = id();
+    sent_bytes_ = 0;
   }
   if (!tcp::is_synchronized(c->state)) {
     last_snd_nxt_ = c->iss + 1;
     if (c->state == State::syn_received) last_rcv_nxt_ = c->rcv_nxt;
-  } else {
-    last_rcv_nxt_ = c->rcv_nxt;
-    last_snd_nxt_ = c->snd_nxt;
-    if (generation_ != c->generation) {
-      generation_ = c->generation;
-      read_next_ = c->irs + 1;
-    }
+    return;
+  }
+  last_rcv_nxt_ = c->rcv_nxt;
+  last_snd_nxt_ = c->snd_nxt;
+  if (id() != reading_) {
+    reading_ = id();
+    read_next_ = c->irs + 1;
   }
 }
 
@@ -547,15 +547,18 @@ void TcpWorld::answer(std::span<const std::byte> frame) {
 }
 
 void TcpWorld::finish() {
-  abort();
-  turn();
-  release();
-  turn();
+  // A SYN of the peer at one in TIME-WAIT may have made another.
+  for (int connections = 0; connections < 2; ++connections) {
+    abort();
+    turn();
+    release();
+    turn();
+  }
   for (void* handle : held_) host_->memory.release(handle);
   held_.clear();
   const tcp::Connection* c = connection();
   // One that the peer opened and the owner was never told of ends with the engine.
-  require(c == nullptr || (c->is_passive && !announced_), "a connection does not end");
+  require(c == nullptr || (c->is_passive && id() != announced_), "a connection does not end");
   if (c == nullptr) {
     require(reference_.count == 0, "memory of the owner was not given back");
     require(host_->engine.copied_pieces() == 0, "cells of copies are lost");

@@ -135,8 +135,7 @@ class TcpWorld {
   std::unique_ptr<sim::TcpHost> host_;
   std::unique_ptr<sim::EngineChecks> checks_;
   tcp::SendReference reference_;
-  std::vector<void*> held_;  // views handed over and not released
-  std::uint32_t generation_ = 0;
+  std::vector<void*> held_;       // views handed over and not released
   TcpSeq read_next_;              // of the peer's stream
   std::uint64_t sent_bytes_ = 0;  // by the owner, over this connection
   TcpSeq iss_;
@@ -144,7 +143,9 @@ class TcpWorld {
   TcpSeq last_snd_nxt_;
   std::uint16_t local_port_ = 0;
   std::uint32_t tsval_seen_ = 0;
-  bool announced_ = false;  // the owner knows of a connection that the peer opened
+  tcp::ConnectionId announced_;  // that the peer opened and the owner knows of
+  tcp::ConnectionId sending_;    // that sent_bytes_ counts for
+  tcp::ConnectionId reading_;    // that read_next_ is of
   bool check_content_ = true;
 };
 
