@@ -498,13 +498,19 @@ void TcpWorld::check_sent(std::span<const std::byte> frame) {
     require(payload.empty(), "a RST with data was sent");
     return;
   }
+  // A SYN of the input may have come from somebody else.
+  const std::size_t to = at.ip + (at.is_v6 ? 24u : 16u);
+  const std::size_t in_address = at.is_v6 ? 0 : 12;
+  if (header.destination_port.get() != kPeerPort || header.source_port.get() != local_port_ ||
+      std::memcmp(&frame[to], &peers_.bytes[in_address], 16 - in_address) != 0)
+    return;
   if (options.has_timestamps) tsval_seen_ = options.tsval;
   if ((header.flags & wire::kTcpSyn) != 0) {
     require(payload.empty(), "a SYN with data was sent");
     iss_ = seq;
     return;
   }
-  if (payload.empty() || header.destination_port.get() != kPeerPort) return;
+  if (payload.empty()) return;
   const std::uint32_t position = seq.distance_from(iss_ + 1);
   // A keepalive may carry the byte before the stream's next one; it is in the stream like others.
   require(std::uint64_t{position} + payload.size() <= sent_bytes_,
