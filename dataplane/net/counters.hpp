@@ -11,7 +11,7 @@ namespace pollux::net {
 
 struct Counters {
   Counter rx_frames, rx_tcp, rx_pulled_up;
-  Counter drop_short_frame, drop_other_mac, drop_ether_type;
+  Counter drop_short_frame, drop_other_mac, drop_source_mac, drop_ether_type;
   Counter drop_ip_version, drop_ip_header_length, drop_ip_length, drop_ip_checksum;
   Counter drop_ip_fragment, drop_ip_source, drop_ip_destination, drop_ip_broadcast;
   Counter drop_ip_protocol, rx_ip_options;
@@ -55,6 +55,8 @@ inline constexpr std::array kCounterDescriptions{
                        &Counters::rx_pulled_up},
     CounterDescription{"drop_short_frame", "shorter than its headers", &Counters::drop_short_frame},
     CounterDescription{"drop_other_mac", "for another station", &Counters::drop_other_mac},
+    CounterDescription{"drop_source_mac", "ICMP whose hardware source is no station",
+                       &Counters::drop_source_mac},
     CounterDescription{"drop_ether_type", "neither IPv4, ARP nor IPv6", &Counters::drop_ether_type},
     CounterDescription{"drop_ip_version", "version is not 4", &Counters::drop_ip_version},
     CounterDescription{"drop_ip_header_length", "IHL below 5 or beyond the packet",

@@ -61,6 +61,7 @@ struct Interface::Impl {
   bool input(FrameView& frame, TcpDatagram& datagram, Instant now) noexcept;
   bool take_tag(FrameView& frame, std::uint16_t& type) noexcept;
   bool ipv6_input(FrameView& frame, bool to_group, TcpDatagram& datagram, Instant now) noexcept;
+  bool from_station(const FrameView& frame) noexcept;
   void arp_input(const FrameView& frame, Instant now) noexcept;
   RouteState route_v4(const IpAddress& destination, Instant now, wire::EthernetAddress& mac,
                       Route& route) noexcept;
@@ -141,6 +142,15 @@ FrameView Interface::Impl::next_frame() noexcept {
   return true;
 }
 
+// IEEE 802.3 3.2.3: a source is one station. What ICMP answers goes back there, and an answer to a
+// group would be heard by everybody. TCP asks ARP or discovery instead.
+[[gnu::cold]] bool Interface::Impl::from_station(const FrameView& frame) noexcept {
+  const auto source = load<wire::EthernetHeader>(frame.head.data()).source;
+  if (!wire::is_group_address(source) && source != wire::EthernetAddress{}) return true;
+  counters.drop_source_mac.add();
+  return false;
+}
+
 [[gnu::cold]] void Interface::Impl::arp_input(const FrameView& frame, Instant now) noexcept {
   if (!config.has_ipv4()) {
     counters.drop_ether_type.add();
@@ -165,7 +175,7 @@ bool Interface::Impl::ipv6_input(FrameView& frame, bool to_group, TcpDatagram& d
       return make_datagram(frame, packet, counters, datagram,
                            [this](void* handle) { drop(handle); });
     case Ipv6Verdict::icmp:
-      ipv6.icmp_input(frame, packet, now);
+      if (from_station(frame)) ipv6.icmp_input(frame, packet, now);
       break;
     case Ipv6Verdict::drop:
       break;
@@ -205,7 +215,7 @@ bool Interface::Impl::input(FrameView& frame, TcpDatagram& datagram, Instant now
   }
   if (verdict == Ipv4Verdict::tcp) [[likely]]
     return make_datagram(frame, packet, counters, datagram, [this](void* handle) { drop(handle); });
-  if (verdict == Ipv4Verdict::icmp) icmp.input(frame, packet, now);
+  if (verdict == Ipv4Verdict::icmp && from_station(frame)) icmp.input(frame, packet, now);
   drop(frame);
   return false;
 }

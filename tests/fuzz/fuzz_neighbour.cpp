@@ -244,6 +244,9 @@ class Station {
       case wire::kEtherTypeIpv4:
         return check_icmp4(frame, packet);
       case wire::kEtherTypeIpv6:
+        require(wire::is_group_address(ethernet.destination) ==
+                    (packet.size() > 24 && packet[24] == std::byte{0xff}),
+                "IPv6 was sent to a group that is none, or to one as to a station");
         return check_icmp6(packet);
       default:
         fuzz::fail("a frame of an unknown type was sent");
@@ -268,6 +271,8 @@ class Station {
     require(ip.total_length.get() == packet.size() && ip.protocol == 1 &&
                 ip.source.get() == config_.address.v4_host(),
             "a wrong IPv4 packet was sent");
+    require(!wire::is_group_address(load<wire::EthernetHeader>(frame.data()).destination),
+            "an echo reply was sent to a group");
     require(packet[20] == std::byte{0} && sim::naive_sum(packet.subspan(20)) == 0xffff,
             "a wrong echo reply was sent");
   }

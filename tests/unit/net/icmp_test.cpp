@@ -46,6 +46,19 @@ TEST_F(IcmpTest, AnAnswerOfNothingButZeroesVerifies) {
   }
 }
 
+// IEEE 802.3 3.2.3: a source is one station. An answer to a group would be a storm's first drop.
+TEST_F(IcmpTest, AnswersNobodyWhoSaysHeIsAGroupOrNobody) {
+  start();
+  Ip ip;
+  ip.protocol = 1;
+  std::uint64_t dropped = 0;
+  for (const Frame& source : {kBroadcastMac, bytes({1, 0, 0x5e, 0, 0, 1}), Frame(6)}) {
+    deliver(ethernet(kOurMac, source, 0x0800, ipv4(ip, echo_request(pattern(8)))));
+    EXPECT_EQ(sent(), std::nullopt);
+    EXPECT_EQ(count(&Counters::drop_source_mac), ++dropped);
+  }
+}
+
 TEST_F(IcmpTest, AnswersARequestThatCameInPieces) {
   sim::SimPortOptions options;
   options.scatter = true;

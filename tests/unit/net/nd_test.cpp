@@ -75,6 +75,18 @@ TEST_F(NeighbourDiscovery, C101_DropsEveryMessageThatBreaksARule) {
   }
 }
 
+TEST_F(NeighbourDiscovery, AnswersNobodyWhoSaysHeIsAGroupOrNobody) {
+  start6();
+  std::uint64_t dropped = 0;
+  for (const Frame& source : {kBroadcastMac, kAllNodesMac, Frame(6)}) {
+    deliver(solicitation({.target = kOur6, .mac = source}));
+    const Ip6 ip{.next_header = 58};
+    deliver(to_us6(ipv6(ip, icmp6(ip, 128, 0, 1, pattern(8))), source));
+    EXPECT_EQ(sent(), std::nullopt);
+    EXPECT_EQ(count(&Counters::drop_source_mac), dropped += 2);
+  }
+}
+
 TEST_F(NeighbourDiscovery, AnyDamageIsSurvived) {
   start6();
   Random random(5);
