@@ -211,7 +211,9 @@ class NeighbourFrames {
         case 3:
         case 4: {
           append_value(out, Be16{0x0304});
-          append_value(out, Be16{input_.u16()});
+          const std::uint8_t length = input_.u8();
+          append_value(out, length < 0xc0 ? std::uint8_t{64} : length);
+          append_value(out, input_.u8());
           append_value(out, Be32{lifetime()});
           append_value(out, Be32{lifetime()});
           append_value(out, Be32{});
