@@ -172,10 +172,9 @@ def find(build, target, corpus):
         seconds = os.times().elapsed - started.elapsed
     if done.returncode == 0:
         return None
-    signs = ("fuzz:", "ERROR:", "runtime error:", "pollux: internal error")
-    said = [line for line in done.stdout.splitlines() if any(sign in line for sign in signs)]
+    said = re.findall("^fuzz: .*|ERROR: .*|runtime error: .*|pollux: internal error.*", done.stdout, re.MULTILINE)
     inputs = [line.split()[-1] for line in done.stdout.splitlines() if "number_of_executed_units" in line]
-    reason = said[0].split("==")[-1].strip() if said else "it ended"
+    reason = said[0] if said else "it ended"
     return f"after {inputs[0] if inputs else '?'} inputs, {seconds:.0f} s ({reason[:80]})"
 
 

@@ -62,6 +62,7 @@ class NeighbourFrames {
         for (std::uint8_t& byte : out.bytes) byte = input_.u8();
         return out;
       default:
+        if (which >= 0xc0) out.bytes[15] = 1;
         return out;
     }
   }
@@ -247,9 +248,10 @@ class NeighbourFrames {
     const Bytes packet = ip_frame(from, to, 6, 64, tcp);
     return {packet.begin() + net::kEthernetHeaderBytes, packet.end()};
   }
-  /// Up to three bytes changed, the end cut off or moved.
+  /// Once in four: up to three bytes changed, the end cut off or moved.
   void damage(Bytes& message) {
     const std::uint8_t how = input_.u8();
+    if ((how & 0x30) != 0x30) return;
     for (unsigned i = 0; i < (how & 3u) && !message.empty(); ++i)
       message[input_.u8() % message.size()] ^= std::byte{input_.u8()};
     if ((how & 0xc0) == 0xc0) message.resize(input_.u8() % (message.size() + 1));
