@@ -1,0 +1,305 @@
+// Stack cycles of dataplane/net and dataplane/tcp alone: per received segment, per acknowledgment,
+// per sent segment, per idle poll; memory of an idle connection; many connections against one.
+//
+//   tcp_cycles [--quick] [--json FILE]    the table
+//   tcp_cycles --check                    exact counts of one round, no clock: a gate for tests
+//
+// Cycles are those of the time stamp counter, which runs at the nominal clock. A burst is timed as
+// a whole; a round is the median of its bursts; the table shows the spread of rounds. Frames lie in
+// the first-level or second-level cache: what a NIC's cold lines cost comes on top.
+#include <fmt/core.h>
+#include <fmt/os.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/net/counters.hpp"
+#include "dataplane/tcp/connection.hpp"
+#include "dataplane/tcp/counters.hpp"
+#include "tests/bench/cycles_lab.hpp"
+
+namespace pollux::bench {
+namespace {
+
+constexpr std::uint32_t kMany = 4096;
+
+struct Plan {
+  int rounds = 9;
+  int bursts = 1000;
+};
+
+struct Figure {
+  std::string name;
+  std::string unit;
+  double least = 0;
+  double median = 0;
+  double most = 0;
+  double goal = 0;  ///< 0: none
+};
+
+template <class Burst>
+double median_of(int n, Burst&& burst) {
+  std::vector<double> values;
+  for (int i = 0; i < n; ++i) values.push_back(burst());
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// `burst()` runs one burst and returns its cycles.
+template <class Burst>
+Figure measure(const Plan& plan, std::string name, double goal, double parts, Burst&& burst) {
+  for (int i = 0; i < plan.bursts / 4; ++i) burst();
+  std::vector<double> rounds;
+  for (int i = 0; i < plan.rounds; ++i) rounds.push_back(median_of(plan.bursts, burst) / parts);
+  std::sort(rounds.begin(), rounds.end());
+  return {std::move(name),           "cycles",      rounds.front(),
+          rounds[rounds.size() / 2], rounds.back(), goal};
+}
+
+double receive_burst(Lab& lab, std::uint32_t bytes) {
+  for (std::size_t i = 0; i < Lab::kBurst; ++i) lab.lay_segment(0, bytes);
+  const std::uint64_t cycles = lab.turn();
+  lab.collect();
+  return static_cast<double>(cycles);
+}
+
+double ack_burst(Lab& lab, std::uint32_t segments) {
+  const std::uint32_t mss = lab.segment_bytes();
+  lab.send_untimed(0, mss * segments * Lab::kBurst, 1);
+  for (std::size_t i = 0; i < Lab::kBurst; ++i) lab.lay_ack(0, mss * segments);
+  const std::uint64_t cycles = lab.turn();
+  lab.collect();
+  return static_cast<double>(cycles);
+}
+
+double send_burst(Lab& lab, std::uint32_t bytes, std::uint32_t pieces) {
+  const std::uint64_t cycles = lab.send(0, bytes, pieces);
+  lab.collect();
+  lab.acknowledge_all(0);
+  return static_cast<double>(cycles);
+}
+
+/// Each burst of 32 segments belongs to `spread` connections, and the next one to the next.
+double spread_burst(Lab& lab, std::uint32_t connections, std::uint32_t spread,
+                    std::uint32_t& next) {
+  for (std::uint32_t i = 0; i < Lab::kBurst; ++i) {
+    // An odd step meets each connection once in a lap, and neighbours in memory never in a row.
+    const std::uint32_t turn = next + i % spread;
+    lab.lay_segment(turn * 1597 % connections, 1448);
+  }
+  next += spread;
+  const std::uint64_t cycles = lab.turn();
+  lab.collect();
+  return static_cast<double>(cycles);
+}
+
+/// The window has opened so far that 64 full segments are in flight.
+void warm_up(Lab& lab) {
+  for (int i = 0; i < 64; ++i) {
+    lab.send_untimed(0, lab.segment_bytes() * 64, 1);
+    lab.acknowledge_all(0);
+  }
+}
+
+std::size_t resident_bytes() {
+  std::FILE* file = std::fopen("/proc/self/statm", "r");
+  unsigned long total = 0;
+  unsigned long resident = 0;
+  const bool good = file != nullptr && std::fscanf(file, "%lu %lu", &total, &resident) == 2;
+  if (file != nullptr) std::fclose(file);
+  return good ? resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) : 0;
+}
+
+Figure bytes_figure(std::string name, double bytes, double goal) {
+  return {std::move(name), "bytes", bytes, bytes, bytes, goal};
+}
+
+void measure_receive(const Plan& plan, std::vector<Figure>& out) {
+  for (const bool is_checked : {true, false}) {
+    for (const std::uint16_t mtu : {std::uint16_t{1500}, std::uint16_t{9000}}) {
+      Lab lab({.mtu = mtu, .rx_sums_checked = is_checked});
+      const std::uint32_t bytes = lab.segment_bytes();
+      out.push_back(measure(plan,
+                            fmt::format("received in-order segment, {} bytes{}", bytes,
+                                        is_checked ? "" : ", sums in software"),
+                            is_checked ? 120 : 0, Lab::kBurst,
+                            [&] { return receive_burst(lab, bytes); }));
+    }
+  }
+}
+
+void measure_send_side(const Plan& plan, std::vector<Figure>& out) {
+  for (const std::uint32_t segments : {1u, 2u}) {
+    Lab lab({});
+    warm_up(lab);
+    out.push_back(measure(plan, fmt::format("pure ACK of {} segment(s)", segments), 80, Lab::kBurst,
+                          [&] { return ack_burst(lab, segments); }));
+  }
+  for (const bool is_offloaded : {true, false}) {
+    for (const std::uint16_t mtu : {std::uint16_t{1500}, std::uint16_t{9000}}) {
+      Lab lab({.mtu = mtu, .tx_sums_offloaded = is_offloaded});
+      warm_up(lab);
+      const std::uint32_t bytes = lab.segment_bytes();
+      const char* const sums = is_offloaded ? "" : ", sums in software";
+      const double goal = is_offloaded ? 120 : 0;
+      out.push_back(
+          measure(plan, fmt::format("sent segment, {} bytes of one buffer{}", bytes, sums), goal,
+                  Lab::kBurst, [&] { return send_burst(lab, bytes * Lab::kBurst, 1); }));
+      out.push_back(
+          measure(plan, fmt::format("sent segment, {} bytes, a buffer each{}", bytes, sums), goal,
+                  Lab::kBurst, [&] { return send_burst(lab, bytes, Lab::kBurst); }));
+    }
+  }
+  Lab idle({});
+  out.push_back(
+      measure(plan, "idle poll", 60, 1, [&] { return static_cast<double>(idle.turn()); }));
+}
+
+void measure_many(const Plan& plan, std::vector<Figure>& out) {
+  const std::size_t before = resident_bytes();
+  Lab many({.connections = kMany});
+  const std::size_t idle = resident_bytes();
+  // The lab's own share: frames, payload and far ends, as a lab of one connection has them too.
+  const std::size_t before_one = resident_bytes();
+  Lab one({});
+  const std::size_t own = resident_bytes() - before_one;
+  const double each = (static_cast<double>(idle - before) - static_cast<double>(own)) / kMany;
+  out.push_back(bytes_figure("sizeof(Connection)", sizeof(tcp::Connection), 0));
+  out.push_back(bytes_figure("resident memory per idle connection", each, 2048));
+
+  const auto spread = [&](Lab& lab, std::uint32_t connections, std::uint32_t in_burst,
+                          std::string name) {
+    std::uint32_t next = 0;
+    const Plan laps{plan.rounds, std::max(plan.bursts, int(connections / in_burst))};
+    out.push_back(measure(laps, std::move(name), 0, Lab::kBurst,
+                          [&] { return spread_burst(lab, connections, in_burst, next); }));
+    return out.back();
+  };
+  Lab few({.connections = 32});
+  const auto ratio = [&](const char* name, const Figure& a, const Figure& b) {
+    out.push_back({name, "ratio", a.least / b.most, a.median / b.median, a.most / b.least, 1.3});
+  };
+  const Figure at_one = spread(one, 1, 1, "received segment, 1 connection");
+  const Figure by_burst = spread(many, kMany, 1, "received segment, 4,096 connections, by bursts");
+  ratio("4,096 connections by bursts / 1", by_burst, at_one);
+  const Figure at_few = spread(few, 32, 32, "received segment, 32 connections, one segment each");
+  const Figure by_one =
+      spread(many, kMany, 32, "received segment, 4,096 connections, one segment each");
+  ratio("4,096 connections by segments / 32", by_one, at_few);
+  const std::size_t used = resident_bytes();
+  const double after =
+      (static_cast<double>(used - before) - 2.0 * static_cast<double>(own)) / kMany;
+  out.push_back(bytes_figure("resident memory per connection that was in use", after, 0));
+}
+
+void print(const std::vector<Figure>& figures) {
+  fmt::print("{:<62} {:>8} {:>8} {:>8} {:>7}\n", "", "min", "median", "max", "goal");
+  for (const Figure& f : figures) {
+    const int digits = f.unit == "ratio" ? 2 : f.unit == "cycles" ? 1 : 0;
+    fmt::print("{:<55} {:<6} {:>8.{}f} {:>8.{}f} {:>8.{}f} ", f.name, f.unit, f.least, digits,
+               f.median, digits, f.most, digits);
+    if (f.goal == 0)
+      fmt::print("\n");
+    else
+      fmt::print("{:>7.{}f} {}\n", f.goal, f.unit == "ratio" ? 1 : 0,
+                 f.median <= f.goal ? "met" : "missed");
+  }
+}
+
+void write_json(const char* path, const std::vector<Figure>& figures) {
+  auto file = fmt::output_file(path);
+  file.print("{{\"schema\": \"pollux-tcp-cycles-1\", \"figures\": [");
+  const char* separator = "\n";
+  for (const Figure& f : figures) {
+    file.print(
+        "{}  {{\"name\": \"{}\", \"unit\": \"{}\", \"min\": {:.3f}, \"median\": {:.3f}, "
+        "\"max\": {:.3f}",
+        separator, f.name, f.unit, f.least, f.median, f.most);
+    if (f.goal != 0) file.print(", \"goal\": {:.1f}, \"met\": {}", f.goal, f.median <= f.goal);
+    file.print("}}");
+    separator = ",\n";
+  }
+  file.print("\n]}}\n");
+}
+
+class Checker {
+ public:
+  void expect(const char* what, std::uint64_t found, std::uint64_t wanted) {
+    if (found == wanted) return;
+    fmt::print("{}: {} instead of {}\n", what, found, wanted);
+    failed_ = true;
+  }
+  [[nodiscard]] bool failed() const { return failed_; }
+
+ private:
+  bool failed_ = false;
+};
+
+/// What one burst of each kind costs in segments, buffers and copies.
+bool check_counts() {
+  constexpr std::uint64_t kBurst = Lab::kBurst;
+  Checker check;
+  Lab lab({});
+  warm_up(lab);
+  const tcp::Counters& tcp = lab.engine().counters();
+  const net::Counters& net = lab.interface().counters();
+  const auto change = [](const Counter& counter, auto&& act) {
+    const std::uint64_t before = counter.get();
+    act();
+    return counter.get() - before;
+  };
+  const auto receive = [&] { receive_burst(lab, lab.segment_bytes()); };
+  const auto ack = [&] { ack_burst(lab, 2); };
+  const auto send = [&] { send_burst(lab, lab.segment_bytes() * Lab::kBurst, 1); };
+  check.expect("segments predicted in a burst", change(tcp.segments_predicted, receive), kBurst);
+  check.expect("ACKs for a burst", change(tcp.pure_acks_sent, receive), 1);
+  check.expect("ACKs predicted in a burst", change(tcp.segments_predicted, ack), kBurst);
+  check.expect("ACKs for ACKs", change(tcp.pure_acks_sent, ack), 0);
+  check.expect("frames for a burst of data", change(tcp.segments_sent, send), kBurst);
+  check.expect("segments at the port for it", change(net.tx_segments, send), 2 * kBurst);
+  check.expect("bytes copied for it", change(tcp.bytes_copied, send), 0);
+  check.expect("software sums", net.tx_software_checksums.get(), 0);
+  check.expect("retransmissions", tcp.segments_retransmitted.get(), 0);
+  lab.turn();
+  check.expect("received frames that came back", lab.memory().received_back(), lab.frames_laid());
+  check.expect("buffers in use", lab.memory().buffers_in_use(), net.buffers_cached.get());
+  if (!check.failed()) fmt::print("counts are as they should be\n");
+  return !check.failed();
+}
+
+int run(int argc, char** argv) {
+  Plan plan;
+  const char* json = nullptr;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == "--check") return check_counts() ? 0 : 1;
+    if (word == "--quick") {
+      plan = {.rounds = 7, .bursts = 200};
+    } else if (word == "--json" && i + 1 < argc) {
+      json = argv[++i];
+    } else {
+      fmt::print(stderr, "usage: tcp_cycles [--quick] [--json FILE] | --check\n");
+      return 2;
+    }
+  }
+  // Memory is counted in pages, and huge ones would count what nobody has touched.
+  prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  std::vector<Figure> figures;
+  measure_many(plan, figures);
+  measure_receive(plan, figures);
+  measure_send_side(plan, figures);
+  print(figures);
+  if (json != nullptr) write_json(json, figures);
+  return 0;
+}
+
+}  // namespace
+}  // namespace pollux::bench
+
+int main(int argc, char** argv) { return pollux::bench::run(argc, argv); }
