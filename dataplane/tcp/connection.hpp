@@ -141,6 +141,7 @@ struct alignas(64) Connection {
   Scoreboard scoreboard;
   Rack rack;
   ProportionalRateReduction prr;
+  Instant reduced_at{};  ///< when this recovery last lowered the window
   UndoState undo;
   TailProbe tail_probe;
   Reassembly reassembly;

@@ -26,6 +26,7 @@ struct Counters {
   Counter fast_recoveries;
   Counter reordering_timeouts;
   Counter rescue_retransmissions;
+  Counter retransmissions_lost;
   Counter tail_probes_sent;
   Counter tail_losses_repaired;
   Counter spurious_recoveries;
@@ -36,6 +37,7 @@ struct Counters {
   Counter ecn_marks_received;
   Counter ecn_echoes_received;
   Counter ecn_reductions;
+  Counter ecn_change_acks;
   Counter ecn_acks_merged;
   Counter challenge_acks;
   Counter duplicate_segments;
@@ -113,6 +115,8 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
      &Counters::reordering_timeouts},
     {"tcp_rescue_retransmissions_total", "last segments sent again in a recovery (RFC 6675 4)",
      &Counters::rescue_retransmissions},
+    {"tcp_retransmissions_lost_total", "retransmissions found lost by what was sent after them",
+     &Counters::retransmissions_lost},
     {"tcp_tail_probes_sent_total", "tail loss probes (RFC 8985 7)", &Counters::tail_probes_sent},
     {"tcp_tail_losses_repaired_total", "losses that a tail loss probe repaired by itself",
      &Counters::tail_losses_repaired},
@@ -129,6 +133,8 @@ inline constexpr auto kCounterRows = std::to_array<CounterRow>({
      &Counters::ecn_marks_received},
     {"tcp_ecn_echoes_received_total", "acknowledgments with ECE", &Counters::ecn_echoes_received},
     {"tcp_ecn_reductions_total", "windows reduced for an ECE", &Counters::ecn_reductions},
+    {"tcp_ecn_change_acks_total", "acknowledgments sent because the CE mark changed (RFC 8257 3.2)",
+     &Counters::ecn_change_acks},
     {"tcp_ecn_acks_merged_total", "changes of the CE mark that could not be acknowledged apart",
      &Counters::ecn_acks_merged},
     {"tcp_challenge_acks_total", "challenge ACKs of RFC 5961", &Counters::challenge_acks},

@@ -71,9 +71,10 @@ void Engine::Impl::take_ecn(Connection& c, const Segment& segment, Instant now) 
 void Engine::Impl::change_ce_state(Connection& c, bool is_ce, Instant now) noexcept {
   if (c.ack_pending_bytes != 0 || c.ack_now) {
     const bool can_send = c.route_known && c.route_generation == interface.neighbour_generation();
-    if (can_send && send_ack(c, now))
+    if (can_send && send_ack(c, now)) {
       counters.segments_sent.add();
-    else
+      counters.ecn_change_acks.add();
+    } else
       counters.ecn_acks_merged.add();
   }
   c.ecn.echo = is_ce;

@@ -265,8 +265,8 @@ class Engine {
   /// Drops bytes from the front (bytes <= readable) and opens the window by as much.
   void consume(ConnectionId id, std::uint32_t bytes) noexcept;
   /// Removes up to `bytes` from the front view and hands them over with a reference of their own:
-  /// the caller releases view.handle. Returns the length; 0 when nothing is readable, or when a piece
-  /// that had been copied out of its buffer finds no buffer to be handed over in (front() and
+  /// the caller releases view.handle. Returns the length; 0 when nothing is readable, or when a
+  /// piece that had been copied out of its buffer finds no buffer to be handed over in (front() and
   /// consume() still work then).
   std::uint32_t take_front(ConnectionId id, std::uint32_t bytes, RxView& view) noexcept;
 

@@ -219,7 +219,8 @@ struct Engine::Impl {
   bool find_losses(Connection& c, Instant now) noexcept;
   void enter_fast_recovery(Connection& c, Instant now) noexcept;
   void leave_recovery(Connection& c) noexcept;
-  void on_recovery_ack(Connection& c, const AckNews& news, Instant now) noexcept;
+  void on_recovery_ack(Connection& c, const AckNews& news, bool is_safe, Instant now) noexcept;
+  void on_copies_lost(Connection& c, const Rack::Detection& detection, Instant now) noexcept;
   void on_retransmission_timeout(Connection& c, Instant now) noexcept;
   void on_reordering_timer(Connection& c, Instant now) noexcept;
   /// The next run of the scoreboard to send again; scoreboard.size() when there is none.

@@ -53,21 +53,26 @@ Duration Rack::reordering_window(bool in_recovery, std::uint32_t sacked_runs,
   return std::min<Duration>(window_multiplier_ * (min_rtt_.get() / 4), srtt);
 }
 
-Duration Rack::detect(Scoreboard& scoreboard, bool in_recovery, Duration srtt,
-                      Instant now) noexcept {
-  if (!has_delivered_) return Duration::zero();
+Rack::Detection Rack::detect(Scoreboard& scoreboard, bool in_recovery, Duration srtt,
+                             Instant now) noexcept {
+  Detection found;
+  if (!has_delivered_) return found;
   const Duration window = reordering_window(in_recovery, scoreboard.sacked_runs(), srtt);
-  Duration wait{};
   for (std::uint32_t i = 0; i < scoreboard.size(); ++i) {
     const Transmission& run = scoreboard[i];
     if (run.sacked || run.wants_resending() || !left_after(sent_at_, end_, run)) continue;
     const Duration left = run.sent_at() + rtt_ + window - now;
-    if (left <= Duration::zero())
-      scoreboard.mark_lost(i);
-    else
-      wait = std::max(wait, left);
+    if (left > Duration::zero()) {
+      found.wait = std::max(found.wait, left);
+      continue;
+    }
+    if (run.resent) {
+      ++found.copies_lost;
+      found.last_copy_sent_at = std::max(found.last_copy_sent_at, run.sent_at());
+    }
+    scoreboard.mark_lost(i);
   }
-  return wait;
+  return found;
 }
 
 }  // namespace pollux::tcp

@@ -48,9 +48,13 @@ class Rack {
   void on_dsack(TcpSeq snd_una, TcpSeq snd_nxt) noexcept;
   void on_recovery_end() noexcept;
 
-  /// Marks what is lost (step 5). Returns how long to wait for the next one to become lost, zero
-  /// when nothing is in doubt.
-  Duration detect(Scoreboard& scoreboard, bool in_recovery, Duration srtt, Instant now) noexcept;
+  struct Detection {
+    Duration wait{};                ///< until what is in doubt becomes lost; zero when nothing is
+    std::uint32_t copies_lost = 0;  ///< retransmissions found lost
+    Instant last_copy_sent_at{};    ///< when the latest of them left
+  };
+  /// Marks what is lost (step 5).
+  Detection detect(Scoreboard& scoreboard, bool in_recovery, Duration srtt, Instant now) noexcept;
 
   /// RFC 8985 6.3: at a timeout, the oldest and whatever left long enough ago.
   [[nodiscard]] bool has_expired(const Transmission& run, Duration window,

@@ -212,6 +212,8 @@ void Engine::Impl::after_read(Connection& c) noexcept {
 }
 
 void Engine::Impl::advance_edge(Connection& c) noexcept {
+  // Nothing comes after a FIN, and TIME-WAIT goes on with the window of that moment.
+  if (!may_receive(c.state)) return;
   // RFC 9293 3.8.6.2.2 MUST-39: the edge moves right in steps worth a segment, and never left
   // (SHLD-14).
   const std::uint32_t could_offer = std::min(free_window(c), 0xffffu << c.rcv_wnd_shift);

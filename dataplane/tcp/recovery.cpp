@@ -23,10 +23,10 @@ void Engine::Impl::on_ack_news(Connection& c, AckNews& news, Instant now) noexce
   if (c.phase == Phase::open) {
     if (found) {
       enter_fast_recovery(c, now);
-      on_recovery_ack(c, news, now);
+      on_recovery_ack(c, news, false, now);
     }
   } else if (news.is_new || news.delivered != 0 || found) {
-    on_recovery_ack(c, news, now);
+    on_recovery_ack(c, news, news.is_new && !found, now);
   }
 }
 
@@ -71,8 +71,11 @@ bool Engine::Impl::find_losses(Connection& c, Instant now) noexcept {
   } else if (limits.recovery.rack) {
     // In order and nothing in doubt: what is left in flight left later.
     if (c.phase == Phase::open && c.scoreboard.sacked_bytes() == 0 && before == 0) return false;
-    const Duration wait = c.rack.detect(c.scoreboard, c.phase != Phase::open, c.rtt.srtt, now);
-    if (wait != Duration::zero()) start_timer(c, TimerKind::reordering, now + wait);
+    const Rack::Detection detection =
+        c.rack.detect(c.scoreboard, c.phase != Phase::open, c.rtt.srtt, now);
+    if (detection.wait != Duration::zero())
+      start_timer(c, TimerKind::reordering, now + detection.wait);
+    if (detection.copies_lost != 0) on_copies_lost(c, detection, now);
   } else if (c.phase != Phase::loss && c.scoreboard.sacked_bytes() != 0) {
     c.scoreboard.mark_lost_by_threshold(c.mss);
     // RFC 6675 5 (1): the count of duplicates finds it as well, whatever they reported.
@@ -85,6 +88,17 @@ bool Engine::Impl::find_losses(Connection& c, Instant now) noexcept {
   return c.phase == Phase::open ? wanting != 0 : wanting != before;
 }
 
+/// RFC 5681 4.3: the loss of a retransmission is a second indication of congestion, so the window
+/// falls a second time: once for what was sent since it last fell.
+void Engine::Impl::on_copies_lost(Connection& c, const Rack::Detection& detection,
+                                  Instant now) noexcept {
+  counters.retransmissions_lost.add(detection.copies_lost);
+  if (c.phase != Phase::fast_recovery || detection.last_copy_sent_at < c.reduced_at) return;
+  reduce_for_loss(c, c.pipe(), now);
+  c.prr.start(std::max<std::uint32_t>(c.congestion.cwnd, c.mss));
+  c.reduced_at = now;
+}
+
 void Engine::Impl::enter_fast_recovery(Connection& c, Instant now) noexcept {
   counters.fast_recoveries.add();
   c.phase = Phase::fast_recovery;
@@ -95,6 +109,7 @@ void Engine::Impl::enter_fast_recovery(Connection& c, Instant now) noexcept {
   begin_undo(c);
   reduce_for_loss(c, c.flight(), now);
   c.prr.start(c.flight());
+  c.reduced_at = now;
   if (c.timer_kind == TimerKind::tail_probe) restart_retransmission_timer(c, now);
 }
 
@@ -115,7 +130,8 @@ void Engine::Impl::leave_recovery(Connection& c) noexcept {
   c.congestion.forget_undo();
 }
 
-void Engine::Impl::on_recovery_ack(Connection& c, const AckNews& news, Instant now) noexcept {
+void Engine::Impl::on_recovery_ack(Connection& c, const AckNews& news, bool is_safe,
+                                   Instant now) noexcept {
   mark_dirty(c);
   if (c.phase == Phase::loss) {
     if (news.acked != 0) c.congestion.on_ack(news.acked, c.mss, now, c.rtt.srtt);
@@ -126,7 +142,7 @@ void Engine::Impl::on_recovery_ack(Connection& c, const AckNews& news, Instant n
     c.scoreboard.mark_lost(0);
     c.rtx_pending = true;
   }
-  c.congestion.cwnd = c.prr.on_ack(news.delivered, c.pipe(), c.congestion.ssthresh, c.mss);
+  c.congestion.cwnd = c.prr.on_ack(news.delivered, c.pipe(), c.congestion.ssthresh, c.mss, is_safe);
 }
 
 void Engine::Impl::on_retransmission_timeout(Connection& c, Instant now) noexcept {
@@ -155,7 +171,7 @@ void Engine::Impl::on_reordering_timer(Connection& c, Instant now) noexcept {
   if (!found) return;
   counters.reordering_timeouts.add();
   if (c.phase == Phase::open) enter_fast_recovery(c, now);
-  on_recovery_ack(c, {.ack = c.snd_una}, now);
+  on_recovery_ack(c, {.ack = c.snd_una}, false, now);
 }
 
 std::uint32_t Engine::Impl::next_retransmission(Connection& c, bool has_new_data) noexcept {

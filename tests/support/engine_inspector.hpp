@@ -59,6 +59,7 @@ class EngineChecks {
   std::vector<Memory> memory_;
   Sightings sightings_;
   std::uint64_t checks_ = 0;
+  std::size_t connections_ = 0;  ///< before the last output
   std::uint64_t pure_acks_ = 0;
 };
 

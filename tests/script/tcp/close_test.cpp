@@ -146,6 +146,26 @@ TEST(TcpClose, C92_TimeWait) {
   EXPECT_EQ(s.engine().open_connections(), 0u);
 }
 
+TEST(TcpClose, C92_TheWindowStaysWhereTheFinLeftIt) {
+  TcpScript s;
+  s.establish();
+  s.engine().end_sending(s.id, s.clock.now());
+  s.turn();
+  s.discard();
+  const std::string text = pattern(1400);
+  for (std::uint32_t i = 0; i < 4; ++i) s.inject({.seq = 1 + i * 1400, .ack = 2, .payload = text});
+  s.inject({.flags = "FA", .seq = 5601, .ack = 2});
+  s.host.turn(s.clock.now());
+  EXPECT_EQ(s.state(), State::time_wait);
+  // Read between the FIN and its acknowledgment: room for bytes that cannot come any more.
+  EXPECT_EQ(s.read().size(), 5600u);
+  s.turn();
+  const std::uint32_t window = s.expect({.flags = "A", .ack = 5602}).window;
+  s.receive({.flags = "FA", .seq = 5601, .ack = 2});
+  // RFC 9293 3.8.6 SHLD-14.
+  EXPECT_GE(s.expect({.flags = "A", .ack = 5602}).window, window);
+}
+
 TEST(TcpClose, C92_TimeWaitTakesNoConnection) {
   sim::TcpHostOptions options = TcpScript::default_options();
   options.limits.connections = 1;

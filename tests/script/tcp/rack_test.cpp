@@ -86,6 +86,7 @@ TEST(TcpRack, C82_ALostRetransmissionIsFoundByWhatLeftAfterIt) {
   s.expect({.seq = 1, .length = 1000});
   EXPECT_EQ(s.counters().timeouts.get(), 0u);
   EXPECT_EQ(s.counters().fast_recoveries.get(), 1u);
+  EXPECT_EQ(s.counters().retransmissions_lost.get(), 1u);
 }
 
 TEST(TcpRack, C82_SegmentsThatLeftTogetherAreOrderedByTheirNumbers) {
@@ -99,7 +100,7 @@ TEST(TcpRack, C82_SegmentsThatLeftTogetherAreOrderedByTheirNumbers) {
   rack.on_established(TcpSeq{0});
   board.add({TcpSeq{1000}, TcpSeq{2000}}, TcpSeq{0}, TcpSeq{3000},
             [&](const tcp::Transmission& run) { rack.on_delivered(run, false, sent + kRtt); });
-  EXPECT_EQ(rack.detect(board, true, kRtt, sent + kRtt), Duration::zero());
+  EXPECT_EQ(rack.detect(board, true, kRtt, sent + kRtt).wait, Duration::zero());
   EXPECT_TRUE(board[0].lost);
   EXPECT_FALSE(board[2].lost) << "it counts as sent later";
 }
@@ -326,12 +327,27 @@ TEST(TcpPrr, C80_BelowTheThresholdItGrowsByOneSegmentMoreThanArrives) {
   prr.start(20'000);
   constexpr std::uint32_t kThreshold = 10'000;
   // Many losses at once: 4 segments are left in the network.
-  EXPECT_EQ(prr.on_ack(1000, 4000, kThreshold, 1000), 4000u + 2000u);
+  EXPECT_EQ(prr.on_ack(1000, 4000, kThreshold, 1000, true), 4000u + 2000u);
   prr.on_sent(2000);
-  EXPECT_EQ(prr.on_ack(1000, 5000, kThreshold, 1000), 5000u + 2000u);
+  EXPECT_EQ(prr.on_ack(1000, 5000, kThreshold, 1000, true), 5000u + 2000u);
   prr.on_sent(2000);
+  // RFC 9937: what does not move snd_una, or shows another loss, lets out what arrived.
+  EXPECT_EQ(prr.on_ack(1000, 5000, kThreshold, 1000, false), 5000u + 1000u);
+  prr.on_sent(1000);
   // Never beyond the threshold.
-  EXPECT_EQ(prr.on_ack(3000, 9500, kThreshold, 1000), kThreshold);
+  EXPECT_EQ(prr.on_ack(3000, 9500, kThreshold, 1000, true), kThreshold);
+}
+
+TEST(TcpPrr, C80_TheFirstOfARecoveryAndOneIntoAnEmptyNetworkAreAlwaysSent) {
+  tcp::ProportionalRateReduction prr;
+  prr.start(20'000);
+  constexpr std::uint32_t kThreshold = 10'000;
+  // Nothing arrived by what found the loss, and the pipe holds more than the threshold.
+  EXPECT_EQ(prr.on_ack(0, 15'000, kThreshold, 1000, false), 15'000u + 1000u);
+  prr.on_sent(1000);
+  EXPECT_EQ(prr.on_ack(0, 15'000, kThreshold, 1000, false), 15'000u);
+  // All of it turned out to be lost.
+  EXPECT_EQ(prr.on_ack(0, 0, kThreshold, 1000, false), 1000u);
 }
 
 TEST(TcpPrr, C80_AboveTheThresholdItFollowsTheShareOfWhatArrives) {
@@ -340,7 +356,7 @@ TEST(TcpPrr, C80_AboveTheThresholdItFollowsTheShareOfWhatArrives) {
   std::uint32_t pipe = 19'000;
   std::uint32_t sent = 0;
   for (std::uint32_t delivered = 1000; delivered <= 9000; delivered += 1000) {
-    const std::uint32_t cwnd = prr.on_ack(1000, pipe, 14'000, 1000);
+    const std::uint32_t cwnd = prr.on_ack(1000, pipe, 14'000, 1000, false);
     const std::uint32_t share = (delivered * 14 + 19) / 20;  // RFC 6937 3, rounded up
     EXPECT_EQ(cwnd, pipe + (share > sent ? share - sent : 0)) << delivered;
     const std::uint32_t now = cwnd - pipe;
