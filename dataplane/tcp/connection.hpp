@@ -14,6 +14,7 @@
 #include "dataplane/base/serial_number.hpp"
 #include "dataplane/base/time.hpp"
 #include "dataplane/base/timer_wheel.hpp"
+#include "dataplane/net/interface.hpp"
 #include "dataplane/net/ip_address.hpp"
 #include "dataplane/tcp/congestion.hpp"
 #include "dataplane/tcp/ecn.hpp"

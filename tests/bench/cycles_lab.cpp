@@ -292,6 +292,15 @@ std::uint64_t Lab::turn() {
   return spent - (port_->cycles() - port_before);
 }
 
+std::uint64_t Lab::idle_turns(int count) {
+  const std::uint64_t start = __rdtsc();
+  for (int i = 0; i < count; ++i) {
+    now_ += 1us;
+    run_turn();
+  }
+  return __rdtsc() - start;
+}
+
 std::uint64_t Lab::send(std::uint32_t c, std::uint32_t bytes, std::uint32_t pieces) {
   POLLUX_ASSERT(std::size_t{bytes} * pieces <= payload_.size());
   now_ += kTurn;

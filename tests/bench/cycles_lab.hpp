@@ -106,6 +106,8 @@ class Lab {
   // What is measured. Each returns stack cycles, the port's own taken off.
   /// A worker's turn: receive, timers, a reader that consumes all, output, flush.
   std::uint64_t turn();
+  /// Turns that find nothing to do, a microsecond apart.
+  std::uint64_t idle_turns(int count);
   /// Queues the descriptors and runs output and flush until nothing more leaves.
   std::uint64_t send(std::uint32_t c, std::uint32_t bytes, std::uint32_t pieces);
 
