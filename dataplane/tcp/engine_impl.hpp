@@ -63,7 +63,12 @@ struct AckNews {
 /// A frame while it is being put together.
 struct Frame {
   static constexpr std::size_t kSegmentsMax = 16;
-  std::array<platform::TxSegment, kSegmentsMax> segments;
+  /// Only the first `count` have ever been written: clearing all of them would cost more than the
+  /// rest of the frame.
+  union {
+    std::array<platform::TxSegment, kSegmentsMax> segments;
+  };
+  Frame() noexcept {}
   std::size_t count = 0;
   std::size_t limit = kSegmentsMax;
   std::byte* tcp = nullptr;   ///< the TCP header; there is room for kLinkBytesMax in front of it
