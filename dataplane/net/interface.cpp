@@ -277,7 +277,7 @@ bool Interface::Impl::input(FrameView& frame, TcpDatagram& datagram, Instant now
 
 Interface::Interface(const InterfaceConfig& config, platform::Port& port,
                      platform::PacketMemory& memory, Instant start)
-    : impl_(std::make_unique<Impl>(config, port, memory, start)) {
+    : port_info_(port.info()), impl_(std::make_unique<Impl>(config, port, memory, start)) {
   POLLUX_ASSERT((config.has_ipv4() && config.prefix_length <= 32) || config.has_ipv6());
   POLLUX_ASSERT(config.prefix_length6 <= 128 && config.vlan_id <= wire::kVlanIdMax);
 }
@@ -424,7 +424,6 @@ bool Interface::has_gateway(const IpAddress& destination) const noexcept {
   return destination.is_v4() ? impl_->config.gateway.is_v4()
                              : impl_->ipv6.enabled() && impl_->ipv6.has_gateway();
 }
-const platform::PortInfo& Interface::port_info() const noexcept { return impl_->port.info(); }
 const Counters& Interface::counters() const noexcept { return impl_->counters; }
 
 }  // namespace pollux::net

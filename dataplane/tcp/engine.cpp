@@ -286,17 +286,20 @@ std::uint32_t Engine::take_front(ConnectionId id, std::uint32_t bytes, RxView& o
   return n;
 }
 
-SendSpace Engine::send_space(ConnectionId id) const noexcept {
-  const Connection* c = impl_->find(id);
+SendSpace Engine::Impl::send_space(const Connection* c) const noexcept {
   if (c == nullptr || c->fin_queued || c->state == State::closed || c->state == State::time_wait)
     return {};
-  return {c->queue.space(), impl_->limits.send_inline_bytes - (c->inline_tail - c->inline_head)};
+  return {c->queue.space(), limits.send_inline_bytes - (c->inline_tail - c->inline_head)};
+}
+
+SendSpace Engine::send_space(ConnectionId id) const noexcept {
+  return impl_->send_space(impl_->find(id));
 }
 
 void Engine::send_inline(ConnectionId id, std::span<const std::byte> bytes) noexcept {
   Connection* c = impl_->find(id);
   if (c == nullptr || bytes.empty()) return;
-  const SendSpace space = send_space(id);
+  const SendSpace space = impl_->send_space(c);
   if (space.descriptors == 0 && space.inline_bytes == 0) return;  // it ended meanwhile
   POLLUX_ASSERT(space.descriptors != 0 && bytes.size() <= space.inline_bytes);
   const auto length = static_cast<std::uint32_t>(bytes.size());
@@ -319,7 +322,7 @@ void Engine::send_external(ConnectionId id, const std::byte* data, std::uint32_t
                            platform::TxTracker* tracker, SendReference* reference) noexcept {
   Connection* c = impl_->find(id);
   if (c == nullptr) return;
-  const SendSpace space = send_space(id);
+  const SendSpace space = impl_->send_space(c);
   if (space.descriptors == 0 && space.inline_bytes == 0) return;
   POLLUX_ASSERT(space.descriptors != 0 && length != 0);
   if (reference != nullptr) ++reference->count;

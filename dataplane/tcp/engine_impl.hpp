@@ -108,6 +108,7 @@ struct Engine::Impl {
   // --- engine.cpp: slots, lists, memory
   // ---------------------------------------------------------------
   Connection* find(ConnectionId id) noexcept;
+  [[nodiscard]] SendSpace send_space(const Connection* c) const noexcept;
   Connection* take_slot() noexcept;
   void free_slot(Connection& c) noexcept;
   /// The slot is free once its owner is done with it and nothing is left to send or to wait for.
