@@ -151,8 +151,9 @@ struct Engine::Impl {
   // --- input.cpp
   // --------------------------------------------------------------------------------------
   void input(const net::TcpDatagram& datagram, Instant now) noexcept;
-  bool input_predicted(Connection& c, const wire::TcpHeader& header,
-                       const net::TcpDatagram& datagram, Instant now) noexcept;
+  bool input_predicted(Connection& c, const net::TcpDatagram& datagram, Instant now) noexcept;
+  /// The connection of a segment that was sent to the right address of ours.
+  [[nodiscard]] Connection* lookup(const net::TcpDatagram& datagram) noexcept;
   void input_unknown(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
                      Segment& segment, Instant now) noexcept;
   void input_synchronized(Connection& c, Segment& segment, Instant now) noexcept;
@@ -176,8 +177,10 @@ struct Engine::Impl {
   void append(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
   bool append_copy(Connection& c, const std::byte* data, std::uint32_t length) noexcept;
   void append_piece(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
-  bool append_payload(Connection& c, const Segment& segment) noexcept;
-  [[nodiscard]] bool fits_cells(const Segment& segment) const noexcept;
+  using Pieces = std::span<const platform::RxSegment>;
+  bool append_payload(Connection& c, Pieces payload, std::uint32_t skip,
+                      std::uint32_t length) noexcept;
+  [[nodiscard]] bool fits_cells(Pieces payload) const noexcept;
   void learn_fin(Connection& c, const Segment& segment) noexcept;
   void drop_piece(void* handle) noexcept;
   void drop_received(Connection& c) noexcept;
@@ -403,6 +406,7 @@ struct Engine::Impl {
 
   ConnectionList<&Connection::next_dirty> dirty;
   ConnectionList<&Connection::next_event> with_events;
+  Connection* recent = nullptr;  ///< of the last segment that found one
   std::array<void*, 64> release_batch{};
   std::size_t release_count = 0;
   std::size_t views_held = 0;        ///< queued pieces that keep a packet buffer
