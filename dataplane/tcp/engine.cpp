@@ -153,6 +153,16 @@ void Engine::input(const net::TcpDatagram& datagram, Instant now) noexcept {
   impl_->input(datagram, now);
 }
 
+void Engine::input(std::span<const net::TcpDatagram> burst, Instant now) noexcept {
+  constexpr std::size_t kAhead = 4;
+  std::size_t next = 1;
+  for (std::size_t i = 0; i < burst.size(); ++i) {
+    for (; next <= i + kAhead && next < burst.size(); ++next)
+      impl_->prefetch(burst[next], burst[next - 1]);
+    impl_->input(burst[i], now);
+  }
+}
+
 std::size_t Engine::run_timers(Instant now, std::size_t limit) noexcept {
   impl_->time_wait.expire(now, limit);
   return impl_->wheel.expire(now, limit, [this, now](TimerNode& node) {
@@ -260,6 +270,7 @@ void Engine::consume(ConnectionId id, std::uint32_t bytes) noexcept {
     impl_->drop_piece(view.handle);
     c->received.pop();
   }
+  if (c->received.empty()) c->received.rewind();
   impl_->after_read(*c);
 }
 
@@ -278,6 +289,7 @@ std::uint32_t Engine::take_front(ConnectionId id, std::uint32_t bytes, RxView& o
   view.length -= n;
   if (view.length == 0) {
     c->received.pop();
+    if (c->received.empty()) c->received.rewind();
     --impl_->views_held;
   } else {
     impl_->memory.retain(view.handle);  // what is left in the queue keeps the reference it had

@@ -151,6 +151,8 @@ struct Engine::Impl {
   // --- input.cpp
   // --------------------------------------------------------------------------------------
   void input(const net::TcpDatagram& datagram, Instant now) noexcept;
+  /// Asks the cache for the connection of a segment, unless it is that of the one `before` it.
+  void prefetch(const net::TcpDatagram& datagram, const net::TcpDatagram& before) const noexcept;
   bool input_predicted(Connection& c, const net::TcpDatagram& datagram, Instant now) noexcept;
   /// The connection of a segment that was sent to the right address of ours.
   [[nodiscard]] Connection* lookup(const net::TcpDatagram& datagram) noexcept;

@@ -272,7 +272,7 @@ void Lab::acknowledge_all(std::uint32_t c) {
 void Lab::run_turn() noexcept {
   std::size_t frames = 0;
   const std::size_t count = interface_->receive(now_, datagrams_, frames);
-  for (std::size_t i = 0; i < count; ++i) engine_->input(datagrams_[i], now_);
+  engine_->input(std::span(datagrams_).first(count), now_);
   interface_->run_timers(now_);
   engine_->run_timers(now_, 64);
   const std::size_t events = engine_->take_events(events_);

@@ -21,6 +21,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -156,6 +157,20 @@ Figure bytes_figure(std::string name, double bytes, double goal) {
   return {std::move(name), "bytes", bytes, bytes, bytes, goal};
 }
 
+/// Lines of a connection that the predicted path reads or writes for a segment with data.
+std::size_t lines_touched() {
+  static const tcp::Connection c;
+  const std::array<const void*, 28> fields{
+      &c.remote,     &c.local_port, &c.state,    &c.local,         &c.rcv_nxt,    &c.rcv_edge,
+      &c.ts_recent,  &c.phase,      &c.ts_ok,    &c.last_ack_sent, &c.readable,   &c.rcv_mss,
+      &c.ack_now,    &c.snd_una,    &c.snd_nxt,  &c.snd_wnd,       &c.snd_wl2,    &c.dupacks,
+      &c.fin_known,  &c.received,   &c.heard_at, &c.ack_at,        &c.next_dirty, &c.event_bits,
+      &c.scoreboard, &c.tail_probe, &c.ecn,      &c.reassembly};
+  std::set<std::uintptr_t> lines;
+  for (const void* field : fields) lines.insert(reinterpret_cast<std::uintptr_t>(field) / 64);
+  return lines.size();
+}
+
 void measure_receive(const Plan& plan, std::vector<Figure>& out) {
   for (const bool is_checked : {true, false}) {
     for (const std::uint16_t mtu : {std::uint16_t{1500}, std::uint16_t{9000}}) {
@@ -212,6 +227,8 @@ void measure_many(const Plan& plan, std::vector<Figure>& out) {
   const std::size_t own = resident_bytes() - before_one;
   const double each = (static_cast<double>(idle - before) - static_cast<double>(own)) / kMany;
   out.push_back(bytes_figure("sizeof(Connection)", sizeof(tcp::Connection), 0));
+  const auto lines = static_cast<double>(lines_touched());
+  out.push_back({"of that, for an in-order segment", "lines", lines, lines, lines, 0});
   out.push_back(bytes_figure("resident memory per idle connection", each, 2048));
 
   Lab few({.connections = 32});
