@@ -8,7 +8,8 @@ TARGET_URL=iscsi://$RIG_TARGET_ADDRESS/$TARGET_NAME
 
 # Meson takes 77 for a skip.
 skip() { say "skipped: $*"; exit 77; }
-fail() { say "FAILED: $*"; show_logs; exit 1; }
+# To standard error: what `must` runs may have its output thrown away.
+fail() { { say "FAILED: $*"; show_logs; } >&2; exit 1; }
 need_root() { [ "$(id -u)" = 0 ] || skip "network namespaces take root"; }
 # need_program PROGRAM PACKAGE
 need_program() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || skip "$1 is not there (Debian package $2)"; }

@@ -220,7 +220,7 @@ TEST(TcpTailProbe, C84_SomethingNewGoesInsteadWhenTheWindowLetsIt) {
 TEST(TcpTailProbe, C84_OneSmallSegmentWaitsForThePeersDelayedAck) {
   TcpScript s;
   send_segments(s, kSack, 1);
-  s.advance(2 * kRtt + 38ms);
+  s.advance(2 * kRtt + 58ms);
   s.expect_silence();
   s.advance(4ms);
   s.expect({.seq = 1, .length = 1000});
@@ -244,7 +244,7 @@ TEST(TcpTailProbe, C84_ALossThatTheProbeRepairedCostsWindow) {
   send_segments(s, kSack, 10);
   s.advance(kRtt);
   s.receive({.ack = 9001});  // the very last is lost
-  s.advance(2 * kRtt + 42ms);
+  s.advance(2 * kRtt + 62ms);
   s.expect({.seq = 9001});
   s.receive({.ack = 10'001});
   s.send(pattern(30'000, 10'000));
@@ -260,7 +260,7 @@ TEST(TcpTailProbe, C84_ADuplicateReportedIsNoLoss) {
   send_segments(s, kSack, 10);
   s.advance(kRtt);
   s.receive({.ack = 9001});
-  s.advance(2 * kRtt + 42ms);
+  s.advance(2 * kRtt + 62ms);
   s.expect({.seq = 9001});
   s.receive({.ack = 10'001});
   s.receive({.ack = 10'001, .sack = {block(9001, 10'001)}});
