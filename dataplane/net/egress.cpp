@@ -21,11 +21,31 @@ std::span<const std::byte> bytes_of(const platform::TxSegment& segment) noexcept
   return {segment.data, segment.length};
 }
 
+constexpr unsigned kTxMore = platform::kTxMore;
+
+/// Field by field: a copy in wide words would wait for the fields, which were written just before.
+void put_segment(platform::TxSegment& out, const platform::TxSegment& in, unsigned set) noexcept {
+  // Names them all, so that none can be forgotten here when one is added.
+  const auto& [data, length, flags, l2_length, l3_length, l4_length, vlan, tso_segment_bytes,
+               handle, tracker] = in;
+  out.data = data;
+  out.length = length;
+  out.flags = static_cast<std::uint16_t>((flags & ~kTxMore) | set);
+  out.l2_length = l2_length;
+  out.l3_length = l3_length;
+  out.l4_length = l4_length;
+  out.vlan = vlan;
+  out.tso_segment_bytes = tso_segment_bytes;
+  out.handle = handle;
+  out.tracker = tracker;
+}
+
 }  // namespace
 
 Egress::Egress(platform::Port& port, platform::PacketMemory& memory, Counters& counters,
                const InterfaceConfig& config)
     : port_(port),
+      info_(port.info()),
       memory_(memory),
       counters_(counters),
       tagged_(config.tagged()),
@@ -97,14 +117,18 @@ void Egress::give_back(const platform::FrameBuffer& buffer) noexcept {
   memory_.release({&handle, 1});
 }
 
+void Egress::make_room(std::size_t segments) noexcept {
+  if (tail_ + segments <= kQueueSegments) [[likely]]
+    return;
+  std::copy(queue_.get() + head_, queue_.get() + tail_, queue_.get());
+  tail_ -= head_;
+  head_ = 0;
+}
+
 void Egress::send(std::span<platform::TxSegment> frame) noexcept {
   POLLUX_ASSERT(!frame.empty() && can_send(frame.size()));
   if (tagged_) put_tag(frame.front());
-  if (tail_ + frame.size() > kQueueSegments) [[unlikely]] {
-    std::copy(queue_.get() + head_, queue_.get() + tail_, queue_.get());
-    tail_ -= head_;
-    head_ = 0;
-  }
+  make_room(frame.size());
   for (platform::TxSegment& segment : frame) {
     const unsigned more = &segment != &frame.back() ? unsigned{platform::kTxMore} : 0u;
     segment.flags =
@@ -123,14 +147,14 @@ void Egress::send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_head
   const std::size_t tcp_at = kEthernetHeaderBytes + ip_bytes;
   POLLUX_ASSERT(tcp_header_bytes >= 20 && tcp_header_bytes <= 60);
   POLLUX_ASSERT(first.length >= tcp_at + tcp_header_bytes);
-  const platform::PortInfo& info = port_.info();
+  const platform::PortInfo& info = info_;
   // A port that cuts the segment adds the length of each part by itself.
   const bool is_large = first.tso_segment_bytes != 0;
   POLLUX_ASSERT(!is_large || info.tx_l4_checksum);
   unsigned flags = 0;
   wire::InternetSum sum;
   if (is_v4) {
-    const auto ip = load<wire::Ipv4Header>(head + kEthernetHeaderBytes);
+    const std::byte* ip = head + kEthernetHeaderBytes;
     if (info.tx_ip_checksum) {
       flags |= platform::kTxIpChecksum;
     } else {
@@ -138,9 +162,12 @@ void Egress::send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_head
       ip_sum.add({head + kEthernetHeaderBytes, kIpv4HeaderBytes});
       store(head + kIpChecksumOffset, ip_sum.checksum());
     }
+    // Each as it was written: a load of the whole header would wait for its parts.
+    const std::size_t total = load<Be16>(ip + offsetof(wire::Ipv4Header, total_length)).get();
     sum = wire::InternetSum::pseudo_header(
-        ip.source, ip.destination, wire::kProtocolTcp,
-        static_cast<std::uint16_t>(is_large ? 0 : ip.total_length.get() - kIpv4HeaderBytes));
+        load<Be32>(ip + offsetof(wire::Ipv4Header, source)),
+        load<Be32>(ip + offsetof(wire::Ipv4Header, destination)), wire::kProtocolTcp,
+        static_cast<std::uint16_t>(is_large ? 0 : total - kIpv4HeaderBytes));
   } else {
     const auto ip = load<wire::Ipv6Header>(head + kEthernetHeaderBytes);
     flags |= platform::kTxIpv6;
@@ -156,11 +183,22 @@ void Egress::send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_head
     store(head + tcp_at + kTcpChecksumOffset, sum.checksum());
     counters_.tx_software_checksums.add();
   }
-  first.flags = static_cast<std::uint16_t>(flags);
-  first.l2_length = kEthernetHeaderBytes;
-  first.l3_length = static_cast<std::uint8_t>(ip_bytes);
-  first.l4_length = static_cast<std::uint8_t>(tcp_header_bytes);
-  send(frame);
+  if (tagged_) {
+    first.flags = static_cast<std::uint16_t>(flags);
+    first.l2_length = kEthernetHeaderBytes;
+    first.l3_length = static_cast<std::uint8_t>(ip_bytes);
+    first.l4_length = static_cast<std::uint8_t>(tcp_header_bytes);
+    return send(frame);
+  }
+  make_room(frame.size());
+  platform::TxSegment* out = &queue_[tail_];
+  for (const platform::TxSegment& segment : frame)
+    put_segment(queue_[tail_++], segment, &segment != &frame.back() ? kTxMore : 0u);
+  out->flags = static_cast<std::uint16_t>(flags | (frame.size() > 1 ? kTxMore : 0u));
+  out->l2_length = kEthernetHeaderBytes;
+  out->l3_length = static_cast<std::uint8_t>(ip_bytes);
+  out->l4_length = static_cast<std::uint8_t>(tcp_header_bytes);
+  counters_.tx_frames.add();
 }
 
 void Egress::drop_queued() noexcept {

@@ -53,10 +53,12 @@ class Egress {
 
  private:
   void refill() noexcept;
+  void make_room(std::size_t segments) noexcept;
   void reserve_tag(platform::FrameBuffer& buffer) const noexcept;
   void put_tag(platform::TxSegment& first) noexcept;
 
   platform::Port& port_;
+  const platform::PortInfo& info_;
   platform::PacketMemory& memory_;
   Counters& counters_;
   bool tagged_;

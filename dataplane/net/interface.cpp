@@ -3,6 +3,7 @@
 // needed; ARP, ICMP, VLAN tags and frames in pieces leave it for functions marked cold.
 #include "dataplane/net/interface.hpp"
 
+#include <cstring>
 #include <utility>
 
 #include "dataplane/base/assert.hpp"
@@ -43,7 +44,13 @@ struct Interface::Impl {
              interface_config.has_ipv4() && interface_config.announce},
             start),
         icmp(mac, egress, p.info(), subnet, counters, path_errors, start),
-        ipv6(interface_config, mac, egress, p.info(), counters, path_errors, start) {}
+        ipv6(interface_config, mac, egress, p.info(), counters, path_errors, start) {
+    if (interface_config.has_ipv4() && interface_config.vlan_id == 0 &&
+        !wire::is_group_address(mac)) {
+      plain_mac = 0;
+      std::memcpy(&plain_mac, mac.data(), mac.size());
+    }
+  }
 
   void drop(void* handle) noexcept { dead[dead_count++] = handle; }
   void drop(const FrameView& frame) noexcept {
@@ -55,6 +62,7 @@ struct Interface::Impl {
     dead_count = 0;
   }
 
+  bool plain_tcp(platform::RxSegment& segment, TcpDatagram& datagram) noexcept;
   FrameView next_frame() noexcept;
   void pull_up(FrameView& frame, std::size_t bytes) noexcept;
   bool input(FrameView& frame, TcpDatagram& datagram, Instant now) noexcept;
@@ -77,6 +85,10 @@ struct Interface::Impl {
   Icmp icmp;
   Ipv6Host ipv6;
 
+  // What plain_tcp() compares with.
+  std::uint64_t plain_mac = ~std::uint64_t{0};  // first six bytes of a frame; all ones: none fits
+  std::uint64_t plain_source = ~std::uint64_t{0};  // as on the wire: the last one found to be good
+
   bool link_was_up = true;
 
   // The burst under way: segments [next, filled) wait for room among the caller's datagrams.
@@ -89,6 +101,59 @@ struct Interface::Impl {
   // Headers of frames that came in pieces, by the frame's first segment.
   std::array<std::array<std::byte, kScratchBytes>, kBurstSegments> scratch;
 };
+
+// The frame everybody waits for: IPv4 without options in one piece, whose sums the port has
+// checked, with TCP inside. Reads the headers a word at a time. False: not such a frame, or
+// something is wrong with it, which input() finds out and counts; nothing has changed then.
+bool Interface::Impl::plain_tcp(platform::RxSegment& segment, TcpDatagram& datagram) noexcept {
+  static_assert(std::endian::native == std::endian::little);
+  constexpr unsigned kWanted = platform::kRxIpChecksumGood | platform::kRxL4ChecksumGood;
+  constexpr unsigned kOdd = platform::kRxMore | platform::kRxVlanStripped |
+                            platform::kRxIpChecksumBad | platform::kRxL4ChecksumBad;
+  constexpr std::size_t kTcpAt = kEthernetHeaderBytes + kIpv4HeaderBytes;
+  constexpr std::uint32_t kTcpHeaderBytes = 20;
+  if ((segment.flags & (kWanted | kOdd)) != kWanted || segment.length < kTcpAt + kTcpHeaderBytes)
+    return false;
+  const std::byte* at = segment.data;
+  const auto word = [at]<class T>(std::size_t offset, T value) {
+    std::memcpy(&value, at + offset, sizeof value);
+    return value;
+  };
+  // Ether type, version and header length; fragment bits; protocol.
+  const std::uint64_t middle = word(8, std::uint64_t{});
+  const std::uint64_t ip = word(kEthernetHeaderBytes + 2, std::uint64_t{});
+  if ((word(0, std::uint64_t{}) & 0xffff'ffff'ffff) != plain_mac ||
+      (middle >> 32 & 0xff'ffff) != 0x45'0008 || (ip >> 32 & 0xff3f) != 0 ||
+      ip >> 56 != wire::kProtocolTcp)
+    return false;
+  const std::uint32_t source = word(kEthernetHeaderBytes + 12, std::uint32_t{});
+  const std::uint32_t destination = word(kEthernetHeaderBytes + 16, std::uint32_t{});
+  if (byteswap(destination) != subnet.address) return false;
+  if (source != plain_source) [[unlikely]] {
+    if (!subnet.is_other_host(byteswap(source))) return false;
+    plain_source = source;
+  }
+  const std::uint32_t total = byteswap(static_cast<std::uint16_t>(ip));
+  const std::uint32_t header = std::to_integer<std::uint32_t>(at[kTcpAt + 12]) >> 4 << 2;
+  if (total > segment.length - kEthernetHeaderBytes || header < kTcpHeaderBytes ||
+      kIpv4HeaderBytes + header > total)
+    return false;
+  datagram.source = IpAddress::from_v4_host(byteswap(source));
+  datagram.destination = config.address;
+  datagram.header = {at + kTcpAt, header};
+  datagram.ecn = static_cast<std::uint8_t>(middle >> 56 & wire::kEcnMask);
+  datagram.payload_bytes = static_cast<std::uint32_t>(total - kIpv4HeaderBytes - header);
+  if (datagram.payload_bytes == 0) {
+    drop(segment.handle);
+    datagram.payload = {};
+  } else {
+    segment.data += kTcpAt + header;
+    segment.length = datagram.payload_bytes;
+    datagram.payload = {&segment, 1};
+  }
+  counters.rx_tcp.add();
+  return true;
+}
 
 // The port hands over whole frames; the bound is for a port that forgets to end the last one.
 FrameView Interface::Impl::next_frame() noexcept {
@@ -219,7 +284,7 @@ bool Interface::Impl::input(FrameView& frame, TcpDatagram& datagram, Instant now
 
 Interface::Interface(const InterfaceConfig& config, platform::Port& port,
                      platform::PacketMemory& memory, Instant start)
-    : impl_(std::make_unique<Impl>(config, port, memory, start)) {
+    : port_info_(port.info()), impl_(std::make_unique<Impl>(config, port, memory, start)) {
   POLLUX_ASSERT((config.has_ipv4() && config.prefix_length <= 32) || config.has_ipv6());
   POLLUX_ASSERT(config.prefix_length6 <= 128 && config.vlan_id <= wire::kVlanIdMax);
 }
@@ -248,6 +313,12 @@ std::size_t Interface::receive(Instant now, std::span<TcpDatagram> datagrams,
   while (self.next < self.filled && count < datagrams.size()) {
     if (self.next + kPrefetchAhead < self.filled)
       __builtin_prefetch(self.burst[self.next + kPrefetchAhead].data);
+    if (self.plain_tcp(self.burst[self.next], datagrams[count])) [[likely]] {
+      ++self.next;
+      ++frames;
+      ++count;
+      continue;
+    }
     FrameView frame = self.next_frame();
     ++frames;
     if (self.input(frame, datagrams[count], now)) ++count;
@@ -370,7 +441,6 @@ bool Interface::has_gateway(const IpAddress& destination) const noexcept {
   return destination.is_v4() ? impl_->config.gateway.is_v4()
                              : impl_->ipv6.enabled() && impl_->ipv6.has_gateway();
 }
-const platform::PortInfo& Interface::port_info() const noexcept { return impl_->port.info(); }
 const Counters& Interface::counters() const noexcept { return impl_->counters; }
 
 }  // namespace pollux::net

@@ -141,11 +141,12 @@ class Interface {
   [[nodiscard]] bool on_link(const IpAddress& destination) const noexcept;
   /// There is a gateway of the family of `destination`, or one may be advertised.
   [[nodiscard]] bool has_gateway(const IpAddress& destination) const noexcept;
-  [[nodiscard]] const platform::PortInfo& port_info() const noexcept;
+  [[nodiscard]] const platform::PortInfo& port_info() const noexcept { return port_info_; }
   [[nodiscard]] const Counters& counters() const noexcept;
 
  private:
   struct Impl;
+  const platform::PortInfo& port_info_;  // every frame asks for it
   std::unique_ptr<Impl> impl_;
 };
 

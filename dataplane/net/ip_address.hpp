@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <cstring>
@@ -16,9 +17,8 @@ struct IpAddress {
     return IpAddress{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d}};
   }
   [[nodiscard]] constexpr bool is_v4() const noexcept {
-    for (std::size_t i = 0; i < 10; ++i)
-      if (bytes[i] != 0) return false;
-    return bytes[10] == 0xff && bytes[11] == 0xff;
+    const Words w = words();
+    return w[0] == 0 && (w[1] & 0xffff'ffff) == kV4Prefix;
   }
   /// The four bytes of a mapped address as an integer in host order.
   [[nodiscard]] constexpr std::uint32_t v4_host() const noexcept {
@@ -26,8 +26,8 @@ struct IpAddress {
            std::uint32_t{bytes[14]} << 8 | bytes[15];
   }
   static constexpr IpAddress from_v4_host(std::uint32_t host) noexcept {
-    return v4(static_cast<std::uint8_t>(host >> 24), static_cast<std::uint8_t>(host >> 16),
-              static_cast<std::uint8_t>(host >> 8), static_cast<std::uint8_t>(host));
+    const std::uint64_t on_wire = __builtin_bswap32(host);
+    return {std::bit_cast<std::array<std::uint8_t, 16>>(Words{0, kV4Prefix | on_wire << 32})};
   }
   /// fe80::/10. Inside pollux such an address may carry the zone of its link (RFC 4007 6) in bytes
   /// 2 and 3, which are zero on every wire (RFC 4291 2.5.6). Engines and frames see it without.
@@ -46,7 +46,17 @@ struct IpAddress {
     }
     return out;
   }
-  friend constexpr bool operator==(const IpAddress&, const IpAddress&) noexcept = default;
+  /// As they lie in memory. Whoever compares or hashes an address does so for every segment.
+  using Words = std::array<std::uint64_t, 2>;
+  [[nodiscard]] constexpr Words words() const noexcept { return std::bit_cast<Words>(bytes); }
+  friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) noexcept {
+    const Words x = a.words();
+    const Words y = b.words();
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+  }
+
+  static_assert(std::endian::native == std::endian::little);
+  static constexpr std::uint64_t kV4Prefix = 0xffff'0000;  // 00 00 ff ff
 };
 
 struct Endpoint {

@@ -175,6 +175,11 @@ void Engine::Impl::drop_acknowledged(Connection& c) noexcept {
     c.queue.pop();
   }
   if (static_cast<std::int32_t>(c.send_cursor - c.queue.head) < 0) c.send_cursor = c.queue.head;
+  if (c.queue.empty()) {
+    c.queue.rewind();
+    c.send_cursor = 0;
+    c.inline_head = c.inline_tail = 0;
+  }
   if (made_room) raise(c, kSendSpace);
 }
 

@@ -14,6 +14,7 @@
 #include "dataplane/base/serial_number.hpp"
 #include "dataplane/base/time.hpp"
 #include "dataplane/base/timer_wheel.hpp"
+#include "dataplane/net/interface.hpp"
 #include "dataplane/net/ip_address.hpp"
 #include "dataplane/tcp/congestion.hpp"
 #include "dataplane/tcp/ecn.hpp"
@@ -79,26 +80,31 @@ struct TailProbe {
 /// Ethernet and the longer one of the IP headers. The VLAN tag is put in below.
 inline constexpr std::size_t kLinkBytesMax = net::kEthernetHeaderBytes + net::kIpv6HeaderBytes;
 
+/// The order is that of use: an in-order segment is found and taken with the first five lines of
+/// the cache, a frame is built with the sixth and seventh besides.
 struct alignas(64) Connection {
-  // Receive side of the fast path.
+  // Line 1: whose it is, and what comes next.
+  net::Endpoint remote;
+  std::uint16_t local_port = 0;
+  State state = State::closed;
+  Phase phase = Phase::open;
+  bool ts_ok = false;
+  bool sack_ok = false;
+  net::IpAddress local;
   TcpSeq rcv_nxt;
   TcpSeq rcv_edge;
   TcpSeq last_ack_sent;
   std::uint32_t ts_recent = 0;
   std::uint32_t readable = 0;
   std::uint32_t ack_pending_bytes = 0;  ///< received and not yet acknowledged
-  std::uint16_t rcv_mss = 536;          ///< largest payload the peer is expected to send
-  State state = State::closed;
-  Phase phase = Phase::open;
-  bool ts_ok = false;
-  bool sack_ok = false;
+  // Line 2: what has been sent.
+  std::uint16_t rcv_mss = 536;  ///< largest payload the peer is expected to send
   bool ack_now = false;
   bool dirty = false;
   std::uint8_t snd_wnd_shift = 0;
   std::uint8_t rcv_wnd_shift = 0;
   bool events_queued = false;
   bool reader_made_room = false;
-  // Send side of the fast path.
   TcpSeq snd_una;
   TcpSeq snd_nxt;
   TcpSeq snd_end;
@@ -114,98 +120,99 @@ struct alignas(64) Connection {
   bool probe_sent = false;  ///< the byte at snd_nxt went out as a window probe
   bool probe_due = false;   ///< the persist timer has fired
   bool rtt_timing = false;
-  TcpSeq cwnd_limited_end;        ///< snd_nxt when cwnd last was full
+  bool fin_known = false;  ///< the peer's FIN has the number fin_seq
+  bool in_use = false;
+  bool released = false;
+  std::uint32_t slot = 0;
+  std::uint32_t owner = 0;
+  TcpSeq cwnd_limited_end;  ///< snd_nxt when cwnd last was full
+  // Line 3: the reader's queue.
+  SlabRing<ReceivedView> received;
+  Instant heard_at{};  ///< last acceptable segment of the peer
+  Instant ts_recent_at{};
+  Instant ack_at = kNever;  ///< delayed acknowledgment
+  Connection* next_dirty = nullptr;
+  std::uint32_t event_bits = 0;
+  std::uint32_t generation = 1;
+  // Line 4.
+  Connection* next_event = nullptr;
+  Scoreboard scoreboard;
+  TailProbe tail_probe;
+  // Line 5.
+  EcnState ecn;
   std::uint32_t send_cursor = 0;  ///< ring index of the descriptor that holds snd_nxt
+  Reassembly reassembly;
+  // Line 6: frames.
+  std::array<std::byte, kLinkBytesMax> link_header{};  ///< Ethernet and IP; lengths, sums open
+  std::uint8_t link_bytes = 0;                         ///< of link_header, as the family has it
+  bool route_known = false;
+  bool syn_pending = false;
+  bool rst_pending = false;
+  bool dsack_pending = false;
+  bool keepalive_due = false;
+  std::uint32_t route_generation = 0;
+  // Line 7: the send queue, and when it is looked at again.
+  SlabRing<SendDescriptor> queue;
   std::uint64_t egress_mark = 0;  ///< of the newest frame that may point into the owner's memory
   bool waits_for_egress = false;  ///< acknowledged memory is kept until that frame has left
-  EcnState ecn;
-  Congestion congestion;
-  SlabRing<ReceivedView> received;
-  SlabRing<SendDescriptor> queue;
-
-  Instant timer_at = kNever;  ///< retransmission or persist timer
-  Instant ack_at = kNever;    ///< delayed acknowledgment
-  Instant limit_at = kNever;  ///< connect_timeout, or silence in FIN-WAIT-2
-  Instant heard_at{};         ///< last acceptable segment of the peer
-  Instant progress_at{};      ///< since when sent data has waited for an acknowledgment
+  Instant timer_at = kNever;      ///< retransmission or persist timer
+  Instant progress_at{};          ///< since when sent data has waited for an acknowledgment
   Instant last_send_at{};
-  Instant ts_recent_at{};
   Instant rtt_start{};
   TcpSeq rtt_seq;
   TimerKind timer_kind = TimerKind::none;
+  // Line 8 and on: congestion and timers.
+  Congestion congestion;
+  RttEstimator rtt;
+  Duration user_timeout{};
+  Instant confirm_at{};  ///< from when on the neighbour may be told that the path works
+  TimerNode timer;
+  Instant limit_at = kNever;  ///< connect_timeout, or silence in FIN-WAIT-2
 
   // Recovery.
   bool rtx_pending = false;           ///< one lost segment goes out whatever the window says
   bool rescue_sent = false;           ///< RFC 6675 4 NextSeg (4): once in a recovery
   TcpSeq recover;                     ///< snd_nxt when the loss was found
   std::uint32_t duplicate_bytes = 0;  ///< without SACK: what duplicate ACKs say has arrived
-  RttEstimator rtt;
-  Scoreboard scoreboard;
   Rack rack;
   ProportionalRateReduction prr;
   Instant reduced_at{};  ///< when this recovery last lowered the window
   UndoState undo;
-  TailProbe tail_probe;
-  Reassembly reassembly;
-  bool dsack_pending = false;
   wire::SackBlock dsack;
-  bool fin_known = false;  ///< the peer's FIN has this number
   TcpSeq fin_seq;
 
   // Opening and closing.
   TcpSeq iss;
   TcpSeq irs;
-  bool syn_pending = false;
   bool syn_lost = false;
   bool is_passive = false;
-  bool rst_pending = false;
-  bool released = false;
-  bool in_use = false;
   bool in_flow_table = false;
   EndReason end_reason = EndReason::none;
   std::uint8_t challenge_count = 0;
   std::uint8_t challenge_limit = 0;
   Instant challenge_until{};
 
-  // Who and where.
-  net::Endpoint remote;
-  std::uint16_t local_port = 0;
+  // Where it leads.
   std::uint16_t peer_mss = 536;
-  std::uint32_t slot = 0;
-  std::uint32_t generation = 1;
-  std::uint32_t owner = 0;
-  std::uint32_t event_bits = 0;
   std::uint32_t flow_hash = 0;
-  std::uint32_t route_generation = 0;
-  bool route_known = false;
   std::uint16_t link_mtu = 1500;
   std::uint16_t path_mtu = 1500;   ///< never above link_mtu
   bool unreachable_noted = false;  ///< ICMP has said so of a segment in flight
   Instant mtu_at = kNever;         ///< when path_mtu may rise
   BlackHole black_hole;
-  std::array<std::byte, kLinkBytesMax> link_header{};  ///< Ethernet and IP; lengths, sums open
-  std::uint8_t link_bytes = 0;                         ///< of link_header, as the family has it
-  net::IpAddress local;
-  Instant confirm_at{};  ///< from when on the neighbour may be told that the path works
   Duration connect_timeout{};
-  Duration user_timeout{};
 
   // Keepalive and R1 (lifetime.cpp).
   Keepalive keepalive{};
   Instant keepalive_at = kNever;  ///< when silence is looked at again
   Instant keepalive_sent_at{};
   std::uint8_t keepalive_sent = 0;  ///< probes since the peer was heard
-  bool keepalive_due = false;
-  std::uint8_t resent = 0;  ///< timeouts since resent_una became the oldest byte
+  std::uint8_t resent = 0;          ///< timeouts since resent_una became the oldest byte
   TcpSeq resent_una;
 
   std::byte* inline_ring = nullptr;
   std::uint32_t inline_head = 0;  ///< free-running
   std::uint32_t inline_tail = 0;
-
-  TimerNode timer;
-  Connection* next_dirty = nullptr;
-  Connection* next_event = nullptr;
 
   /// IP and TCP without options: what an MSS leaves of the MTU (RFC 9293 3.7.1, RFC 8200 8.3).
   [[nodiscard]] std::uint16_t header_bytes() const noexcept {

@@ -153,6 +153,16 @@ void Engine::input(const net::TcpDatagram& datagram, Instant now) noexcept {
   impl_->input(datagram, now);
 }
 
+void Engine::input(std::span<const net::TcpDatagram> burst, Instant now) noexcept {
+  constexpr std::size_t kAhead = 4;
+  std::size_t next = 1;
+  for (std::size_t i = 0; i < burst.size(); ++i) {
+    for (; next <= i + kAhead && next < burst.size(); ++next)
+      impl_->prefetch(burst[next], burst[next - 1]);
+    impl_->input(burst[i], now);
+  }
+}
+
 std::size_t Engine::run_timers(Instant now, std::size_t limit) noexcept {
   impl_->time_wait.expire(now, limit);
   return impl_->wheel.expire(now, limit, [this, now](TimerNode& node) {
@@ -267,6 +277,7 @@ void Engine::consume(ConnectionId id, std::uint32_t bytes) noexcept {
     impl_->drop_piece(view.handle);
     c->received.pop();
   }
+  if (c->received.empty()) c->received.rewind();
   impl_->after_read(*c);
 }
 
@@ -285,6 +296,7 @@ std::uint32_t Engine::take_front(ConnectionId id, std::uint32_t bytes, RxView& o
   view.length -= n;
   if (view.length == 0) {
     c->received.pop();
+    if (c->received.empty()) c->received.rewind();
     --impl_->views_held;
   } else {
     impl_->memory.retain(view.handle);  // what is left in the queue keeps the reference it had
@@ -293,17 +305,20 @@ std::uint32_t Engine::take_front(ConnectionId id, std::uint32_t bytes, RxView& o
   return n;
 }
 
-SendSpace Engine::send_space(ConnectionId id) const noexcept {
-  const Connection* c = impl_->find(id);
+SendSpace Engine::Impl::send_space(const Connection* c) const noexcept {
   if (c == nullptr || c->fin_queued || c->state == State::closed || c->state == State::time_wait)
     return {};
-  return {c->queue.space(), impl_->limits.send_inline_bytes - (c->inline_tail - c->inline_head)};
+  return {c->queue.space(), limits.send_inline_bytes - (c->inline_tail - c->inline_head)};
+}
+
+SendSpace Engine::send_space(ConnectionId id) const noexcept {
+  return impl_->send_space(impl_->find(id));
 }
 
 void Engine::send_inline(ConnectionId id, std::span<const std::byte> bytes) noexcept {
   Connection* c = impl_->find(id);
   if (c == nullptr || bytes.empty()) return;
-  const SendSpace space = send_space(id);
+  const SendSpace space = impl_->send_space(c);
   if (space.descriptors == 0 && space.inline_bytes == 0) return;  // it ended meanwhile
   POLLUX_ASSERT(space.descriptors != 0 && bytes.size() <= space.inline_bytes);
   const auto length = static_cast<std::uint32_t>(bytes.size());
@@ -326,7 +341,7 @@ void Engine::send_external(ConnectionId id, const std::byte* data, std::uint32_t
                            platform::TxTracker* tracker, SendReference* reference) noexcept {
   Connection* c = impl_->find(id);
   if (c == nullptr) return;
-  const SendSpace space = send_space(id);
+  const SendSpace space = impl_->send_space(c);
   if (space.descriptors == 0 && space.inline_bytes == 0) return;
   POLLUX_ASSERT(space.descriptors != 0 && length != 0);
   if (reference != nullptr) ++reference->count;

@@ -232,6 +232,8 @@ class Engine {
   /// handles of its payload segments, also when it drops them. With DCTCP a change of the CE mark
   /// may put one pure ACK into the interface's egress.
   void input(const net::TcpDatagram& datagram, Instant now) noexcept;
+  /// A burst of them, in order. The state of later ones is on its way while earlier ones are taken.
+  void input(std::span<const net::TcpDatagram> burst, Instant now) noexcept;
   /// One ICMP error that net has checked. Counted and ignored unless it quotes a segment in flight.
   void on_path_error(const net::PathError& error, Instant now) noexcept;
   /// Fires due timers, at most `limit`. Returns how many fired.

@@ -63,7 +63,12 @@ struct AckNews {
 /// A frame while it is being put together.
 struct Frame {
   static constexpr std::size_t kSegmentsMax = 16;
-  std::array<platform::TxSegment, kSegmentsMax> segments;
+  /// Only the first `count` have ever been written: clearing all of them would cost more than the
+  /// rest of the frame.
+  union {
+    std::array<platform::TxSegment, kSegmentsMax> segments;
+  };
+  Frame() noexcept {}
   std::size_t count = 0;
   std::size_t limit = kSegmentsMax;
   std::byte* tcp = nullptr;   ///< the TCP header; there is room for kLinkBytesMax in front of it
@@ -103,6 +108,7 @@ struct Engine::Impl {
   // --- engine.cpp: slots, lists, memory
   // ---------------------------------------------------------------
   Connection* find(ConnectionId id) noexcept;
+  [[nodiscard]] SendSpace send_space(const Connection* c) const noexcept;
   Connection* take_slot() noexcept;
   void free_slot(Connection& c) noexcept;
   /// The slot is free once its owner is done with it and nothing is left to send or to wait for.
@@ -145,8 +151,11 @@ struct Engine::Impl {
   // --- input.cpp
   // --------------------------------------------------------------------------------------
   void input(const net::TcpDatagram& datagram, Instant now) noexcept;
-  bool input_predicted(Connection& c, const wire::TcpHeader& header,
-                       const net::TcpDatagram& datagram, Instant now) noexcept;
+  /// Asks the cache for the connection of a segment, unless it is that of the one `before` it.
+  void prefetch(const net::TcpDatagram& datagram, const net::TcpDatagram& before) const noexcept;
+  bool input_predicted(Connection& c, const net::TcpDatagram& datagram, Instant now) noexcept;
+  /// The connection of a segment that was sent to the right address of ours.
+  [[nodiscard]] Connection* lookup(const net::TcpDatagram& datagram) noexcept;
   void input_unknown(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
                      Segment& segment, Instant now) noexcept;
   void input_synchronized(Connection& c, Segment& segment, Instant now) noexcept;
@@ -171,8 +180,10 @@ struct Engine::Impl {
   void append(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
   bool append_copy(Connection& c, const std::byte* data, std::uint32_t length) noexcept;
   void append_piece(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
-  bool append_payload(Connection& c, const Segment& segment) noexcept;
-  [[nodiscard]] bool fits_cells(const Segment& segment) const noexcept;
+  using Pieces = std::span<const platform::RxSegment>;
+  bool append_payload(Connection& c, Pieces payload, std::uint32_t skip,
+                      std::uint32_t length) noexcept;
+  [[nodiscard]] bool fits_cells(Pieces payload) const noexcept;
   void learn_fin(Connection& c, const Segment& segment) noexcept;
   void drop_piece(void* handle) noexcept;
   void drop_received(Connection& c) noexcept;
@@ -417,6 +428,7 @@ struct Engine::Impl {
 
   ConnectionList<&Connection::next_dirty> dirty;
   ConnectionList<&Connection::next_event> with_events;
+  Connection* recent = nullptr;  ///< of the last segment that found one
   std::array<void*, 64> release_batch{};
   std::size_t release_count = 0;
   std::size_t views_held = 0;        ///< queued pieces that keep a packet buffer

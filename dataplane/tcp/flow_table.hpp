@@ -5,7 +5,6 @@
 
 #include <bit>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 
 #include "dataplane/base/assert.hpp"
@@ -28,10 +27,7 @@ class FlowTable {
   /// that this side opened, so an outsider cannot fill one chain.
   [[nodiscard]] std::uint32_t hash(const net::IpAddress& remote, std::uint16_t remote_port,
                                    std::uint16_t local_port) const noexcept {
-    std::uint64_t a = 0;
-    std::uint64_t b = 0;
-    std::memcpy(&a, remote.bytes.data(), 8);
-    std::memcpy(&b, remote.bytes.data() + 8, 8);
+    const auto [a, b] = remote.words();
     const std::uint64_t ports = std::uint64_t{remote_port} << 16 | local_port;
     return static_cast<std::uint32_t>(fold(fold(a ^ key_.k0, b ^ key_.k1) ^ ports, key_.k1 | 1));
   }

@@ -55,7 +55,18 @@ void put_link_header(Frame& frame, std::span<const std::byte> link) noexcept {
   }
   const auto link_bytes = static_cast<std::uint32_t>(link.size());
   std::byte* head = frame.tcp - link_bytes;
-  std::memcpy(head, link.data(), link_bytes);
+  // Two overlapping halves, so that the checksum reads addresses that were written in one piece.
+  const auto copy = [&link, head](std::size_t first, auto bytes) {
+    std::memcpy(head + first, link.data() + first, bytes);
+  };
+  using Half = std::integral_constant<std::size_t, 16>;
+  if (link_bytes == kLinkBytesMax) {
+    std::memcpy(head, link.data(), kLinkBytesMax);
+  } else {
+    copy(0, Half{});
+    copy(net::kEthernetHeaderBytes + net::kIpv4HeaderBytes - Half::value, Half{});
+    copy(Half::value, std::integral_constant<std::size_t, 2>{});
+  }
   std::byte* ip = head + net::kEthernetHeaderBytes;
   if (link_bytes == kLinkBytesMax)
     store(ip + offsetof(wire::Ipv6Header, payload_length),
@@ -64,7 +75,9 @@ void put_link_header(Frame& frame, std::span<const std::byte> link) noexcept {
     store(ip + offsetof(wire::Ipv4Header, total_length),
           Be16{static_cast<std::uint16_t>(net::kIpv4HeaderBytes + tcp_bytes)});
   // RFC 3168 5: the two bits behind the DSCP, whatever that is.
-  if (link_bytes == kLinkBytesMax)
+  if (frame.ecn == wire::kEcnNotEct) {
+    // They are zero already.
+  } else if (link_bytes == kLinkBytesMax)
     ip[1] |= std::byte{static_cast<std::uint8_t>(frame.ecn << 4)};
   else
     ip[1] |= std::byte{frame.ecn};
@@ -214,18 +227,23 @@ std::size_t Engine::Impl::write_options(Connection& c, std::byte* out, Instant n
 void Engine::Impl::finish_frame(Connection& c, Frame& frame, TcpSeq seq, std::uint8_t flags,
                                 std::uint16_t window, std::span<const std::byte> options) noexcept {
   put_link_header(frame, {c.link_header.data(), c.link_bytes});
-  wire::TcpHeader header;
+  // Word by word to where it belongs: a header that is put together elsewhere and copied waits for
+  // its own fields.
+  using wire::TcpHeader;
   const std::size_t header_bytes = wire::kTcpHeaderBytes + options.size();
-  header.source_port.set(c.local_port);
-  header.destination_port.set(c.remote.port);
-  header.sequence_number.set(seq.raw());
-  if ((flags & wire::kTcpAck) != 0) header.acknowledgment_number.set(c.rcv_nxt.raw());
-  header.set_header_bytes(header_bytes);
-  header.flags = flags | echo_flag(c, flags);
-  header.window.set(window);
-  store(frame.tcp, header);
-  if (!options.empty())
-    std::memcpy(frame.tcp + wire::kTcpHeaderBytes, options.data(), options.size());
+  const auto put = [at = frame.tcp](std::size_t offset, std::uint32_t word) {
+    store(at + offset, Be32{word});
+  };
+  put(offsetof(TcpHeader, source_port), std::uint32_t{c.local_port} << 16 | c.remote.port);
+  put(offsetof(TcpHeader, sequence_number), seq.raw());
+  put(offsetof(TcpHeader, acknowledgment_number),
+      (flags & wire::kTcpAck) != 0 ? c.rcv_nxt.raw() : 0);
+  put(offsetof(TcpHeader, data_offset),
+      static_cast<std::uint32_t>(header_bytes / 4) << 28 |
+          std::uint32_t{flags | unsigned{echo_flag(c, flags)}} << 16 | window);
+  put(offsetof(TcpHeader, checksum), 0);
+  for (std::size_t i = 0; i < options.size(); i += 4)
+    std::memcpy(frame.tcp + wire::kTcpHeaderBytes + i, options.data() + i, 4);
   interface.send_tcp({frame.segments.data(), frame.count}, header_bytes);
 }
 

@@ -22,12 +22,12 @@ void Engine::Impl::append(Connection& c, std::byte* data, std::uint32_t length,
 }
 
 /// Whether every piece of a segment could wait in a cell, cut in two if it must be.
-bool Engine::Impl::fits_cells(const Segment& segment) const noexcept {
+bool Engine::Impl::fits_cells(Pieces payload) const noexcept {
   const auto is_small = [](const platform::RxSegment& piece) {
     return piece.length <= CopyStore::kCellBytes;
   };
-  return copies.available() >= 2 * segment.payload.size() &&
-         std::all_of(segment.payload.begin(), segment.payload.end(), is_small);
+  return copies.available() >= 2 * payload.size() &&
+         std::all_of(payload.begin(), payload.end(), is_small);
 }
 
 /// The first pieces of a queue wait where they are, since they are mostly read in the same turn;
@@ -50,28 +50,27 @@ void Engine::Impl::append_piece(Connection& c, std::byte* data, std::uint32_t le
   ++views_held;
 }
 
-/// Queues the untrimmed bytes of a segment that starts at rcv_nxt. False when the views would not
-/// fit.
-bool Engine::Impl::append_payload(Connection& c, const Segment& segment) noexcept {
-  if (c.received.space() < segment.payload.size()) {
+/// Queues `length` bytes of a segment from `skip` on, which is where rcv_nxt is. False when the
+/// views would not fit.
+bool Engine::Impl::append_payload(Connection& c, Pieces payload, std::uint32_t skip,
+                                  std::uint32_t length) noexcept {
+  if (c.received.space() < payload.size()) {
     counters.dropped_receive_queue_full.add();
     return false;
   }
-  if (!may_keep(c.received.size(), segment.payload.size()) && !fits_cells(segment)) [[unlikely]] {
+  if (!may_keep(c.received.size(), payload.size()) && !fits_cells(payload)) [[unlikely]] {
     counters.dropped_receive_budget.add();
     return false;
   }
-  std::uint32_t skip = segment.skip;
-  std::uint32_t left = segment.length;
-  for (const platform::RxSegment& piece : segment.payload) {
+  for (const platform::RxSegment& piece : payload) {
     const std::uint32_t cut = std::min(skip, piece.length);
     skip -= cut;
-    const std::uint32_t length = std::min(piece.length - cut, left);
-    left -= length;
-    if (length == 0)
+    const std::uint32_t taken = std::min(piece.length - cut, length);
+    length -= taken;
+    if (taken == 0)
       give_back(piece.handle);
     else
-      append_piece(c, piece.data + cut, length, piece.handle);
+      append_piece(c, piece.data + cut, taken, piece.handle);
   }
   return true;
 }
@@ -81,7 +80,7 @@ bool Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noex
   // Every piece may end up in two parts, around one that was there before.
   // What fills a hole does not compete with what waits behind it, or neither would ever be read.
   const std::uint32_t held = segment.seq == c.rcv_nxt ? c.received.size() : c.reassembly.count();
-  if (!may_keep(held, 2 * segment.payload.size()) && !fits_cells(segment)) [[unlikely]] {
+  if (!may_keep(held, 2 * segment.payload.size()) && !fits_cells(segment.payload)) [[unlikely]] {
     counters.dropped_receive_budget.add();
     return false;
   }

@@ -81,6 +81,10 @@ class Scoreboard {
       run.start = snd_una.raw();
     }
     if (static_cast<std::int32_t>(resend_cursor_ - ring_.head) < 0) resend_cursor_ = ring_.head;
+    if (ring_.empty()) {
+      ring_.rewind();
+      resend_cursor_ = 0;
+    }
   }
 
   /// Takes in one block and returns how many bytes it newly reports. A block that is not inside

@@ -7,8 +7,6 @@ namespace pollux::wire {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little);
-
 // Two lanes of 64 bits: every x86-64 has them, and they need no run-time dispatch.
 using Lanes = std::uint64_t __attribute__((vector_size(16)));
 
@@ -17,14 +15,6 @@ T load_word(const std::byte* at) noexcept {
   T value;
   std::memcpy(&value, at, sizeof value);
   return value;
-}
-
-std::uint32_t fold16(std::uint64_t sum) noexcept {
-  sum = (sum & 0xffff'ffff) + (sum >> 32);
-  sum = (sum & 0xffff'ffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<std::uint32_t>(sum);
 }
 
 // Sums 32-bit words into 64-bit lanes, so that no carry is ever lost, 64 bytes per turn.
@@ -67,16 +57,6 @@ std::uint64_t sum_bytes(std::span<const std::byte> piece) noexcept {
 
 }  // namespace
 
-InternetSum InternetSum::pseudo_header(Be32 source, Be32 destination, std::uint8_t protocol,
-                                       std::uint16_t length) noexcept {
-  InternetSum sum;
-  sum.sum_ = std::uint64_t{std::bit_cast<std::uint32_t>(source)} +
-             std::bit_cast<std::uint32_t>(destination) + byteswap(std::uint16_t{protocol}) +
-             byteswap(length);
-  sum.sum_ = fold16(sum.sum_);
-  return sum;
-}
-
 void InternetSum::add(std::span<const std::byte> piece) noexcept {
   std::uint32_t sum = fold16(sum_bytes(piece));
   // A piece that starts in the middle of a word has all its bytes in the other half (RFC 1071
@@ -84,10 +64,6 @@ void InternetSum::add(std::span<const std::byte> piece) noexcept {
   if (odd_) sum = byteswap(static_cast<std::uint16_t>(sum));
   sum_ = fold16(sum_ + sum);
   odd_ ^= (piece.size() & 1) != 0;
-}
-
-std::uint16_t InternetSum::folded() const noexcept {
-  return byteswap(static_cast<std::uint16_t>(fold16(sum_)));
 }
 
 Be16 update_checksum(Be16 checksum, Be16 old_word, Be16 new_word) noexcept {

@@ -3,6 +3,7 @@
 // helpers get wrong. Incremental update after RFC 1624.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -10,6 +11,15 @@
 #include "dataplane/base/byte_order.hpp"
 
 namespace pollux::wire {
+
+/// A sum of 16-bit words, its carries added in.
+constexpr std::uint32_t fold16(std::uint64_t sum) noexcept {
+  sum = (sum & 0xffff'ffff) + (sum >> 32);
+  sum = (sum & 0xffff'ffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<std::uint32_t>(sum);
+}
 
 /// One's complement sum of 16-bit words, built up piece by piece. Kept in the byte order of the
 /// machine, which RFC 1071 2(B) allows, and swapped once at the end.
@@ -37,6 +47,22 @@ class InternetSum {
   std::uint64_t sum_ = 0;  // of words in machine order, folded to 16 bits after each piece
   bool odd_ = false;       // an odd number of bytes is in
 };
+
+static_assert(std::endian::native == std::endian::little);
+
+inline InternetSum InternetSum::pseudo_header(Be32 source, Be32 destination, std::uint8_t protocol,
+                                              std::uint16_t length) noexcept {
+  InternetSum sum;
+  sum.sum_ = std::uint64_t{std::bit_cast<std::uint32_t>(source)} +
+             std::bit_cast<std::uint32_t>(destination) + byteswap(std::uint16_t{protocol}) +
+             byteswap(length);
+  sum.sum_ = fold16(sum.sum_);
+  return sum;
+}
+
+inline std::uint16_t InternetSum::folded() const noexcept {
+  return byteswap(static_cast<std::uint16_t>(fold16(sum_)));
+}
 
 /// The new checksum after one 16-bit word of the data has changed (RFC 1624 equation 3).
 [[nodiscard]] Be16 update_checksum(Be16 checksum, Be16 old_word, Be16 new_word) noexcept;

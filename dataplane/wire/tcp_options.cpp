@@ -102,12 +102,6 @@ std::size_t write_syn_options(std::byte* out, const SynOptions& options) noexcep
   return at;
 }
 
-void write_timestamps(std::byte* out, std::uint32_t tsval, std::uint32_t tsecr) noexcept {
-  write32(out, kTimestampsWord);
-  write32(out + 4, tsval);
-  write32(out + 8, tsecr);
-}
-
 std::size_t write_sack(std::byte* out, std::span<const SackBlock> blocks) noexcept {
   if (blocks.empty()) return 0;
   write32(out, 0x0101'0500u | static_cast<std::uint32_t>(2 + 8 * blocks.size()));

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/base/byte_order.hpp"
 #include "dataplane/base/serial_number.hpp"
 
 namespace pollux::wire {
@@ -55,7 +56,11 @@ struct SynOptions {
 /// Writes at most 20 bytes, padded to whole words; returns how many. out has room for 20.
 std::size_t write_syn_options(std::byte* out, const SynOptions& options) noexcept;
 /// Writes kTimestampsBytes.
-void write_timestamps(std::byte* out, std::uint32_t tsval, std::uint32_t tsecr) noexcept;
+inline void write_timestamps(std::byte* out, std::uint32_t tsval, std::uint32_t tsecr) noexcept {
+  store(out, Be32{kTimestampsWord});
+  store(out + 4, Be32{tsval});
+  store(out + 8, Be32{tsecr});
+}
 /// Writes 4 + 8 * blocks.size() bytes; returns how many. Nothing for no blocks.
 std::size_t write_sack(std::byte* out, std::span<const SackBlock> blocks) noexcept;
 

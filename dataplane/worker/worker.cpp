@@ -57,7 +57,7 @@ Worker::~Worker() = default;
 std::size_t Worker::receive(iscsi::Path& path, Instant now) noexcept {
   std::size_t frames = 0;
   const std::size_t count = path.interface->receive(now, datagrams_, frames);
-  for (std::size_t i = 0; i < count; ++i) path.engine->input(datagrams_[i], now);
+  path.engine->input(std::span(datagrams_).first(count), now);
   if (frames != 0) take_path_errors(path, now);
   return frames;
 }

@@ -193,12 +193,13 @@ void SimPort::send_frame(std::span<const platform::TxSegment> segments) {
   // IEEE 802.3 3.5.4: a tag makes a frame longer, its packet no shorter.
   const std::size_t tag = vlan_tag_at(frame) ? kVlanTagBytes : 0;
   POLLUX_ASSERT(frame.size() <= std::size_t{info_.mtu} + kEthernetBytes + tag);
-  complete_checksums(frame, segments.front().flags);
+  complete_checksums(frame, segments.front());
   ++hits_.tx_frames;
   wire_.send(end_, std::move(frame));
 }
 
-void SimPort::complete_checksums(Frame& frame, unsigned flags) const {
+void SimPort::complete_checksums(Frame& frame, const platform::TxSegment& head) const {
+  const unsigned flags = head.flags;
   const bool wants_checksum = (flags & (platform::kTxIpChecksum | platform::kTxL4Checksum)) != 0;
   if (wants_checksum && !options_.free_checksums) {
     POLLUX_ASSERT(options_.tx_checksum);
@@ -206,7 +207,7 @@ void SimPort::complete_checksums(Frame& frame, unsigned flags) const {
     POLLUX_ASSERT(at.valid);
     // A real port looks where it is told to, before it puts its own tag in.
     const std::size_t own_tag = (flags & platform::kTxVlan) != 0 ? kVlanTagBytes : 0;
-    POLLUX_ASSERT(segments.front().l2_length + segments.front().l3_length + own_tag == at.tcp);
+    POLLUX_ASSERT(head.l2_length + head.l3_length + own_tag == at.tcp);
     if ((flags & platform::kTxIpChecksum) != 0) write_ip_checksum(frame);
     if ((flags & platform::kTxL4Checksum) != 0) {
       // A real port adds to what it finds in the field: the sum of the pseudo-header must be there.

@@ -100,7 +100,7 @@ class SimPort final : public platform::Port {
   };
   void send_frame(std::span<const platform::TxSegment> segments);
   void cut(Arrived& arrived);
-  void complete_checksums(Frame& frame, unsigned flags) const;
+  void complete_checksums(Frame& frame, const platform::TxSegment& head) const;
   void send_large(const Frame& frame, const platform::TxSegment& head);
   void finish(const InFlight& done) noexcept;
   void complete_older(Instant InFlight::*age, Instant than) noexcept;

@@ -105,6 +105,7 @@ struct Segment {
   IpAddress source, destination;
   Frame header, data;
   std::size_t pieces = 0;
+  std::uint8_t ecn = 0;
 };
 
 class NetTest : public ::testing::Test {
@@ -128,8 +129,8 @@ class NetTest : public ::testing::Test {
     const std::size_t n = interface->receive(wire.now(), datagrams, frames);
     for (std::size_t i = 0; i < n; ++i) {
       const TcpDatagram& in = datagrams[i];
-      Segment segment{
-          in.source, in.destination, {in.header.begin(), in.header.end()}, {}, in.payload.size()};
+      Segment segment{in.source, in.destination,    {in.header.begin(), in.header.end()},
+                      {},        in.payload.size(), in.ecn};
       for (const auto& piece : in.payload) {
         EXPECT_GT(piece.length, 0u);
         EXPECT_EQ((piece.flags & platform::kRxMore) != 0, &piece != &in.payload.back());
