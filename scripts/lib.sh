@@ -8,7 +8,9 @@ PACKAGES_TARGET=(tgt iproute2 ethtool procps)
 PACKAGES_TEST=(clang-14 libclang-rt-14-dev llvm-14 tshark qemu-utils qemu-block-extra libiscsi-bin strace)
 
 say() { printf '%s\n' "$*"; }
-step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
+# Bold only for people: a test's output becomes XML, which has no place for escape characters.
+if [ -t 1 ]; then BOLD=$'\033[1m' PLAIN=$'\033[0m'; else BOLD='' PLAIN=''; fi
+step() { printf '\n%s==> %s%s\n' "$BOLD" "$*" "$PLAIN"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
 missing_packages() {
