@@ -132,7 +132,8 @@ POLLUX_CLIENT_EXPORT int pollux_client_call(pollux_client* client, uint32_t opco
 POLLUX_CLIENT_EXPORT int pollux_client_fd(const pollux_client* client) POLLUX_CLIENT_NOEXCEPT;
 
 /* Before sleeping on that descriptor: asks to be rung. 1: completions are there already, do not
- * sleep; 0: sleep; ESERVICE. After waking, reap, and arm again before the next sleep. */
+ * sleep; 0: sleep; ESERVICE. After waking, reap, and arm again before the next sleep. A wake-up may
+ * find nothing to reap: a ring that was already under way when arm() said 1 comes later. */
 POLLUX_CLIENT_EXPORT int pollux_client_arm(pollux_client* client) POLLUX_CLIENT_NOEXCEPT;
 
 /* The error code of a ring status: 0 or a negative POLLUX_E... code. */

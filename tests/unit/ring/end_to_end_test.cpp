@@ -215,14 +215,19 @@ TEST_F(RingTest, AnEventLoopCanSleepOnTheDescriptor) {
     nop.size = sizeof nop;
     nop.opcode = POLLUX_RING_OP_NOP;
     ASSERT_EQ(pollux_client_submit(client, &nop, nullptr), 0);
-    const int armed = pollux_client_arm(client);
-    ASSERT_GE(armed, 0);
-    pollfd readable{.fd = pollux_client_fd(client), .events = POLLIN, .revents = 0};
-    if (armed == 0) {
-      ASSERT_EQ(::poll(&readable, 1, 2000), 1);
+    // At most one ring of the round before may still be under way.
+    int reaped = 0;
+    for (int wakes = 0; wakes < 2 && reaped == 0; ++wakes) {
+      const int armed = pollux_client_arm(client);
+      ASSERT_GE(armed, 0);
+      pollfd readable{.fd = pollux_client_fd(client), .events = POLLIN, .revents = 0};
+      if (armed == 0) {
+        ASSERT_EQ(::poll(&readable, 1, 2000), 1);
+      }
+      pollux_client_completion completion;
+      reaped = pollux_client_reap(client, &completion, 1);
     }
-    pollux_client_completion completion;
-    ASSERT_EQ(pollux_client_reap(client, &completion, 1), 1);
+    ASSERT_EQ(reaped, 1);
   }
   pollux_client_close(client);
 }
