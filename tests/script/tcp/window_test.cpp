@@ -198,6 +198,22 @@ TEST(TcpWindow, DataQueuedWhileTheNeighbourIsAwayLeavesWhenItIsBack) {
   s.expect({.seq = 1, .length = 100});
 }
 
+TEST(TcpWindow, WhatIsOwedWhileTheNeighbourIsAwayIsAcknowledgedWhenItIsBack) {
+  TcpScript s;
+  s.establish();
+  s.peer_answers_arp = false;
+  s.advance(67s);
+  s.discard();
+  s.inject({.payload = pattern(1400)});
+  s.receive({.seq = 1401, .payload = pattern(1400, 1400)});
+  s.advance(2s);
+  s.expect_silence();
+  s.peer_answers_arp = true;
+  // The peer may be waiting for a minute by now; nothing else comes from it.
+  s.advance(3s);
+  s.expect({.flags = "A", .seq = 1, .ack = 2801});
+}
+
 TEST(TcpWindow, DataQueuedWhileTheNeighbourStaysAwayEndsWithTheUserTimeout) {
   TcpScript s;
   s.open({.remote = s.request().remote, .user_timeout = 10s});
