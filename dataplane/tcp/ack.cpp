@@ -75,8 +75,15 @@ void Engine::Impl::take_new_ack(Connection& c, AckNews& news, Instant now) noexc
   c.progress_at = now;
   confirm_path(c, now);
   drop_acknowledged(c);
-  c.scoreboard.advance(news.ack,
-                       [&](const Transmission& run) { note_delivered(c, run, news, now); });
+  // Of runs that left once and in order the last one tells RACK all that the others would.
+  const Transmission* last = nullptr;
+  c.scoreboard.advance(news.ack, [&](const Transmission& run) {
+    if (run.ever_resent || c.rack.was_overtaken(run))
+      note_delivered(c, run, news, now);
+    else
+      last = &run;
+  });
+  if (last != nullptr) c.rack.on_delivered(*last, false, now);
   if (c.phase == Phase::open) {
     c.dupacks = 0;
     c.duplicate_bytes = 0;
@@ -87,6 +94,8 @@ void Engine::Impl::take_new_ack(Connection& c, AckNews& news, Instant now) noexc
   // RFC 6298 5.2 and 5.3.
   if (c.flight() == 0)
     stop_timer(c);
+  else if (c.timer_kind == TimerKind::retransmit || c.timer_kind == TimerKind::tail_probe)
+    c.timer_restart_due = true;
   else
     restart_retransmission_timer(c, now);
   mark_dirty(c);
@@ -123,7 +132,7 @@ void Engine::Impl::end_persist(Connection& c) noexcept {
   c.rtt.backoff = 0;
 }
 
-void Engine::Impl::sample_rtt(Connection& c, const AckNews& news, Instant now) noexcept {
+void Engine::Impl::take_rtt_sample(Connection& c, const AckNews& news, Instant now) noexcept {
   if (c.rtt_timing) {
     if (!c.rtt_seq.precedes_or_is(news.ack)) return;
     c.rtt_timing = false;
@@ -131,7 +140,7 @@ void Engine::Impl::sample_rtt(Connection& c, const AckNews& news, Instant now) n
     return;
   }
   // RFC 6298 3: something was sent twice, so only a timestamp tells which copy was answered.
-  if (!c.ts_ok || !news.has_timestamp || (c.phase == Phase::open && c.rtt.backoff == 0)) return;
+  if (!c.ts_ok || !news.has_timestamp) return;
   const std::uint32_t elapsed_ms = timestamp(c, now) - news.tsecr;
   if (elapsed_ms > 600'000) return;  // no echo of ours
   c.rtt.on_sample(std::max<Duration>(std::chrono::milliseconds(elapsed_ms), 1ms), rto_least(c),

@@ -162,6 +162,7 @@ struct alignas(64) Connection {
   Instant rtt_start{};
   TcpSeq rtt_seq;
   TimerKind timer_kind = TimerKind::none;
+  bool timer_restart_due = false;  ///< an acknowledgment moved timer_at; where to is open
   // Line 8 and on: congestion and timers.
   Congestion congestion;
   RttEstimator rtt;

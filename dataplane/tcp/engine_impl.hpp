@@ -218,7 +218,10 @@ struct Engine::Impl {
   void take_window(Connection& c, const Segment& segment, Instant now) noexcept;
   void change_window(Connection& c, std::uint32_t window) noexcept;
   void end_persist(Connection& c) noexcept;
-  void sample_rtt(Connection& c, const AckNews& news, Instant now) noexcept;
+  void sample_rtt(Connection& c, const AckNews& news, Instant now) noexcept {
+    if (c.rtt_timing || c.phase != Phase::open || c.rtt.backoff != 0) take_rtt_sample(c, news, now);
+  }
+  void take_rtt_sample(Connection& c, const AckNews& news, Instant now) noexcept;
   void drop_acknowledged(Connection& c) noexcept;
   void drop_send_queue(Connection& c) noexcept;
   void on_fin_acknowledged(Connection& c, Instant now) noexcept;
@@ -364,6 +367,11 @@ struct Engine::Impl {
   void stop_timer(Connection& c) noexcept {
     c.timer_kind = TimerKind::none;
     c.timer_at = kNever;
+    c.timer_restart_due = false;
+  }
+  /// Once for all acknowledgments of a burst, before anything is sent or expires.
+  void settle_timer(Connection& c, Instant now) noexcept {
+    if (c.timer_restart_due) restart_retransmission_timer(c, now);
   }
   void on_timer(Connection& c, Instant now) noexcept;
   void on_limit(Connection& c, Instant now) noexcept;

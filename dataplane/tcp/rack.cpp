@@ -27,7 +27,7 @@ void Rack::on_delivered(const Transmission& run, bool is_ambiguous, Instant now)
   // Step 3.
   const TcpSeq end{run.end};
   if (forward_ack_.precedes(end)) forward_ack_ = end;
-  if (end.precedes(forward_ack_before_) && !run.ever_resent) reordering_seen_ = true;
+  if (was_overtaken(run) && !run.ever_resent) reordering_seen_ = true;
 }
 
 void Rack::on_dsack(TcpSeq snd_una, TcpSeq snd_nxt) noexcept {

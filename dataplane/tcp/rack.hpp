@@ -40,6 +40,11 @@ class Rack {
   /// Runs that one acknowledgment reports are not reordered among themselves.
   void begin_ack() noexcept { forward_ack_before_ = forward_ack_; }
 
+  /// Something that left after it had been delivered before this acknowledgment.
+  [[nodiscard]] bool was_overtaken(const Transmission& run) const noexcept {
+    return TcpSeq{run.end}.precedes(forward_ack_before_);
+  }
+
   /// A run was acknowledged or reported. `is_ambiguous`: it left more than once and the timestamp
   /// does not show that the last copy arrived. (Steps 1 to 3)
   void on_delivered(const Transmission& run, bool is_ambiguous, Instant now) noexcept;
@@ -56,11 +61,6 @@ class Rack {
   /// Marks what is lost (step 5).
   Detection detect(Scoreboard& scoreboard, bool in_recovery, Duration srtt, Instant now) noexcept;
 
-  /// RFC 8985 6.3: at a timeout, the oldest and whatever left long enough ago.
-  [[nodiscard]] bool has_expired(const Transmission& run, Duration window,
-                                 Instant now) const noexcept {
-    return run.sent_at() + rtt_ + window <= now;
-  }
   [[nodiscard]] Duration reordering_window(bool in_recovery, std::uint32_t sacked_runs,
                                            Duration srtt) const noexcept;
   [[nodiscard]] bool reordering_seen() const noexcept { return reordering_seen_; }

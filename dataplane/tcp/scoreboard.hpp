@@ -64,21 +64,26 @@ class Scoreboard {
   void on_resent(std::uint32_t i, std::uint32_t bytes, Instant now) noexcept;
 
   /// Takes off what the cumulative acknowledgment covers; `acked(const Transmission&)` sees every
-  /// run that is wholly covered and was not reported before.
+  /// run that is wholly covered and was not reported before; it stays readable until the next is
+  /// sent.
   template <class Acked>
   void advance(TcpSeq snd_una, Acked&& acked) noexcept {
-    while (!ring_.empty()) {
+    const bool has_marks = (sacked_bytes_ | lost_bytes_ | resent_bytes_) != 0;
+    for (; ring_.head != ring_.tail; ++ring_.head) {
       Transmission& run = ring_.front();
-      if (snd_una.precedes(TcpSeq{run.end})) break;
+      if (snd_una.precedes(TcpSeq{run.end})) {
+        if (!TcpSeq{run.start}.precedes(snd_una)) break;
+        if (has_marks) forget(run, snd_una.raw() - run.start);
+        run.start = snd_una.raw();
+        break;
+      }
+      if (!has_marks) {
+        acked(run);
+        continue;
+      }
       if (!run.sacked) acked(run);
-      forget(run, run.bytes());
       if (run.sacked) --sacked_runs_;
-      ring_.pop();
-    }
-    if (!ring_.empty() && TcpSeq{ring_.front().start}.precedes(snd_una)) {
-      Transmission& run = ring_.front();
-      forget(run, snd_una.raw() - run.start);
-      run.start = snd_una.raw();
+      forget(run, run.bytes());
     }
     if (static_cast<std::int32_t>(resend_cursor_ - ring_.head) < 0) resend_cursor_ = ring_.head;
     if (ring_.empty()) {
@@ -119,11 +124,6 @@ class Scoreboard {
   void forget_losses() noexcept;
   /// The last run, cut so that it has at most `bytes`; only when not empty.
   [[nodiscard]] std::uint32_t tail(std::uint32_t bytes) noexcept;
-  /// The peer acknowledged up to a run that it had reported: it has thrown away what it held.
-  [[nodiscard]] bool has_reneged() const noexcept {
-    return !ring_.empty() && ring_.at(ring_.head).sacked;
-  }
-
   /// The lowest run that is lost and not under way again; size() when there is none.
   [[nodiscard]] std::uint32_t next_lost() noexcept;
   /// RFC 6675 4 NextSeg (3): the lowest run below the highest report that is neither reported nor

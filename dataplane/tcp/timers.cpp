@@ -9,6 +9,7 @@ namespace pollux::tcp {
 
 void Engine::Impl::start_timer(Connection& c, TimerKind kind, Instant at) noexcept {
   c.timer_kind = kind;
+  c.timer_restart_due = false;
   c.timer_at = at;
   // Nothing waits longer for an acknowledgment than the owner has patience.
   if (is_synchronized(c.state)) c.timer_at = std::min(at, c.progress_at + c.user_timeout);
@@ -36,6 +37,7 @@ void Engine::Impl::start_retransmission_timer(Connection& c, Instant now) noexce
 
 void Engine::Impl::on_timer(Connection& c, Instant now) noexcept {
   if (!c.in_use) return;
+  settle_timer(c, now);
   if (c.limit_at <= now) on_limit(c, now);
   if (c.ack_at <= now) {
     c.ack_at = kNever;
