@@ -97,6 +97,10 @@ class Port {
   /// counted.
   virtual std::size_t receive(std::span<RxSegment> segments) noexcept = 0;
 
+  /// Frames received since the last call that were another worker's and have gone to it: work that
+  /// receive() does not show.
+  virtual std::size_t take_passed_on() noexcept { return 0; }
+
   /// Takes whole frames in order. Returns the number of elements taken; the caller keeps the
   /// others.
   virtual std::size_t transmit(std::span<const TxSegment> segments) noexcept = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/base/assert.hpp"
 #include "dataplane/worker/frame_flow.hpp"
@@ -10,6 +11,8 @@ namespace pollux::worker {
 namespace {
 
 constexpr std::size_t kBurst = 64;
+// In one call, while all of them are others' frames: more than most receive rings hold.
+constexpr std::size_t kBurstsOfOthers = 16;
 
 }  // namespace
 
@@ -32,6 +35,7 @@ class SharedPort::Share final : public platform::Port {
 
   [[nodiscard]] const platform::PortInfo& info() const noexcept override { return info_; }
   std::size_t receive(std::span<platform::RxSegment> segments) noexcept override;
+  std::size_t take_passed_on() noexcept override { return std::exchange(passed_on_, 0); }
   std::size_t transmit(std::span<const platform::TxSegment> segments) noexcept override;
   void reclaim() noexcept override;
   [[nodiscard]] platform::PortState check() noexcept override;
@@ -44,6 +48,7 @@ class SharedPort::Share final : public platform::Port {
 
  private:
   std::size_t receive_queue(std::span<platform::RxSegment> segments) noexcept;
+  std::size_t sort_burst(std::size_t count, std::span<platform::RxSegment> segments) noexcept;
   std::size_t receive_lanes(std::span<platform::RxSegment> segments) noexcept;
   bool is_ours(std::span<const platform::RxSegment> frame) noexcept;
   [[nodiscard]] std::span<const std::byte> head_of(
@@ -66,6 +71,7 @@ class SharedPort::Share final : public platform::Port {
   bool is_shut_ = false;
   bool lanes_first_ = false;
   std::size_t next_lane_ = 0;
+  std::size_t passed_on_ = 0;  ///< frames, given or dropped, that nobody has been told of
   std::array<platform::RxSegment, kBurst> burst_;
   std::array<std::byte, kClassifyBytes> scratch_;
   std::array<platform::TxSegment, kBurst> relayed_;  ///< of others, not yet taken by the queue
@@ -102,7 +108,20 @@ std::size_t SharedPort::Share::receive_lanes(std::span<platform::RxSegment> segm
 std::size_t SharedPort::Share::receive_queue(std::span<platform::RxSegment> segments) noexcept {
   if (queue_ == nullptr) return 0;
   const std::size_t most = std::min(segments.size(), burst_.size());
-  const std::size_t count = queue_->receive(std::span(burst_).first(most));
+  // Others' frames in front of ours must not look like an empty queue: whoever was held up reads
+  // until it is empty before it believes a timer.
+  for (std::size_t bursts = 0; bursts < kBurstsOfOthers; ++bursts) {
+    const std::size_t count = queue_->receive(std::span(burst_).first(most));
+    if (count == 0) return 0;
+    if (const std::size_t used = sort_burst(count, segments); used != 0) return used;
+    collect();
+  }
+  return 0;
+}
+
+/// Our frames out of the first `count` segments of the burst; the others are passed on.
+std::size_t SharedPort::Share::sort_burst(std::size_t count,
+                                          std::span<platform::RxSegment> segments) noexcept {
   std::size_t used = 0;
   for (std::size_t first = 0, end = 0; first < count; first = end) {
     while (end < count && (burst_[end].flags & platform::kRxMore) != 0) ++end;
@@ -140,6 +159,7 @@ bool SharedPort::Share::is_ours(std::span<const platform::RxSegment> frame) noex
   if (flow.is_syn_ack && flow.is_plain) check_way(flow, frame.front());
   const std::size_t owner = steering_.owner(flow.tuple);
   if (owner == worker_) return true;
+  ++passed_on_;
   if (give(owner, frame)) {
     (flow.kind == FrameKind::flow ? counters.given : counters.errors_given).add();
   } else {

@@ -10,6 +10,7 @@
 
 #include "dataplane/platform/tsc_clock.hpp"
 #include "dataplane/worker/frame_flow.hpp"
+#include "dataplane/worker/worker.hpp"
 #include "tests/support/frame_checksum.hpp"
 #include "tests/support/toeplitz.hpp"
 #include "tests/unit/net/net_fixture.hpp"
@@ -294,6 +295,82 @@ TEST(SharedPort, AWorkerThatStandsStillCostsItsFramesAndNothingElse) {
   rig.stopped = SIZE_MAX;
   exchange(rig, 2);
   rig.expect_at_rest();
+}
+
+/// A segment of nobody's connection: of two workers on a port that cannot hash, the one of the
+/// port number's last bit gets it.
+sim::Frame segment_to(std::uint32_t local_port) {
+  return ethernet(kOurMac, kPeerMac, 0x0800,
+                  ipv4({.source = kPeerIp, .destination = kOurIp},
+                       be16(kPeerPort) + be16(local_port) + be32(1) + be32(1) +
+                           bytes({0x50, 0x10}) + be16(100) + be32(0)));
+}
+
+TEST(SharedPort, OwnFramesBehindBurstsOfOthersAreFoundInOneCall) {
+  Rig rig({.queues = 1, .nic = Nic::cannot_hash});
+  for (int i = 0; i < 500; ++i) rig.nic->deliver(0, segment_to(40'001));
+  rig.nic->deliver(0, segment_to(40'000));
+  platform::Port& port = rig.port->share(0);
+  std::array<platform::RxSegment, 64> segments;
+  ASSERT_EQ(port.receive(segments), 1u);
+  rig.memories[0]->release(segments[0].handle);
+  EXPECT_EQ(port.take_passed_on(), 500u);
+  EXPECT_EQ(port.take_passed_on(), 0u) << "each is told of once";
+  EXPECT_EQ(rig.sum(&HandoverCounters::given), 500u);
+}
+
+TEST(SharedPort, OneCallIsBoundedHoweverManyFramesAreOthers) {
+  Rig rig({.queues = 1, .nic = Nic::cannot_hash, .ring_segments = 4096});
+  for (int i = 0; i < 2500; ++i) rig.nic->deliver(0, segment_to(40'001));
+  platform::Port& port = rig.port->share(0);
+  std::array<platform::RxSegment, 64> segments;
+  ASSERT_EQ(port.receive(segments), 0u);
+  const std::size_t first = port.take_passed_on();
+  EXPECT_GT(first, 500u);
+  EXPECT_LT(first, 1100u);
+}
+
+/// A whole worker on the first share of a port whose only queue is its own.
+class WorkerOnAShare : public ::testing::Test {
+ protected:
+  WorkerOnAShare() {
+    WorkerSetup setup;
+    setup.ports = {{.port = &rig.port->share(0),
+                    .addressing = {.address = kOurs, .prefix_length = 24, .gateway = {}}}};
+    setup.tcp_limits.connections = 8;
+    setup.iscsi = {.limits = kLimits, .timeouts = {}, .snapshot_area = snapshot_area};
+    worker = std::make_unique<Worker>(setup, *rig.memories[0], link, rig.wire.now());
+    // What a start brings: addresses are announced, ports looked at.
+    while (worker->poll_once(rig.wire.now()) != 0) {
+    }
+  }
+  static constexpr iscsi::Limits kLimits{
+      .connections = 4, .tasks = 8, .slabs = 8, .snapshot_small = 16, .snapshot_large = 4};
+  Rig rig{{.queues = 1, .nic = Nic::cannot_hash}};
+  Link link{kLimits.connections};
+  std::vector<std::byte> snapshot_area =
+      std::vector<std::byte>(iscsi::SnapshotPool::bytes_needed(kLimits));
+  std::unique_ptr<Worker> worker;
+};
+
+TEST_F(WorkerOnAShare, FramesHandedOverAreWork) {
+  for (int i = 0; i < 32; ++i) rig.nic->deliver(0, segment_to(40'001));
+  const std::uint64_t idle = worker->counters().idle_cycles.get();
+  EXPECT_EQ(worker->poll_counted(rig.wire.now(), 0, []() noexcept -> std::uint64_t { return 100; }),
+            32u);
+  EXPECT_EQ(worker->counters().busy_cycles.get(), 100u);
+  EXPECT_EQ(worker->counters().idle_cycles.get(), idle);
+  EXPECT_EQ(worker->counters().frames_received.get(), 0u) << "they are the other worker's";
+  EXPECT_EQ(worker->poll_once(rig.wire.now()), 0u);
+}
+
+TEST_F(WorkerOnAShare, AfterAPauseAllIsReadBeforeTimersAreBelieved) {
+  // More of others than one call of the port passes on, and an acknowledgment at the end.
+  for (int i = 0; i < 3000; ++i) rig.nic->deliver(0, segment_to(40'001));
+  rig.nic->deliver(0, segment_to(40'000));
+  rig.wire.advance(rig.wire.now() + 2ms);
+  worker->poll_once(rig.wire.now());
+  EXPECT_EQ(worker->counters().frames_received.get(), 1u);
 }
 
 TEST(SharedPort, WithoutABufferToCopyIntoTheFrameIsDroppedAndCounted) {
