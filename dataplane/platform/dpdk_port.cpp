@@ -436,7 +436,12 @@ PortState DpdkPort::Impl::check() noexcept {
   if (!gone && (resting || events.wants_reset.load(std::memory_order_acquire))) {
     rest();
     gone |= is_removed();
-    if (!gone && !resting) counters.resets.add();
+    if (!gone && !resting) {
+      counters.resets.add();
+      // What was under way is lost and the network may have forgotten us: as after a link that was
+      // down, which the next look finds to be up.
+      return PortState::down;
+    }
   }
   if (gone) return PortState::removed;
   // The other queues' workers have not seen yet that the device asks for a reset.

@@ -109,7 +109,8 @@ class Port {
   virtual void reclaim() noexcept = 0;
 
   /// Looks after the device; may be slow, so call it some times a second, not every turn. A device
-  /// that asks for a reset is reset here. Once removed the port takes and gives nothing any more.
+  /// that asks for a reset is reset here, and `down` once after it. Once removed the port takes and
+  /// gives nothing any more.
   [[nodiscard]] virtual PortState check() noexcept = 0;
 
   /// After `removed`: drops what the port still holds, so that its buffers and trackers come back.

@@ -50,6 +50,7 @@ class SharedPort::Share final : public platform::Port {
   std::size_t receive_queue(std::span<platform::RxSegment> segments) noexcept;
   std::size_t sort_burst(std::size_t count, std::span<platform::RxSegment> segments) noexcept;
   std::size_t receive_lanes(std::span<platform::RxSegment> segments) noexcept;
+  [[nodiscard]] platform::PortState check_without_queue() noexcept;
   bool is_ours(std::span<const platform::RxSegment> frame) noexcept;
   [[nodiscard]] std::span<const std::byte> head_of(
       std::span<const platform::RxSegment> frame) noexcept;
@@ -71,6 +72,7 @@ class SharedPort::Share final : public platform::Port {
   bool is_shut_ = false;
   bool lanes_first_ = false;
   std::size_t next_lane_ = 0;
+  std::uint32_t seen_downs_ = 0;
   std::size_t passed_on_ = 0;  ///< frames, given or dropped, that nobody has been told of
   std::array<platform::RxSegment, kBurst> burst_;
   std::array<std::byte, kClassifyBytes> scratch_;
@@ -269,10 +271,22 @@ void SharedPort::Share::reclaim() noexcept {
 }
 
 platform::PortState SharedPort::Share::check() noexcept {
-  if (queue_ == nullptr) return port_.state_.load(std::memory_order_relaxed);
+  if (queue_ == nullptr) return check_without_queue();
   const platform::PortState state = queue_->check();
-  if (worker_ == 0) port_.state_.store(state, std::memory_order_relaxed);
+  if (worker_ != 0) return state;
+  const platform::PortState before = port_.state_.load(std::memory_order_relaxed);
+  if (state == platform::PortState::down && state != before)
+    port_.downs_.fetch_add(1, std::memory_order_relaxed);
+  port_.state_.store(state, std::memory_order_relaxed);
   return state;
+}
+
+/// Looks rarely, and must not miss a link that was down in between.
+platform::PortState SharedPort::Share::check_without_queue() noexcept {
+  const platform::PortState state = port_.state_.load(std::memory_order_relaxed);
+  const std::uint32_t downs = port_.downs_.load(std::memory_order_relaxed);
+  const bool was_down = std::exchange(seen_downs_, downs) != downs;
+  return was_down && state == platform::PortState::up ? platform::PortState::down : state;
 }
 
 void SharedPort::Share::shut() noexcept {

@@ -73,6 +73,7 @@ class SharedPort {
   std::atomic<SteeringVerdict> verdict_;
   /// As the first worker saw it, for those without a queue.
   std::atomic<platform::PortState> state_{platform::PortState::up};
+  std::atomic<std::uint32_t> downs_{0};  ///< times that it went down
 };
 
 }  // namespace pollux::worker

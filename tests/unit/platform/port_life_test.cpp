@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 #include <rte_dev.h>
+#include <rte_eth_ring.h>
 #include <rte_ethdev.h>
+#include <rte_ring.h>
 
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -115,8 +118,10 @@ TEST_F(PortLifeTest, DeviceThatAsksForItIsReset) {
   }
   ASSERT_EQ(wire->left().transmit(all), all.size());
   raise(RTE_ETH_EVENT_INTR_RESET);
-  EXPECT_EQ(wire->left().check(), PortState::up);
+  EXPECT_EQ(wire->left().check(), PortState::down)
+      << "what was under way is lost: whoever looks hears of it, though the link is up at once";
   EXPECT_EQ(wire->left().counters().resets.get(), 1U);
+  EXPECT_EQ(wire->left().check(), PortState::up);
   EXPECT_EQ(left->in_flight(*left->tracker(0)), 7U) << "frames for the old queues are dropped";
   std::array<RxSegment, 64> segments;
   const auto drain = [&] {
@@ -161,6 +166,56 @@ TEST_F(PortLifeTest, C109_LargeSegmentBeyondTheDevicesLimitsNeverReachesIt) {
   // The ring has no TSO: not one piece may be part of a large segment.
   EXPECT_DEATH(wire->left().transmit(pieces), "tso_segments_max");
   left->release({&pieces[0].handle, 1});
+}
+
+/// One device of two queues, each of another worker; what goes out comes in.
+class TwoQueueLifeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::array<rte_ring*, 2> rings{};
+    for (std::size_t i = 0; i < rings.size(); ++i) {
+      rings_.emplace_back(rte_ring_create(("port_life" + std::to_string(i)).c_str(), 64,
+                                          SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ),
+                          &rte_ring_free);
+      ASSERT_NE(rings_.back(), nullptr);
+      rings[i] = rings_.back().get();
+    }
+    ASSERT_GE(rte_eth_from_rings("life", rings.data(), 2, rings.data(), 2, 0), 0);
+    std::array<DpdkPacketMemory*, 2> pools{memories_[0].get(), memories_[1].get()};
+    std::string error;
+    ASSERT_TRUE(open_queues({.name = "net_ring_life"}, pools, 1, opened, error)) << error;
+    ASSERT_EQ(opened.queues.size(), 2U);
+  }
+  void TearDown() override {
+    opened.queues.clear();
+    rte_eal_hotplug_remove("vdev", "net_ring_life");
+  }
+  void ask_for_reset() {
+    rte_eth_dev_callback_process(rte_eth_dev_allocated("net_ring_life"), RTE_ETH_EVENT_INTR_RESET,
+                                 nullptr);
+  }
+  PortState check(std::size_t queue) { return opened.queues[queue]->check(); }
+
+  OpenedQueues opened;
+
+ private:
+  std::vector<std::unique_ptr<rte_ring, void (*)(rte_ring*)>> rings_;
+  std::array<std::unique_ptr<DpdkPacketMemory>, 2> memories_{test::make_memory(),
+                                                             test::make_memory()};
+};
+
+TEST_F(TwoQueueLifeTest, EveryWorkerSeesAResetWhicheverRestsLast) {
+  for (const std::size_t last : {std::size_t{1}, std::size_t{0}}) {
+    const std::size_t first = 1 - last;
+    ask_for_reset();
+    EXPECT_EQ(check(first), PortState::down);
+    EXPECT_EQ(check(first), PortState::down) << "the other queue is still in use";
+    EXPECT_EQ(check(last), PortState::down);
+    EXPECT_EQ(check(last), PortState::up);
+    EXPECT_EQ(check(first), PortState::down);
+    EXPECT_EQ(check(first), PortState::up);
+  }
+  for (const auto& queue : opened.queues) EXPECT_EQ(queue->counters().resets.get(), 2U);
 }
 
 TEST(PortChains, C109_LongChainsAreCopiedTogetherForADriverWithoutThem) {

@@ -330,6 +330,23 @@ TEST(SharedPort, OneCallIsBoundedHoweverManyFramesAreOthers) {
   EXPECT_LT(first, 1100u);
 }
 
+TEST(SharedPort, AWorkerWithoutAQueueHearsOfEveryTimeThePortWasDown) {
+  Rig rig({.workers = 3, .queues = 1, .nic = Nic::cannot_hash});
+  const auto check = [&](std::size_t worker) { return rig.port->share(worker).check(); };
+  using platform::PortState;
+  EXPECT_EQ(check(0), PortState::up);
+  EXPECT_EQ(check(1), PortState::up);
+  // A reset: over before the others look again.
+  rig.wire.set_link(false);
+  EXPECT_EQ(check(0), PortState::down);
+  EXPECT_EQ(check(1), PortState::down);
+  rig.wire.set_link(true);
+  EXPECT_EQ(check(0), PortState::up);
+  EXPECT_EQ(check(1), PortState::up) << "it has seen that one";
+  EXPECT_EQ(check(2), PortState::down) << "it has not";
+  EXPECT_EQ(check(2), PortState::up);
+}
+
 /// A whole worker on the first share of a port whose only queue is its own.
 class WorkerOnAShare : public ::testing::Test {
  protected:
@@ -371,6 +388,19 @@ TEST_F(WorkerOnAShare, AfterAPauseAllIsReadBeforeTimersAreBelieved) {
   rig.wire.advance(rig.wire.now() + 2ms);
   worker->poll_once(rig.wire.now());
   EXPECT_EQ(worker->counters().frames_received.get(), 1u);
+}
+
+TEST_F(WorkerOnAShare, APortDownForOneLookIsNewsForControl) {
+  // All that is seen of a reset: down once, and up when looked at again soon after.
+  rig.wire.set_link(false);
+  rig.wire.advance(rig.wire.now() + 101ms);
+  worker->poll_once(rig.wire.now());
+  EXPECT_EQ(port_state(link.ports[0]), platform::PortState::down);
+  rig.wire.set_link(true);
+  rig.wire.advance(rig.wire.now() + 11ms);
+  worker->poll_once(rig.wire.now());
+  EXPECT_EQ(port_state(link.ports[0]), platform::PortState::up);
+  EXPECT_EQ(port_changes(link.ports[0]), 2u) << "each is a sentence, however late control looks";
 }
 
 TEST(SharedPort, WithoutABufferToCopyIntoTheFrameIsDroppedAndCounted) {
