@@ -7,6 +7,7 @@
 #include <rte_ethdev.h>
 #include <rte_ring.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -135,6 +136,39 @@ TEST_F(PortLifeTest, DeviceThatAsksForItIsReset) {
   EXPECT_EQ(drain(), 1U);
   EXPECT_EQ(wire->left().check(), PortState::up);
   EXPECT_EQ(wire->left().counters().resets.get(), 1U);
+}
+
+TEST_F(PortLifeTest, AResetRestoresWhichFramesTheDeviceTakes) {
+  const std::uint16_t id = wire->left().device_id();
+  ASSERT_EQ(rte_eth_promiscuous_get(id), 0);
+  ASSERT_EQ(rte_eth_allmulticast_get(id), 1);
+  // What a driver may come back from its reset with.
+  ASSERT_EQ(rte_eth_promiscuous_enable(id), 0);
+  ASSERT_EQ(rte_eth_allmulticast_disable(id), 0);
+  raise(RTE_ETH_EVENT_INTR_RESET);
+  EXPECT_EQ(wire->left().check(), PortState::down);
+  EXPECT_EQ(wire->left().check(), PortState::up);
+  EXPECT_EQ(rte_eth_promiscuous_get(id), 0) << "frames of others are no business of ours";
+  EXPECT_EQ(rte_eth_allmulticast_get(id), 1) << "IPv6 finds its neighbours through groups";
+}
+
+TEST(PortReset, AResetRestoresTheAddressThatWeSendFrom) {
+  auto memory = test::make_memory();
+  std::string error;
+  auto port = open_port({.name = "net_null1,no-rx=1"}, *memory, error);
+  ASSERT_NE(port, nullptr) << error;
+  const std::uint16_t id = port->device_id();
+  // Some virtual functions get another random one with each reset.
+  rte_ether_addr other{{2, 0, 0, 0, 0x77, 0x77}};
+  ASSERT_EQ(rte_eth_dev_default_mac_addr_set(id, &other), 0);
+  rte_eth_dev_callback_process(rte_eth_dev_allocated("net_null1"), RTE_ETH_EVENT_INTR_RESET,
+                               nullptr);
+  EXPECT_EQ(port->check(), PortState::down);
+  EXPECT_EQ(port->counters().resets.get(), 1U);
+  rte_ether_addr now{};
+  ASSERT_EQ(rte_eth_macaddr_get(id, &now), 0);
+  EXPECT_TRUE(std::equal(now.addr_bytes, now.addr_bytes + sizeof(now.addr_bytes),
+                         port->info().mac.begin()));
 }
 
 TEST_F(PortLifeTest, RemovalEventOfTheDriverIsRemoval) {
