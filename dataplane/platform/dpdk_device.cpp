@@ -144,6 +144,7 @@ bool DpdkDevice::open(const PortOptions& options, std::span<DpdkPacketMemory* co
   rte_eth_dev_adjust_nb_rx_tx_desc(traits_.id, &table.rx_descriptors, &table.tx_descriptors);
   if (!configure(error) || !set_up_queues(error) || !start(error)) return false;
   opened.device_steers = queue_plan_.upload(traits_.id, opened.words);
+  opened.device_steers_ipv6 = opened.device_steers && queue_plan_.hashes_ipv6();
   opened.steering = queue_plan_.steering;
   take_address();
   watch();

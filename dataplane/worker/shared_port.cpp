@@ -175,6 +175,7 @@ bool SharedPort::Share::is_ours(std::span<const platform::RxSegment> frame) noex
 void SharedPort::Share::check_way(const FrameFlow& flow,
                                   const platform::RxSegment& first) noexcept {
   const SteeringVerdict before = port_.verdict();
+  if (flow.is_ipv6 && !port_.steers_ipv6_) return;
   if (before != SteeringVerdict::unproved && before != SteeringVerdict::confirmed) return;
   SteeringVerdict now = SteeringVerdict::confirmed;
   counters.hash_checked.add();
@@ -303,6 +304,7 @@ SharedPort::SharedPort(const SharedPortSetup& setup)
       relays_(workers_),
       memories_(setup.memories.begin(), setup.memories.end()),
       capabilities_(setup.queues.front()->capabilities()),
+      steers_ipv6_(setup.device_steers_ipv6),
       verdict_(setup.device_steers ? SteeringVerdict::unproved : SteeringVerdict::software) {
   POLLUX_ASSERT(queues_ > 0 && queues_ <= workers_ && setup.steering.workers() == workers_);
   for (std::size_t from = 0; from < workers_; ++from) {

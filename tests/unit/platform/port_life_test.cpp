@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "dataplane/platform/dpdk_queues.hpp"
 #include "dataplane/platform/ring_wire.hpp"
 #include "tests/unit/platform/eal.hpp"
 
@@ -250,6 +251,34 @@ TEST_F(TwoQueueLifeTest, EveryWorkerSeesAResetWhicheverRestsLast) {
     EXPECT_EQ(check(first), PortState::up);
   }
   for (const auto& queue : opened.queues) EXPECT_EQ(queue->counters().resets.get(), 2U);
+}
+
+TEST(QueuePlans, WhetherIpv6IsHashedIsKnown) {
+  rte_eth_dev_info device{};
+  device.max_rx_queues = device.max_tx_queues = 2;
+  device.reta_size = 128;
+  device.hash_key_size = 40;
+  for (const bool hashes_ipv6 : {false, true}) {
+    device.flow_type_rss_offloads = RTE_ETH_RSS_NONFRAG_IPV4_TCP;
+    if (hashes_ipv6) device.flow_type_rss_offloads |= RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+    QueuePlan plan;
+    std::string error;
+    ASSERT_TRUE(plan_queues(device, 2, 0, 1, plan, error)) << error;
+    EXPECT_EQ(plan.queues, 2);
+    EXPECT_NE(plan.hash_types, 0U);
+    EXPECT_EQ(plan.hashes_ipv6(), hashes_ipv6);
+  }
+}
+
+TEST(PortQueues, WhatTheDeviceHashesIsToldToWhoeverSharesIt) {
+  const std::unique_ptr<DpdkPacketMemory> memories[] = {test::make_memory(), test::make_memory()};
+  DpdkPacketMemory* pools[] = {memories[0].get(), memories[1].get()};
+  OpenedQueues opened;
+  std::string error;
+  ASSERT_TRUE(open_queues({.name = "net_null2,no-rx=1"}, pools, 1, opened, error)) << error;
+  EXPECT_EQ(opened.queues.size(), 2U);
+  EXPECT_TRUE(opened.device_steers) << opened.words;
+  EXPECT_TRUE(opened.device_steers_ipv6) << opened.words;
 }
 
 TEST(PortChains, C109_LongChainsAreCopiedTogetherForADriverWithoutThem) {

@@ -161,6 +161,46 @@ TEST(SharedPort, AWrongHashOrQueueIsFoundByTheFirstFramesAndCountedOnce) {
   EXPECT_GT(ignores_table.sum(&HandoverCounters::given), 0u);
 }
 
+/// The first segment of a connection over IPv6, on the queue of the worker that it is not for.
+void deliver_astray_over_ipv6(Rig& rig) {
+  constexpr std::uint16_t kLocalPort = 50'000;
+  platform::FlowTuple tuple{.remote = {0xfd, 0x99},
+                            .local = {0xfd, 0x99},
+                            .remote_port = kPeerPort,
+                            .local_port = kLocalPort};
+  tuple.remote[15] = 1;
+  tuple.local[15] = 2;
+  sim::Frame addresses;
+  for (const auto& address : {tuple.remote, tuple.local})
+    for (const std::uint8_t byte : address) addresses.push_back(std::byte{byte});
+  const sim::Frame segment = be16(kPeerPort) + be16(kLocalPort) + be32(1) + be32(1) +
+                             bytes({0x50, 0x12}) + be16(100) + be32(0);
+  rig.nic->deliver(1 - rig.steering->owner(tuple),
+                   ethernet(kOurMac, kPeerMac, 0x86dd,
+                            bytes({0x60, 0, 0, 0, 0, 20, 6, 64}) + addresses + segment));
+  rig.run_for(1ms);
+}
+
+TEST(SharedPort, OfIpv6NothingIsExpectedOfANicThatHashesOnlyIpv4) {
+  Rig rig({.hashes_ipv6 = false});
+  deliver_astray_over_ipv6(rig);
+  EXPECT_EQ(rig.sum(&HandoverCounters::given), 1u) << "its owner gets it all the same";
+  EXPECT_EQ(rig.sum(&HandoverCounters::hash_checked), 0u);
+  EXPECT_EQ(rig.port->verdict(), SteeringVerdict::unproved);
+  exchange(rig, 4);
+  EXPECT_EQ(rig.port->verdict(), SteeringVerdict::confirmed) << "by IPv4";
+  deliver_astray_over_ipv6(rig);
+  EXPECT_EQ(rig.port->verdict(), SteeringVerdict::confirmed);
+  EXPECT_EQ(rig.sum(&HandoverCounters::wrong_queue), 0u);
+}
+
+TEST(SharedPort, ANicThatHashesIpv6IsHeldToIt) {
+  Rig rig({});
+  deliver_astray_over_ipv6(rig);
+  EXPECT_EQ(rig.sum(&HandoverCounters::wrong_queue), 1u);
+  EXPECT_EQ(rig.port->verdict(), SteeringVerdict::wrong_queue);
+}
+
 TEST(SharedPort, AWorkerWithoutAQueueSendsByAnotherInOrder) {
   Rig rig({.queues = 1, .nic = Nic::cannot_hash});
   // The queue takes little at a time, so relayed frames wait and must not change places.
