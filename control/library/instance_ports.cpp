@@ -50,7 +50,8 @@ bool share_port(PortUnit& unit, std::span<platform::PacketMemory* const> memorie
       worker::SharedPortSetup{.queues = queues,
                               .memories = memories,
                               .steering = *unit.opened.steering,
-                              .device_steers = unit.opened.device_steers});
+                              .device_steers = unit.opened.device_steers,
+                              .device_steers_ipv6 = unit.opened.device_steers_ipv6});
   return true;
 }
 

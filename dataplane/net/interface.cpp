@@ -327,6 +327,8 @@ std::size_t Interface::receive(Instant now, std::span<TcpDatagram> datagrams,
   return count;
 }
 
+std::size_t Interface::take_passed_on() noexcept { return impl_->port.take_passed_on(); }
+
 std::size_t Interface::take_path_errors(std::span<PathError> errors) noexcept {
   return impl_->path_errors.take(errors);
 }

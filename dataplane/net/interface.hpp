@@ -79,6 +79,9 @@ class Interface {
   /// of any kind.
   std::size_t receive(Instant now, std::span<TcpDatagram> datagrams, std::size_t& frames) noexcept;
 
+  /// platform::Port::take_passed_on(): what receive() met and is none of ours.
+  std::size_t take_passed_on() noexcept;
+
   /// The ICMP errors about TCP that receive() has met; whatever is not taken waits, bounded, and
   /// there is none unless receive() has seen a frame. Returns how many `errors` has got.
   std::size_t take_path_errors(std::span<PathError> errors) noexcept;

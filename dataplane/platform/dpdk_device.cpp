@@ -144,6 +144,7 @@ bool DpdkDevice::open(const PortOptions& options, std::span<DpdkPacketMemory* co
   rte_eth_dev_adjust_nb_rx_tx_desc(traits_.id, &table.rx_descriptors, &table.tx_descriptors);
   if (!configure(error) || !set_up_queues(error) || !start(error)) return false;
   opened.device_steers = queue_plan_.upload(traits_.id, opened.words);
+  opened.device_steers_ipv6 = opened.device_steers && queue_plan_.hashes_ipv6();
   opened.steering = queue_plan_.steering;
   take_address();
   watch();
@@ -302,12 +303,23 @@ bool DpdkDevice::reset() {
   const int code = rte_eth_dev_reset(traits_.id);
   // A driver without a reset of its own is started anew.
   if ((code != 0 && code != -ENOTSUP) || !configure(error) || !set_up_queues(error) ||
-      !start(error))
+      !restore_address() || !start(error))
     return false;
   // It steered or not before; what it says now changes nothing, whose a frame is gets computed.
   std::string words;
   static_cast<void>(queue_plan_.upload(traits_.id, words));
   return true;
+}
+
+/// A reset may bring the factory's address back, or another random one, and then nothing that is
+/// sent to us would arrive. Before the start, because some drivers change it only then. Where the
+/// device had none, ours is one it was never told.
+bool DpdkDevice::restore_address() {
+  if (rte_is_zero_ether_addr(&device_address_)) return true;
+  rte_ether_addr now{};
+  if (rte_eth_macaddr_get(traits_.id, &now) != 0) return false;
+  return rte_is_same_ether_addr(&now, &device_address_) ||
+         rte_eth_dev_default_mac_addr_set(traits_.id, &device_address_) == 0;
 }
 
 void DpdkDevice::rest() {
@@ -355,8 +367,8 @@ void DpdkDevice::wait_for_link(std::chrono::milliseconds most) {
 }
 
 void DpdkDevice::take_address() {
-  rte_ether_addr address{};
-  rte_eth_macaddr_get(traits_.id, &address);
+  rte_eth_macaddr_get(traits_.id, &device_address_);
+  rte_ether_addr address = device_address_;
   if (quirks_of(device_.driver_name).shared_address) {
     address.addr_bytes[0] |= RTE_ETHER_LOCAL_ADMIN_ADDR;
     address.addr_bytes[5] ^= 1;

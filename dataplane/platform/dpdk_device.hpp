@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rte_ethdev.h>
+#include <rte_ether.h>
 
 #include <atomic>
 #include <chrono>
@@ -76,11 +77,13 @@ class DpdkDevice {
   void watch();
   void unwatch();
   void take_address();
+  bool restore_address();
 
   DeviceTraits traits_;
   DeviceEvents events_;
   rte_eth_dev_info device_{};
   rte_eth_conf config_{};
+  rte_ether_addr device_address_{};  // its own when it was opened; ours may differ
   std::string name_;
   std::vector<DpdkPacketMemory*> memories_;  // one for each worker
   QueuePlan queue_plan_;

@@ -1,6 +1,4 @@
-// Bursts: chains of mbufs to arrays of segments and back.
-
-#include "dataplane/platform/dpdk_port.hpp"
+// Bursts: chains of mbufs to arrays of segments and back. The port's life is in dpdk_port_life.cpp.
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -10,17 +8,13 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include "dataplane/base/assert.hpp"
-#include "dataplane/platform/dpdk_device.hpp"
-#include "dataplane/platform/dpdk_memory_impl.hpp"
+#include "dataplane/platform/dpdk_port_impl.hpp"
 
 namespace pollux::platform {
 namespace {
 
-constexpr std::uint16_t kBurst = 64;
-constexpr std::size_t kSegmentsMost = 16;  // of a large TCP segment
 constexpr std::uint16_t kPrefetchAhead = 3;
 // One call of reclaim() frees at most this many frames.
 constexpr std::uint32_t kReclaimFrames = 256;
@@ -28,20 +22,11 @@ constexpr std::uint32_t kReclaimFrames = 256;
 // worker that polls, far longer than any driver that lives needs.
 constexpr std::uint32_t kReclaimPatience = 65'536;
 
-/// One frame among the segments of a transmit call.
-struct FrameSpan {
-  std::size_t first = 0;
-  std::size_t count = 0;
-  std::uint32_t bytes = 0;
-  bool drop = false;
-  bool has_external = false;
-  bool flatten = false;
-};
-
 void prefetch_frame(const rte_mbuf* mbuf) noexcept { rte_prefetch0(rte_pktmbuf_mtod(mbuf, void*)); }
 
-FrameSpan next_frame(std::span<const TxSegment> segments, std::size_t first) noexcept {
-  FrameSpan frame{.first = first};
+DpdkPort::Impl::FrameSpan next_frame(std::span<const TxSegment> segments,
+                                     std::size_t first) noexcept {
+  DpdkPort::Impl::FrameSpan frame{.first = first};
   bool more = true;
   while (more) {
     // A frame that never ends, has an empty piece or no owner is our own mistake.
@@ -59,77 +44,7 @@ FrameSpan next_frame(std::span<const TxSegment> segments, std::size_t first) noe
 
 }  // namespace
 
-struct DpdkPort::Impl {
-  Impl(DpdkPacketMemory& owner, std::shared_ptr<DpdkDevice> opened, std::uint16_t number) noexcept
-      : memory(owner),
-        pools(owner.impl()),
-        device(std::move(opened)),
-        traits(device->traits()),
-        queue(number) {}
-  ~Impl();
-
-  std::size_t receive(std::span<RxSegment> segments) noexcept;
-  std::size_t convert(rte_mbuf* frame, std::span<RxSegment> segments) noexcept;
-  [[nodiscard]] std::uint16_t rx_flags(std::uint64_t offload_flags) const noexcept;
-
-  std::size_t transmit(std::span<const TxSegment> segments) noexcept;
-  std::size_t plan(std::span<const TxSegment> segments, std::size_t first) noexcept;
-  void check_frame(FrameSpan& frame, const TxSegment& head) const noexcept;
-  bool take_external(std::span<const TxSegment> segments) noexcept;
-  rte_mbuf* build(std::span<const TxSegment> segments) noexcept;
-  rte_mbuf* build_flat(std::span<const TxSegment> segments, std::uint32_t bytes) noexcept;
-  void set_offloads(rte_mbuf* frame, const TxSegment& head) const noexcept;
-  void discard(std::span<const TxSegment> segments) noexcept;
-  bool send(std::size_t count) noexcept;
-  std::size_t prepare(std::size_t count) noexcept;
-  bool flush() noexcept;
-  void count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent,
-                  std::uint64_t bytes) noexcept;
-  void reclaim() noexcept;
-  [[nodiscard]] PortState check() noexcept;
-  void shut() noexcept;
-  void drop_held() noexcept;
-  void rest() noexcept;
-
-  DpdkPacketMemory& memory;
-  DpdkPacketMemory::Impl& pools;
-  std::shared_ptr<DpdkDevice> device;  ///< of all its queues
-  DeviceTraits traits;
-  std::uint16_t queue;
-  PortCounters counters;
-
-  // Received frames that did not fit the caller's array.
-  std::array<rte_mbuf*, kBurst> rx_waiting{};
-  std::uint16_t rx_first = 0;
-  std::uint16_t rx_end = 0;
-
-  // Built frames: the first tx_waiting of them were refused by the driver and go first.
-  std::array<rte_mbuf*, kBurst> tx_frames{};
-  std::uint16_t tx_waiting = 0;
-  std::uint32_t fruitless_reclaims = 0;
-
-  // Scratch of one transmit burst.
-  std::array<FrameSpan, kBurst> tx_spans{};
-  std::array<rte_mbuf*, kBurst * kSegmentsMost> external{};
-  std::size_t external_first = 0;
-
-  bool gone = false;  ///< removed: the device is never touched again
-  bool shut_down = false;
-  bool resting = false;  ///< until the device has been reset for all its queues
-  std::uint32_t resets_before = 0;
-};
-
-DpdkPort::Impl::~Impl() { drop_held(); }
-
-void DpdkPort::Impl::drop_held() noexcept {
-  for (std::uint16_t i = 0; i < tx_waiting; ++i) rte_pktmbuf_free(tx_frames[i]);
-  for (; rx_first < rx_end; ++rx_first) rte_pktmbuf_free(rx_waiting[rx_first]);
-  counters.tx_dropped_removed.add(tx_waiting);
-  tx_waiting = 0;
-}
-
 // --- Receiving
-// -----------------------------------------------------------------------------------------
 
 std::uint16_t DpdkPort::Impl::rx_flags(std::uint64_t offload_flags) const noexcept {
   if (traits.plan.emulated_checksum) return kRxIpChecksumGood | kRxL4ChecksumGood;
@@ -209,7 +124,6 @@ std::size_t DpdkPort::Impl::receive(std::span<RxSegment> segments) noexcept {
 }
 
 // --- Transmitting
-// --------------------------------------------------------------------------------------
 
 void DpdkPort::Impl::count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent,
                                 std::uint64_t bytes) noexcept {
@@ -415,52 +329,7 @@ void DpdkPort::Impl::reclaim() noexcept {
   static_cast<void>(rte_eth_tx_burst(traits.id, queue, tx_frames.data(), 0));
 }
 
-// --- The device's life
-// --------------------------------------------------------------------------------------
-
-void DpdkPort::Impl::rest() noexcept {
-  if (!resting) {
-    // Frames that were built for the old queues go with them: TCP sends what matters again.
-    drop_held();
-    resting = true;
-    resets_before = device->resets();
-    device->rest();
-  }
-  if (device->resets() != resets_before) resting = false;
-}
-
-PortState DpdkPort::Impl::check() noexcept {
-  DeviceEvents& events = device->events();
-  const auto is_removed = [&events] { return events.removed.load(std::memory_order_acquire); };
-  gone |= is_removed();
-  if (!gone && (resting || events.wants_reset.load(std::memory_order_acquire))) {
-    rest();
-    gone |= is_removed();
-    if (!gone && !resting) counters.resets.add();
-  }
-  if (gone) return PortState::removed;
-  // The other queues' workers have not seen yet that the device asks for a reset.
-  if (resting) return PortState::down;
-  if (traits.link_always_up) return PortState::up;
-  rte_eth_link link{};
-  const bool up =
-      rte_eth_link_get_nowait(traits.id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
-  return up ? PortState::up : PortState::down;
-}
-
-void DpdkPort::Impl::shut() noexcept {
-  gone = true;
-  drop_held();
-  if (!std::exchange(shut_down, true)) device->leave();
-}
-
 // --- The face
-// -------------------------------------------------------------------------------------------
-
-DpdkPort::DpdkPort(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
-DpdkPort::~DpdkPort() = default;
-
-const PortInfo& DpdkPort::info() const noexcept { return impl_->traits.info; }
 
 std::size_t DpdkPort::receive(std::span<RxSegment> segments) noexcept {
   return impl_->receive(segments);
@@ -471,46 +340,5 @@ std::size_t DpdkPort::transmit(std::span<const TxSegment> segments) noexcept {
 }
 
 void DpdkPort::reclaim() noexcept { impl_->reclaim(); }
-
-PortState DpdkPort::check() noexcept { return impl_->check(); }
-
-void DpdkPort::shut() noexcept { impl_->shut(); }
-
-const PortCounters& DpdkPort::counters() const noexcept { return impl_->counters; }
-
-DeviceStatistics DpdkPort::device_statistics() const noexcept {
-  rte_eth_stats stats{};
-  if (rte_eth_stats_get(impl_->traits.id, &stats) != 0) return {};
-  return {.rx_missed = stats.imissed,
-          .rx_errors = stats.ierrors,
-          .rx_no_buffer = stats.rx_nombuf,
-          .tx_errors = stats.oerrors};
-}
-
-const std::string& DpdkPort::driver() const noexcept { return capabilities()->driver; }
-
-const Capabilities* DpdkPort::capabilities() const noexcept {
-  return &impl_->traits.plan.capabilities;
-}
-
-std::uint16_t DpdkPort::device_id() const noexcept { return impl_->traits.id; }
-
-std::unique_ptr<DpdkPort> open_port(const PortOptions& options, DpdkPacketMemory& memory,
-                                    std::string& error) {
-  DpdkPacketMemory* const memories[] = {&memory};
-  OpenedQueues opened;
-  if (!open_queues(options, memories, 0, opened, error)) return nullptr;
-  return std::move(opened.queues.front());
-}
-
-bool open_queues(const PortOptions& options, std::span<DpdkPacketMemory* const> memories,
-                 std::uint64_t seed, OpenedQueues& opened, std::string& error) {
-  auto device = std::make_shared<DpdkDevice>();
-  if (!device->open(options, memories, seed, opened, error)) return false;
-  for (std::uint16_t i = 0; i < device->queues(); ++i)
-    opened.queues.push_back(
-        std::make_unique<DpdkPort>(std::make_unique<DpdkPort::Impl>(*memories[i], device, i)));
-  return true;
-}
 
 }  // namespace pollux::platform

@@ -144,8 +144,9 @@ struct OpenedQueues {
   std::vector<std::unique_ptr<DpdkPort>> queues;
   /// Which worker a connection belongs to; the device has been told so as far as it can be.
   std::shared_ptr<const Steering> steering;
-  bool device_steers = false;  ///< the device has taken key, hash and table
-  std::string words;           ///< how frames find their worker: one sentence for people
+  bool device_steers = false;       ///< the device has taken key, hash and table
+  bool device_steers_ipv6 = false;  ///< and hashes IPv6 too, which not every device can
+  std::string words;                ///< how frames find their worker: one sentence for people
 };
 
 /// As open_port, for the workers whose memories are given. `seed` draws the hash key: an outsider

@@ -75,6 +75,10 @@ bool plan_queues(const rte_eth_dev_info& device, std::size_t workers, std::uint1
   return plan.steering != nullptr;
 }
 
+bool QueuePlan::hashes_ipv6() const noexcept {
+  return (hash_types & RTE_ETH_RSS_NONFRAG_IPV6_TCP) != 0;
+}
+
 void QueuePlan::apply(rte_eth_conf& config) const {
   if (hash_types == 0) return;
   config.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -111,6 +115,7 @@ bool QueuePlan::upload(std::uint16_t port, std::string& words) const {
   }
   words = shared + "the device steers by hash (" + std::to_string(table_entries) +
           " entries, key of " + std::to_string(steering->key().size()) + " bytes)";
+  if (!hashes_ipv6()) words += ", frames of IPv6 are handed over in software";
   return true;
 }
 

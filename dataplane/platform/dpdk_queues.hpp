@@ -19,6 +19,7 @@ struct QueuePlan {
   bool report_hash = false;
   std::uint16_t table_entries = 0;
 
+  [[nodiscard]] bool hashes_ipv6() const noexcept;
   /// Asks for it in what the device is configured with.
   void apply(rte_eth_conf& config) const;
   /// After the start: key and table once more, because drivers have defaults of their own. True

@@ -97,6 +97,10 @@ class Port {
   /// counted.
   virtual std::size_t receive(std::span<RxSegment> segments) noexcept = 0;
 
+  /// Frames received since the last call that were another worker's and have gone to it: work that
+  /// receive() does not show.
+  virtual std::size_t take_passed_on() noexcept { return 0; }
+
   /// Takes whole frames in order. Returns the number of elements taken; the caller keeps the
   /// others.
   virtual std::size_t transmit(std::span<const TxSegment> segments) noexcept = 0;
@@ -105,7 +109,8 @@ class Port {
   virtual void reclaim() noexcept = 0;
 
   /// Looks after the device; may be slow, so call it some times a second, not every turn. A device
-  /// that asks for a reset is reset here. Once removed the port takes and gives nothing any more.
+  /// that asks for a reset is reset here, and `down` once after it. Once removed the port takes and
+  /// gives nothing any more.
   [[nodiscard]] virtual PortState check() noexcept = 0;
 
   /// After `removed`: drops what the port still holds, so that its buffers and trackers come back.

@@ -136,6 +136,7 @@ void classify(std::span<const std::byte> head, FrameFlow& flow) noexcept {
   const std::uint8_t flags = byte_at(upper, kTcpFlagsOffset);
   flow.is_syn_ack = (flags & (wire::kTcpSyn | wire::kTcpAck)) == (wire::kTcpSyn | wire::kTcpAck);
   flow.is_plain = !is_tagged && !ip.has_options;
+  flow.is_ipv6 = is_v6;
   flow.tuple.remote = ip.source;
   flow.tuple.local = ip.destination;
   flow.tuple.remote_port = word_at(upper, 0);

@@ -22,6 +22,7 @@ struct FrameFlow {
   FrameKind kind = FrameKind::other;
   bool is_syn_ack = false;    ///< the first segment of a connection that we have opened
   bool is_plain = false;      ///< no VLAN tag, no IP options: what any NIC hashes alike
+  bool is_ipv6 = false;       ///< of flow
   platform::FlowTuple tuple;  ///< of flow and error
 };
 

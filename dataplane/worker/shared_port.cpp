@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/base/assert.hpp"
 #include "dataplane/worker/frame_flow.hpp"
@@ -10,6 +11,8 @@ namespace pollux::worker {
 namespace {
 
 constexpr std::size_t kBurst = 64;
+// In one call, while all of them are others' frames: more than most receive rings hold.
+constexpr std::size_t kBurstsOfOthers = 16;
 
 }  // namespace
 
@@ -32,6 +35,7 @@ class SharedPort::Share final : public platform::Port {
 
   [[nodiscard]] const platform::PortInfo& info() const noexcept override { return info_; }
   std::size_t receive(std::span<platform::RxSegment> segments) noexcept override;
+  std::size_t take_passed_on() noexcept override { return std::exchange(passed_on_, 0); }
   std::size_t transmit(std::span<const platform::TxSegment> segments) noexcept override;
   void reclaim() noexcept override;
   [[nodiscard]] platform::PortState check() noexcept override;
@@ -44,7 +48,9 @@ class SharedPort::Share final : public platform::Port {
 
  private:
   std::size_t receive_queue(std::span<platform::RxSegment> segments) noexcept;
+  std::size_t sort_burst(std::size_t count, std::span<platform::RxSegment> segments) noexcept;
   std::size_t receive_lanes(std::span<platform::RxSegment> segments) noexcept;
+  [[nodiscard]] platform::PortState check_without_queue() noexcept;
   bool is_ours(std::span<const platform::RxSegment> frame) noexcept;
   [[nodiscard]] std::span<const std::byte> head_of(
       std::span<const platform::RxSegment> frame) noexcept;
@@ -66,6 +72,8 @@ class SharedPort::Share final : public platform::Port {
   bool is_shut_ = false;
   bool lanes_first_ = false;
   std::size_t next_lane_ = 0;
+  std::uint32_t seen_downs_ = 0;
+  std::size_t passed_on_ = 0;  ///< frames, given or dropped, that nobody has been told of
   std::array<platform::RxSegment, kBurst> burst_;
   std::array<std::byte, kClassifyBytes> scratch_;
   std::array<platform::TxSegment, kBurst> relayed_;  ///< of others, not yet taken by the queue
@@ -102,7 +110,20 @@ std::size_t SharedPort::Share::receive_lanes(std::span<platform::RxSegment> segm
 std::size_t SharedPort::Share::receive_queue(std::span<platform::RxSegment> segments) noexcept {
   if (queue_ == nullptr) return 0;
   const std::size_t most = std::min(segments.size(), burst_.size());
-  const std::size_t count = queue_->receive(std::span(burst_).first(most));
+  // Others' frames in front of ours must not look like an empty queue: whoever was held up reads
+  // until it is empty before it believes a timer.
+  for (std::size_t bursts = 0; bursts < kBurstsOfOthers; ++bursts) {
+    const std::size_t count = queue_->receive(std::span(burst_).first(most));
+    if (count == 0) return 0;
+    if (const std::size_t used = sort_burst(count, segments); used != 0) return used;
+    collect();
+  }
+  return 0;
+}
+
+/// Our frames out of the first `count` segments of the burst; the others are passed on.
+std::size_t SharedPort::Share::sort_burst(std::size_t count,
+                                          std::span<platform::RxSegment> segments) noexcept {
   std::size_t used = 0;
   for (std::size_t first = 0, end = 0; first < count; first = end) {
     while (end < count && (burst_[end].flags & platform::kRxMore) != 0) ++end;
@@ -140,6 +161,7 @@ bool SharedPort::Share::is_ours(std::span<const platform::RxSegment> frame) noex
   if (flow.is_syn_ack && flow.is_plain) check_way(flow, frame.front());
   const std::size_t owner = steering_.owner(flow.tuple);
   if (owner == worker_) return true;
+  ++passed_on_;
   if (give(owner, frame)) {
     (flow.kind == FrameKind::flow ? counters.given : counters.errors_given).add();
   } else {
@@ -153,6 +175,7 @@ bool SharedPort::Share::is_ours(std::span<const platform::RxSegment> frame) noex
 void SharedPort::Share::check_way(const FrameFlow& flow,
                                   const platform::RxSegment& first) noexcept {
   const SteeringVerdict before = port_.verdict();
+  if (flow.is_ipv6 && !port_.steers_ipv6_) return;
   if (before != SteeringVerdict::unproved && before != SteeringVerdict::confirmed) return;
   SteeringVerdict now = SteeringVerdict::confirmed;
   counters.hash_checked.add();
@@ -249,10 +272,22 @@ void SharedPort::Share::reclaim() noexcept {
 }
 
 platform::PortState SharedPort::Share::check() noexcept {
-  if (queue_ == nullptr) return port_.state_.load(std::memory_order_relaxed);
+  if (queue_ == nullptr) return check_without_queue();
   const platform::PortState state = queue_->check();
-  if (worker_ == 0) port_.state_.store(state, std::memory_order_relaxed);
+  if (worker_ != 0) return state;
+  const platform::PortState before = port_.state_.load(std::memory_order_relaxed);
+  if (state == platform::PortState::down && state != before)
+    port_.downs_.fetch_add(1, std::memory_order_relaxed);
+  port_.state_.store(state, std::memory_order_relaxed);
   return state;
+}
+
+/// Looks rarely, and must not miss a link that was down in between.
+platform::PortState SharedPort::Share::check_without_queue() noexcept {
+  const platform::PortState state = port_.state_.load(std::memory_order_relaxed);
+  const std::uint32_t downs = port_.downs_.load(std::memory_order_relaxed);
+  const bool was_down = std::exchange(seen_downs_, downs) != downs;
+  return was_down && state == platform::PortState::up ? platform::PortState::down : state;
 }
 
 void SharedPort::Share::shut() noexcept {
@@ -269,6 +304,7 @@ SharedPort::SharedPort(const SharedPortSetup& setup)
       relays_(workers_),
       memories_(setup.memories.begin(), setup.memories.end()),
       capabilities_(setup.queues.front()->capabilities()),
+      steers_ipv6_(setup.device_steers_ipv6),
       verdict_(setup.device_steers ? SteeringVerdict::unproved : SteeringVerdict::software) {
   POLLUX_ASSERT(queues_ > 0 && queues_ <= workers_ && setup.steering.workers() == workers_);
   for (std::size_t from = 0; from < workers_; ++from) {

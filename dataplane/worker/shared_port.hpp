@@ -36,6 +36,7 @@ struct SharedPortSetup {
   std::span<platform::PacketMemory* const> memories;
   const platform::Steering& steering;  ///< for as many workers; outlives the port
   bool device_steers = false;          ///< the port was told rule and key
+  bool device_steers_ipv6 = false;     ///< else of IPv6 nothing is expected of it
   std::size_t ring_segments = 1024;    ///< of each ring; a power of two
 };
 
@@ -70,9 +71,11 @@ class SharedPort {
   std::vector<platform::PacketMemory*> memories_;
   std::vector<std::unique_ptr<Share>> shares_;
   const platform::Capabilities* capabilities_;
+  bool steers_ipv6_;
   std::atomic<SteeringVerdict> verdict_;
   /// As the first worker saw it, for those without a queue.
   std::atomic<platform::PortState> state_{platform::PortState::up};
+  std::atomic<std::uint32_t> downs_{0};  ///< times that it went down
 };
 
 }  // namespace pollux::worker

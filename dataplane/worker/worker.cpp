@@ -59,7 +59,8 @@ std::size_t Worker::receive(iscsi::Path& path, Instant now) noexcept {
   const std::size_t count = path.interface->receive(now, datagrams_, frames);
   path.engine->input(std::span(datagrams_).first(count), now);
   if (frames != 0) take_path_errors(path, now);
-  return frames;
+  counters_.frames_received.add(frames);
+  return frames + path.interface->take_passed_on();
 }
 
 void Worker::take_path_errors(iscsi::Path& path, Instant now) noexcept {
@@ -90,11 +91,12 @@ std::size_t Worker::hand_on_events(iscsi::Path& path, Instant now) noexcept {
 /// is read, and what came is handed on so that it finds room, before a timer is believed.
 std::size_t Worker::catch_up(iscsi::Path& path, Instant now) noexcept {
   std::size_t work = 0;
-  for (std::size_t bursts = 0; bursts < kCatchUpBursts; ++bursts) {
+  for (std::size_t bursts = 0; bursts < kCatchUpBursts;) {
     const std::size_t frames = receive(path, now);
     if (frames == 0) break;
-    counters_.frames_received.add(frames);
     work += frames + hand_on_events(path, now);
+    // One call passes on more bursts of other workers' frames than one.
+    bursts += 1 + frames / kBurst;
   }
   return work;
 }
@@ -109,9 +111,7 @@ std::size_t Worker::poll_once(Instant now) noexcept {
   for (iscsi::Path& path : paths_) {
     if (was_held_up) [[unlikely]]
       work += catch_up(path, now);
-    const std::size_t frames = receive(path, now);
-    counters_.frames_received.add(frames);
-    work += frames;
+    work += receive(path, now);
     path.interface->run_timers(now);
     work += path.engine->run_timers(now, kTimersPerTurn);
     work += hand_on_events(path, now);

@@ -43,7 +43,8 @@ struct WorkerSetup {
 /// Written by the worker, read by anyone.
 struct WorkerCounters {
   Counter turns;
-  Counter busy_cycles;  ///< of turns that received, sent, took a command or fired a timer
+  Counter
+      busy_cycles;  ///< of turns that received, passed on, sent, took a command or fired a timer
   Counter idle_cycles;
   Counter frames_received;
   Counter frames_sent;
@@ -90,6 +91,7 @@ class Worker {
   }
 
  private:
+  /// Frames of any kind, those included that were another worker's.
   std::size_t receive(iscsi::Path& path, Instant now) noexcept;
   std::size_t hand_on_events(iscsi::Path& path, Instant now) noexcept;
   std::size_t catch_up(iscsi::Path& path, Instant now) noexcept;

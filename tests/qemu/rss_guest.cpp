@@ -134,7 +134,8 @@ class Machine {
     worker::SharedPort shared({.queues = queues,
                                .memories = pools,
                                .steering = *opened.steering,
-                               .device_steers = opened.device_steers});
+                               .device_steers = opened.device_steers,
+                               .device_steers_ipv6 = opened.device_steers_ipv6});
     check(exchange(shared), "every byte of " + std::to_string(kConnectionsEach * kWorkers) +
                                 " connections came back");
     for (std::size_t i = 0; i < kWorkers; ++i) {

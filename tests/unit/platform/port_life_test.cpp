@@ -3,15 +3,20 @@
 
 #include <gtest/gtest.h>
 #include <rte_dev.h>
+#include <rte_eth_ring.h>
 #include <rte_ethdev.h>
+#include <rte_ring.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "dataplane/platform/dpdk_queues.hpp"
 #include "dataplane/platform/ring_wire.hpp"
 #include "tests/unit/platform/eal.hpp"
 
@@ -115,8 +120,10 @@ TEST_F(PortLifeTest, DeviceThatAsksForItIsReset) {
   }
   ASSERT_EQ(wire->left().transmit(all), all.size());
   raise(RTE_ETH_EVENT_INTR_RESET);
-  EXPECT_EQ(wire->left().check(), PortState::up);
+  EXPECT_EQ(wire->left().check(), PortState::down)
+      << "what was under way is lost: whoever looks hears of it, though the link is up at once";
   EXPECT_EQ(wire->left().counters().resets.get(), 1U);
+  EXPECT_EQ(wire->left().check(), PortState::up);
   EXPECT_EQ(left->in_flight(*left->tracker(0)), 7U) << "frames for the old queues are dropped";
   std::array<RxSegment, 64> segments;
   const auto drain = [&] {
@@ -130,6 +137,39 @@ TEST_F(PortLifeTest, DeviceThatAsksForItIsReset) {
   EXPECT_EQ(drain(), 1U);
   EXPECT_EQ(wire->left().check(), PortState::up);
   EXPECT_EQ(wire->left().counters().resets.get(), 1U);
+}
+
+TEST_F(PortLifeTest, AResetRestoresWhichFramesTheDeviceTakes) {
+  const std::uint16_t id = wire->left().device_id();
+  ASSERT_EQ(rte_eth_promiscuous_get(id), 0);
+  ASSERT_EQ(rte_eth_allmulticast_get(id), 1);
+  // What a driver may come back from its reset with.
+  ASSERT_EQ(rte_eth_promiscuous_enable(id), 0);
+  ASSERT_EQ(rte_eth_allmulticast_disable(id), 0);
+  raise(RTE_ETH_EVENT_INTR_RESET);
+  EXPECT_EQ(wire->left().check(), PortState::down);
+  EXPECT_EQ(wire->left().check(), PortState::up);
+  EXPECT_EQ(rte_eth_promiscuous_get(id), 0) << "frames of others are no business of ours";
+  EXPECT_EQ(rte_eth_allmulticast_get(id), 1) << "IPv6 finds its neighbours through groups";
+}
+
+TEST(PortReset, AResetRestoresTheAddressThatWeSendFrom) {
+  auto memory = test::make_memory();
+  std::string error;
+  auto port = open_port({.name = "net_null1,no-rx=1"}, *memory, error);
+  ASSERT_NE(port, nullptr) << error;
+  const std::uint16_t id = port->device_id();
+  // Some virtual functions get another random one with each reset.
+  rte_ether_addr other{{2, 0, 0, 0, 0x77, 0x77}};
+  ASSERT_EQ(rte_eth_dev_default_mac_addr_set(id, &other), 0);
+  rte_eth_dev_callback_process(rte_eth_dev_allocated("net_null1"), RTE_ETH_EVENT_INTR_RESET,
+                               nullptr);
+  EXPECT_EQ(port->check(), PortState::down);
+  EXPECT_EQ(port->counters().resets.get(), 1U);
+  rte_ether_addr now{};
+  ASSERT_EQ(rte_eth_macaddr_get(id, &now), 0);
+  EXPECT_TRUE(std::equal(now.addr_bytes, now.addr_bytes + sizeof(now.addr_bytes),
+                         port->info().mac.begin()));
 }
 
 TEST_F(PortLifeTest, RemovalEventOfTheDriverIsRemoval) {
@@ -161,6 +201,84 @@ TEST_F(PortLifeTest, C109_LargeSegmentBeyondTheDevicesLimitsNeverReachesIt) {
   // The ring has no TSO: not one piece may be part of a large segment.
   EXPECT_DEATH(wire->left().transmit(pieces), "tso_segments_max");
   left->release({&pieces[0].handle, 1});
+}
+
+/// One device of two queues, each of another worker; what goes out comes in.
+class TwoQueueLifeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::array<rte_ring*, 2> rings{};
+    for (std::size_t i = 0; i < rings.size(); ++i) {
+      rings_.emplace_back(rte_ring_create(("port_life" + std::to_string(i)).c_str(), 64,
+                                          SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ),
+                          &rte_ring_free);
+      ASSERT_NE(rings_.back(), nullptr);
+      rings[i] = rings_.back().get();
+    }
+    ASSERT_GE(rte_eth_from_rings("life", rings.data(), 2, rings.data(), 2, 0), 0);
+    std::array<DpdkPacketMemory*, 2> pools{memories_[0].get(), memories_[1].get()};
+    std::string error;
+    ASSERT_TRUE(open_queues({.name = "net_ring_life"}, pools, 1, opened, error)) << error;
+    ASSERT_EQ(opened.queues.size(), 2U);
+  }
+  void TearDown() override {
+    opened.queues.clear();
+    rte_eal_hotplug_remove("vdev", "net_ring_life");
+  }
+  void ask_for_reset() {
+    rte_eth_dev_callback_process(rte_eth_dev_allocated("net_ring_life"), RTE_ETH_EVENT_INTR_RESET,
+                                 nullptr);
+  }
+  PortState check(std::size_t queue) { return opened.queues[queue]->check(); }
+
+  OpenedQueues opened;
+
+ private:
+  std::vector<std::unique_ptr<rte_ring, void (*)(rte_ring*)>> rings_;
+  std::array<std::unique_ptr<DpdkPacketMemory>, 2> memories_{test::make_memory(),
+                                                             test::make_memory()};
+};
+
+TEST_F(TwoQueueLifeTest, EveryWorkerSeesAResetWhicheverRestsLast) {
+  for (const std::size_t last : {std::size_t{1}, std::size_t{0}}) {
+    const std::size_t first = 1 - last;
+    ask_for_reset();
+    EXPECT_EQ(check(first), PortState::down);
+    EXPECT_EQ(check(first), PortState::down) << "the other queue is still in use";
+    EXPECT_EQ(check(last), PortState::down);
+    EXPECT_EQ(check(last), PortState::up);
+    EXPECT_EQ(check(first), PortState::down);
+    EXPECT_EQ(check(first), PortState::up);
+  }
+  for (const auto& queue : opened.queues) EXPECT_EQ(queue->counters().resets.get(), 2U);
+}
+
+TEST(QueuePlans, WhetherIpv6IsHashedIsKnown) {
+  rte_eth_dev_info device{};
+  device.max_rx_queues = device.max_tx_queues = 2;
+  device.reta_size = 128;
+  device.hash_key_size = 40;
+  for (const bool hashes_ipv6 : {false, true}) {
+    device.flow_type_rss_offloads = RTE_ETH_RSS_NONFRAG_IPV4_TCP;
+    if (hashes_ipv6) device.flow_type_rss_offloads |= RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+    QueuePlan plan;
+    std::string error;
+    ASSERT_TRUE(plan_queues(device, 2, 0, 1, plan, error)) << error;
+    EXPECT_EQ(plan.queues, 2);
+    EXPECT_NE(plan.hash_types, 0U);
+    EXPECT_EQ(plan.hashes_ipv6(), hashes_ipv6);
+  }
+}
+
+TEST(PortQueues, WhatTheDeviceHashesIsToldToWhoeverSharesIt) {
+  const std::unique_ptr<DpdkPacketMemory> memories[] = {test::make_memory(), test::make_memory()};
+  DpdkPacketMemory* pools[] = {memories[0].get(), memories[1].get()};
+  OpenedQueues opened;
+  std::string error;
+  ASSERT_TRUE(open_queues({.name = "net_null2,no-rx=1"}, pools, 1, opened, error)) << error;
+  EXPECT_EQ(opened.queues.size(), 2U);
+  EXPECT_TRUE(opened.device_steers) << opened.words;
+  EXPECT_TRUE(opened.device_steers_ipv6) << opened.words;
 }
 
 TEST(PortChains, C109_LongChainsAreCopiedTogetherForADriverWithoutThem) {

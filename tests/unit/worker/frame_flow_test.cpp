@@ -50,6 +50,7 @@ TEST(FrameFlow, TcpSegmentsShowTheirTuple) {
   EXPECT_EQ(flow.kind, FrameKind::flow);
   EXPECT_FALSE(flow.is_syn_ack);
   EXPECT_TRUE(flow.is_plain);
+  EXPECT_FALSE(flow.is_ipv6);
   EXPECT_EQ(flow.tuple.remote_port, 3260);
   EXPECT_EQ(flow.tuple.local_port, 50'000);
   EXPECT_EQ(flow.tuple.remote[15], 2);
@@ -74,6 +75,7 @@ TEST(FrameFlow, Ipv6SegmentsShowTheirTuple) {
   const FrameFlow flow = look(ethernet(kUs, kThem, 0x86dd, v6(6, segment(0x12))));
   EXPECT_EQ(flow.kind, FrameKind::flow);
   EXPECT_TRUE(flow.is_syn_ack && flow.is_plain);
+  EXPECT_TRUE(flow.is_ipv6);
   EXPECT_EQ(flow.tuple.remote[0], 0xfd);
   EXPECT_EQ(flow.tuple.remote[15], 2);
   EXPECT_EQ(flow.tuple.local[15], 1);

@@ -34,6 +34,7 @@ struct RigOptions {
   std::size_t workers = 2;
   std::size_t queues = 2;
   Nic nic = Nic::obeys;
+  bool hashes_ipv6 = true;
   bool scatter = false;
   std::size_t ring_segments = 1024;
   std::uint32_t connections = 64;  ///< of each worker; a power of two
@@ -175,12 +176,13 @@ class Rig {
     for (std::size_t i = 0; i < options.queues; ++i) queues.push_back(&nic->queue(i));
     std::vector<platform::PacketMemory*> of_workers;
     for (const auto& memory : memories) of_workers.push_back(memory.get());
-    port = std::make_unique<SharedPort>(
-        SharedPortSetup{.queues = queues,
-                        .memories = of_workers,
-                        .steering = *steering,
-                        .device_steers = options.nic != Nic::cannot_hash,
-                        .ring_segments = options.ring_segments});
+    port = std::make_unique<SharedPort>(SharedPortSetup{
+        .queues = queues,
+        .memories = of_workers,
+        .steering = *steering,
+        .device_steers = options.nic != Nic::cannot_hash,
+        .device_steers_ipv6 = options.nic != Nic::cannot_hash && options.hashes_ipv6,
+        .ring_segments = options.ring_segments});
     for (unsigned i = 0; i < options.workers; ++i)
       hosts.push_back(std::make_unique<WorkerHost>(port->share(i), *memories[i], *steering, i,
                                                    options, wire.now()));

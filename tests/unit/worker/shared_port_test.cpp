@@ -10,6 +10,7 @@
 
 #include "dataplane/platform/tsc_clock.hpp"
 #include "dataplane/worker/frame_flow.hpp"
+#include "dataplane/worker/worker.hpp"
 #include "tests/support/frame_checksum.hpp"
 #include "tests/support/toeplitz.hpp"
 #include "tests/unit/net/net_fixture.hpp"
@@ -160,6 +161,46 @@ TEST(SharedPort, AWrongHashOrQueueIsFoundByTheFirstFramesAndCountedOnce) {
   EXPECT_GT(ignores_table.sum(&HandoverCounters::given), 0u);
 }
 
+/// The first segment of a connection over IPv6, on the queue of the worker that it is not for.
+void deliver_astray_over_ipv6(Rig& rig) {
+  constexpr std::uint16_t kLocalPort = 50'000;
+  platform::FlowTuple tuple{.remote = {0xfd, 0x99},
+                            .local = {0xfd, 0x99},
+                            .remote_port = kPeerPort,
+                            .local_port = kLocalPort};
+  tuple.remote[15] = 1;
+  tuple.local[15] = 2;
+  sim::Frame addresses;
+  for (const auto& address : {tuple.remote, tuple.local})
+    for (const std::uint8_t byte : address) addresses.push_back(std::byte{byte});
+  const sim::Frame segment = be16(kPeerPort) + be16(kLocalPort) + be32(1) + be32(1) +
+                             bytes({0x50, 0x12}) + be16(100) + be32(0);
+  rig.nic->deliver(1 - rig.steering->owner(tuple),
+                   ethernet(kOurMac, kPeerMac, 0x86dd,
+                            bytes({0x60, 0, 0, 0, 0, 20, 6, 64}) + addresses + segment));
+  rig.run_for(1ms);
+}
+
+TEST(SharedPort, OfIpv6NothingIsExpectedOfANicThatHashesOnlyIpv4) {
+  Rig rig({.hashes_ipv6 = false});
+  deliver_astray_over_ipv6(rig);
+  EXPECT_EQ(rig.sum(&HandoverCounters::given), 1u) << "its owner gets it all the same";
+  EXPECT_EQ(rig.sum(&HandoverCounters::hash_checked), 0u);
+  EXPECT_EQ(rig.port->verdict(), SteeringVerdict::unproved);
+  exchange(rig, 4);
+  EXPECT_EQ(rig.port->verdict(), SteeringVerdict::confirmed) << "by IPv4";
+  deliver_astray_over_ipv6(rig);
+  EXPECT_EQ(rig.port->verdict(), SteeringVerdict::confirmed);
+  EXPECT_EQ(rig.sum(&HandoverCounters::wrong_queue), 0u);
+}
+
+TEST(SharedPort, ANicThatHashesIpv6IsHeldToIt) {
+  Rig rig({});
+  deliver_astray_over_ipv6(rig);
+  EXPECT_EQ(rig.sum(&HandoverCounters::wrong_queue), 1u);
+  EXPECT_EQ(rig.port->verdict(), SteeringVerdict::wrong_queue);
+}
+
 TEST(SharedPort, AWorkerWithoutAQueueSendsByAnotherInOrder) {
   Rig rig({.queues = 1, .nic = Nic::cannot_hash});
   // The queue takes little at a time, so relayed frames wait and must not change places.
@@ -294,6 +335,112 @@ TEST(SharedPort, AWorkerThatStandsStillCostsItsFramesAndNothingElse) {
   rig.stopped = SIZE_MAX;
   exchange(rig, 2);
   rig.expect_at_rest();
+}
+
+/// A segment of nobody's connection: of two workers on a port that cannot hash, the one of the
+/// port number's last bit gets it.
+sim::Frame segment_to(std::uint32_t local_port) {
+  return ethernet(kOurMac, kPeerMac, 0x0800,
+                  ipv4({.source = kPeerIp, .destination = kOurIp},
+                       be16(kPeerPort) + be16(local_port) + be32(1) + be32(1) +
+                           bytes({0x50, 0x10}) + be16(100) + be32(0)));
+}
+
+TEST(SharedPort, OwnFramesBehindBurstsOfOthersAreFoundInOneCall) {
+  Rig rig({.queues = 1, .nic = Nic::cannot_hash});
+  for (int i = 0; i < 500; ++i) rig.nic->deliver(0, segment_to(40'001));
+  rig.nic->deliver(0, segment_to(40'000));
+  platform::Port& port = rig.port->share(0);
+  std::array<platform::RxSegment, 64> segments;
+  ASSERT_EQ(port.receive(segments), 1u);
+  rig.memories[0]->release(segments[0].handle);
+  EXPECT_EQ(port.take_passed_on(), 500u);
+  EXPECT_EQ(port.take_passed_on(), 0u) << "each is told of once";
+  EXPECT_EQ(rig.sum(&HandoverCounters::given), 500u);
+}
+
+TEST(SharedPort, OneCallIsBoundedHoweverManyFramesAreOthers) {
+  Rig rig({.queues = 1, .nic = Nic::cannot_hash, .ring_segments = 4096});
+  for (int i = 0; i < 2500; ++i) rig.nic->deliver(0, segment_to(40'001));
+  platform::Port& port = rig.port->share(0);
+  std::array<platform::RxSegment, 64> segments;
+  ASSERT_EQ(port.receive(segments), 0u);
+  const std::size_t first = port.take_passed_on();
+  EXPECT_GT(first, 500u);
+  EXPECT_LT(first, 1100u);
+}
+
+TEST(SharedPort, AWorkerWithoutAQueueHearsOfEveryTimeThePortWasDown) {
+  Rig rig({.workers = 3, .queues = 1, .nic = Nic::cannot_hash});
+  const auto check = [&](std::size_t worker) { return rig.port->share(worker).check(); };
+  using platform::PortState;
+  EXPECT_EQ(check(0), PortState::up);
+  EXPECT_EQ(check(1), PortState::up);
+  // A reset: over before the others look again.
+  rig.wire.set_link(false);
+  EXPECT_EQ(check(0), PortState::down);
+  EXPECT_EQ(check(1), PortState::down);
+  rig.wire.set_link(true);
+  EXPECT_EQ(check(0), PortState::up);
+  EXPECT_EQ(check(1), PortState::up) << "it has seen that one";
+  EXPECT_EQ(check(2), PortState::down) << "it has not";
+  EXPECT_EQ(check(2), PortState::up);
+}
+
+/// A whole worker on the first share of a port whose only queue is its own.
+class WorkerOnAShare : public ::testing::Test {
+ protected:
+  WorkerOnAShare() {
+    WorkerSetup setup;
+    setup.ports = {{.port = &rig.port->share(0),
+                    .addressing = {.address = kOurs, .prefix_length = 24, .gateway = {}}}};
+    setup.tcp_limits.connections = 8;
+    setup.iscsi = {.limits = kLimits, .timeouts = {}, .snapshot_area = snapshot_area};
+    worker = std::make_unique<Worker>(setup, *rig.memories[0], link, rig.wire.now());
+    // What a start brings: addresses are announced, ports looked at.
+    while (worker->poll_once(rig.wire.now()) != 0) {
+    }
+  }
+  static constexpr iscsi::Limits kLimits{
+      .connections = 4, .tasks = 8, .slabs = 8, .snapshot_small = 16, .snapshot_large = 4};
+  Rig rig{{.queues = 1, .nic = Nic::cannot_hash}};
+  Link link{kLimits.connections};
+  std::vector<std::byte> snapshot_area =
+      std::vector<std::byte>(iscsi::SnapshotPool::bytes_needed(kLimits));
+  std::unique_ptr<Worker> worker;
+};
+
+TEST_F(WorkerOnAShare, FramesHandedOverAreWork) {
+  for (int i = 0; i < 32; ++i) rig.nic->deliver(0, segment_to(40'001));
+  const std::uint64_t idle = worker->counters().idle_cycles.get();
+  EXPECT_EQ(worker->poll_counted(rig.wire.now(), 0, []() noexcept -> std::uint64_t { return 100; }),
+            32u);
+  EXPECT_EQ(worker->counters().busy_cycles.get(), 100u);
+  EXPECT_EQ(worker->counters().idle_cycles.get(), idle);
+  EXPECT_EQ(worker->counters().frames_received.get(), 0u) << "they are the other worker's";
+  EXPECT_EQ(worker->poll_once(rig.wire.now()), 0u);
+}
+
+TEST_F(WorkerOnAShare, AfterAPauseAllIsReadBeforeTimersAreBelieved) {
+  // More of others than one call of the port passes on, and an acknowledgment at the end.
+  for (int i = 0; i < 3000; ++i) rig.nic->deliver(0, segment_to(40'001));
+  rig.nic->deliver(0, segment_to(40'000));
+  rig.wire.advance(rig.wire.now() + 2ms);
+  worker->poll_once(rig.wire.now());
+  EXPECT_EQ(worker->counters().frames_received.get(), 1u);
+}
+
+TEST_F(WorkerOnAShare, APortDownForOneLookIsNewsForControl) {
+  // All that is seen of a reset: down once, and up when looked at again soon after.
+  rig.wire.set_link(false);
+  rig.wire.advance(rig.wire.now() + 101ms);
+  worker->poll_once(rig.wire.now());
+  EXPECT_EQ(port_state(link.ports[0]), platform::PortState::down);
+  rig.wire.set_link(true);
+  rig.wire.advance(rig.wire.now() + 11ms);
+  worker->poll_once(rig.wire.now());
+  EXPECT_EQ(port_state(link.ports[0]), platform::PortState::up);
+  EXPECT_EQ(port_changes(link.ports[0]), 2u) << "each is a sentence, however late control looks";
 }
 
 TEST(SharedPort, WithoutABufferToCopyIntoTheFrameIsDroppedAndCounted) {
