@@ -263,6 +263,35 @@ TEST_F(NeighbourDiscovery, AFloodOfStrangersNeverPushesOutANeighbourInUse) {
   EXPECT_GT(count(&Counters::drop_nd_rate), 0u);
 }
 
+// RFC 4861 7.3.3: a stale entry stays while nothing is sent to it, and any policy may end it.
+TEST_F(NeighbourDiscovery, AFullTableForgetsTheStaleNeighbourThatWasUsedLongestAgo) {
+  start6();
+  const auto host = [](std::uint32_t i) { return ip6(0xfd99, {2, i}); };
+  constexpr std::uint32_t kEntries = 256;
+  for (std::uint32_t i = 0; i < kEntries; ++i) learn(host(i));
+  EXPECT_EQ(ask(host(kEntries)), RouteState::unreachable) << "all of them are reachable";
+  EXPECT_EQ(count(&Counters::nd_table_full), 1u);
+  run(60s);
+  while (sent()) {
+  }
+  ask(host(0));  // in use again: the second one is the oldest now
+  learn(host(kEntries));
+  EXPECT_EQ(count(&Counters::nd_table_full), 1u);
+  EXPECT_EQ(ask(host(0)), RouteState::resolved);
+  EXPECT_EQ(ask(host(2)), RouteState::resolved);
+  // Strangers push out no neighbour of ours, stale or not.
+  const auto full = count(&Counters::nd_table_full);
+  deliver(solicitation({.source = ip6(0xfd99, {3, 1}),
+                        .target = kOur6,
+                        .options = link_option(1, kOtherMac),
+                        .mac = kOtherMac}));
+  EXPECT_EQ(count(&Counters::nd_table_full), full + 1);
+  while (sent()) {
+  }
+  EXPECT_EQ(ask(host(1)), RouteState::pending) << "forgotten";
+  EXPECT_EQ(sent6()->target(), host(1));
+}
+
 TEST_F(NeighbourDiscovery, ALinkThatIsBackHearsOfOurAddressesAndIsAskedForRouters) {
   InterfaceConfig config = config6();
   config.accept_ra = true;
