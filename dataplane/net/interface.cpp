@@ -394,6 +394,7 @@ void Interface::send_tcp(std::span<platform::TxSegment> frame,
                          std::size_t tcp_header_bytes) noexcept {
   impl_->egress.send_tcp(frame, tcp_header_bytes);
 }
+void Interface::send(std::span<platform::TxSegment> frame) noexcept { impl_->egress.send(frame); }
 std::size_t Interface::flush() noexcept { return impl_->egress.flush(); }
 void Interface::drop_queued() noexcept { impl_->egress.drop_queued(); }
 platform::PortState Interface::check_port(Instant now) noexcept {

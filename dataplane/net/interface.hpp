@@ -108,6 +108,9 @@ class Interface {
   /// fields are zero: fills the checksums (or asks the port to) and the VLAN tag. The first segment
   /// lies in a buffer of take_buffer(). can_send(frame.size()) must hold.
   void send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept;
+  /// Queues one whole frame that starts with an Ethernet header and is finished but for the VLAN
+  /// tag, which is put in. Buffers and room as for send_tcp().
+  void send(std::span<platform::TxSegment> frame) noexcept;
   /// Hands queued frames to the port, in order; what it does not take stays queued.
   std::size_t flush() noexcept;
   /// Forgets what is queued: the link is down.
