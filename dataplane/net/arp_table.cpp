@@ -166,6 +166,11 @@ void ArpTable::run_claim(Instant now) noexcept {
   if (claim_.state() != before) ++generation_;  // whoever waits for a route asks again
 }
 
+void ArpTable::on_link_down() noexcept {
+  claim_.on_link_down();
+  update_deadline();
+}
+
 void ArpTable::on_link_up(Instant now) noexcept {
   claim_.on_link_up(now);
   update_deadline();

@@ -42,6 +42,7 @@ class ArpTable {
   /// What `host` was sent got no answer: its entry may be wrong (one flipped bit in a reply is
   /// enough), so it is asked again now and not when the entry has aged.
   void suspect(std::uint32_t host, Instant now) noexcept;
+  void on_link_down() noexcept;
   void on_link_up(Instant now) noexcept;
   [[nodiscard]] AddressState address_state() const noexcept { return claim_.state(); }
 

@@ -399,10 +399,15 @@ std::size_t Interface::flush() noexcept { return impl_->egress.flush(); }
 void Interface::drop_queued() noexcept { impl_->egress.drop_queued(); }
 platform::PortState Interface::check_port(Instant now) noexcept {
   const platform::PortState state = impl_->port.check();
-  const bool was_up = std::exchange(impl_->link_was_up, state == platform::PortState::up);
-  if (impl_->link_was_up && !was_up) {
+  const bool is_up = state == platform::PortState::up;
+  const bool was_up = std::exchange(impl_->link_was_up, is_up);
+  if (is_up && !was_up) {
     impl_->arp.on_link_up(now);
     impl_->ipv6.on_link_up(now);
+  }
+  if (!is_up && was_up) {
+    impl_->arp.on_link_down();
+    impl_->ipv6.on_link_down();
   }
   return state;
 }

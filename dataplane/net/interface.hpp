@@ -115,7 +115,9 @@ class Interface {
   std::size_t flush() noexcept;
   /// Forgets what is queued: the link is down.
   void drop_queued() noexcept;
-  /// platform::Port::check(): some times a second. A link that is back has our address announced.
+  /// platform::Port::check(): some times a second, and before the first run_timers(). While the
+  /// link is down the check of our addresses for other users waits; one that is back has it
+  /// started anew, and has the addresses in use announced.
   platform::PortState check_port(Instant now) noexcept;
   /// The port is gone: drops what is queued here and there.
   void shut_port() noexcept;

@@ -492,6 +492,47 @@ TEST_F(DuplicateAddress, C102_ADuplicateLinkLocalAddressEndsIpv6OnThePort) {
   }
 }
 
+TEST_F(DuplicateAddress, NothingIsFoundOutOnALinkThatIsDown) {
+  start_checking();
+  const std::uint32_t before = generation();
+  wire.set_link(false);
+  for (int i = 0; i < 100; ++i) {
+    run(100ms);
+    interface->drop_queued();
+  }
+  EXPECT_EQ(interface->ipv6_state(), Ipv6State::checking);
+  EXPECT_FALSE(interface->is_own(kOur6));
+  EXPECT_EQ(generation(), before);
+  EXPECT_EQ(interface->next_deadline(), kNever) << "an idle worker may sleep";
+  wire.set_link(true);
+  const auto probes = solicitations(1100ms);
+  ASSERT_EQ(probes.size(), 2u);
+  EXPECT_EQ(interface->ipv6_state(), Ipv6State::checking);
+  say({.source = kOur6,
+       .destination = kAllNodes,
+       .target = kOur6,
+       .flags = kOverrideFlag,
+       .options = link_option(2, kOtherMac),
+       .mac = kOtherMac});
+  EXPECT_EQ(interface->ipv6_state(), Ipv6State::duplicate);
+  solicitations(2s);
+  EXPECT_TRUE(interface->is_own(kOurLinkLocal)) << "and nobody has that one";
+}
+
+// What was asked before the link failed may never have arrived.
+TEST_F(DuplicateAddress, ALinkThatFailsDuringTheCheckStartsItAnew) {
+  start_checking();
+  ASSERT_EQ(solicitations(1s).size(), 2u);
+  wire.set_link(false);
+  run(1ms);
+  wire.set_link(true);
+  run(1ms);
+  EXPECT_EQ(interface->ipv6_state(), Ipv6State::checking);
+  EXPECT_EQ(solicitations(1s).size(), 2u);
+  solicitations(1100ms);
+  EXPECT_EQ(interface->ipv6_state(), Ipv6State::ready);
+}
+
 TEST_F(DuplicateAddress, ALaterClaimIsCountedAndTheAddressKept) {
   start6();
   say({.source = kOur6,
