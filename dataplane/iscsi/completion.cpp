@@ -88,7 +88,11 @@ void Initiator::finish(Task& task) noexcept {
 }
 
 void Initiator::collect(Instant now) noexcept {
-  if (snapshots_.any_lingering()) snapshots_.poll_lingering();
+  const auto nothing_queued = [this] {
+    return std::all_of(paths_.begin(), paths_.end(),
+                       [](const Path& path) { return path.interface->queued() == 0; });
+  };
+  if (snapshots_.any_lingering()) snapshots_.poll_lingering(nothing_queued());
   for (Task* task = draining_acks_.front(); task != nullptr;) {
     Task* next = draining_acks_.next(*task);
     if (task->reference.count == 0) {
@@ -99,10 +103,7 @@ void Initiator::collect(Instant now) noexcept {
   }
   for (Task* task = draining_frames_.front(); task != nullptr;) {
     Task* next = draining_frames_.next(*task);
-    const bool flushed = std::all_of(paths_.begin(), paths_.end(), [](const Path& path) {
-      return path.interface->queued() == 0;
-    });
-    const bool drained = flushed && memory_.in_flight(*task->tracker) == 0;
+    const bool drained = nothing_queued() && memory_.in_flight(*task->tracker) == 0;
     const bool late = now - task->started > setup_.timeouts.frame_drain;
     if (!drained && !late) {
       for (const Path& path : paths_) path.interface->reclaim();
@@ -158,7 +159,7 @@ void Initiator::lose(Connection& connection, LossReason reason, ProtocolError de
     }
     connection.tcp = {};
   }
-  snapshots_.collect(connection.snapshots);
+  snapshots_.abandon(connection.snapshots);
   wheel_.cancel(connection.timer);
   if (connection.send_link.linked) senders_.remove(connection);
   if (connection.starved_link.linked) starved_.remove(connection);

@@ -241,7 +241,7 @@ void Initiator::on_event(const tcp::Event& event, tcp::Engine& engine, Instant n
     read(connection, now);
     if (connection.state == ConnectionState::ended) return;
   }
-  if ((event.bits & tcp::kSendSpace) != 0) {
+  if ((event.bits & tcp::kSendSpace) != 0 && (event.bits & tcp::kEnded) == 0) {
     snapshots_.collect(connection.snapshots);
     want_send(connection);
   }

@@ -93,13 +93,22 @@ class SnapshotPool {
     while (sent.head != nullptr && sent.head->reference.count == 0) retire(*sent.pop());
   }
 
+  /// Of a connection that is dead: TCP holds nothing any more, but frames that point into the
+  /// chunks may still wait for the port.
+  void abandon(SnapshotList& sent) noexcept {
+    while (SnapshotChunk* chunk = sent.pop()) abandoned_.push(*chunk);
+  }
+
   /// Frees chunks whose frames the driver has given back since. Bounded by what lingers.
-  void poll_lingering() noexcept {
+  void poll_lingering(bool nothing_queued) noexcept {
+    while (nothing_queued && abandoned_.head != nullptr) retire(*abandoned_.pop());
     while (lingering_.head != nullptr && memory_.in_flight(*lingering_.head->tracker) == 0)
       give_back(*lingering_.pop());
   }
 
-  [[nodiscard]] bool any_lingering() const noexcept { return lingering_.head != nullptr; }
+  [[nodiscard]] bool any_lingering() const noexcept {
+    return lingering_.head != nullptr || abandoned_.head != nullptr;
+  }
   [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
 
  private:
@@ -125,6 +134,7 @@ class SnapshotPool {
   SnapshotList small_;
   SnapshotList large_;
   SnapshotList lingering_;
+  SnapshotList abandoned_;
   std::size_t in_use_ = 0;
 };
 

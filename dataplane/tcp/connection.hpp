@@ -67,6 +67,7 @@ struct UndoState {
   std::uint32_t timestamp = 0;    ///< TSval of the first copy
   std::uint32_t copies_sent = 0;  ///< segments
   std::uint32_t copies_open = 0;  ///< of those, not reported as duplicates
+  TcpSeq una;                     ///< snd_una when the recovery began
 };
 
 /// RFC 8985 7: the probe that is out.

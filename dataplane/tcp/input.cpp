@@ -147,6 +147,9 @@ bool Engine::Impl::input_predicted(Connection& c, const net::TcpDatagram& datagr
   if (length == 0) {
     // A pure ACK that moves nothing may be a duplicate: the slow path counts those.
     if (ack == c.snd_una) return false;
+  } else if (ack == c.snd_una && seq.precedes(c.snd_wl1)) {
+    // RFC 9293 3.10.7.4: a segment that was overtaken does not bring its window back.
+    return false;
   } else {
     if (!append_payload(c, datagram.payload, 0, length)) return false;
     count_ack_bytes(c, length, now);
@@ -159,6 +162,7 @@ bool Engine::Impl::input_predicted(Connection& c, const net::TcpDatagram& datagr
   c.snd_wl2 = ack;
   if (ack != c.snd_una) {
     if (c.ecn.marks) note_echo(c, ack, false, now);
+    c.rack.begin_ack();
     AckNews news{.ack = ack, .tsecr = tsecr, .has_timestamp = c.ts_ok, .is_new = true};
     take_new_ack(c, news, now);
   }
@@ -365,6 +369,9 @@ void Engine::Impl::take_text(Connection& c, Segment& segment, Instant now) noexc
   }
   if (segment.seq == c.rcv_nxt && c.reassembly.empty()) {
     if (!append_payload(c, segment.payload, segment.skip, segment.length)) {
+      (c.received.space() < segment.payload.size() ? counters.dropped_receive_queue_full
+                                                   : counters.dropped_receive_budget)
+          .add();
       request_ack(c);
       return;
     }

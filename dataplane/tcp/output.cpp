@@ -2,11 +2,15 @@
 // Read first: RFC 9293 3.8.6, RFC 5681 3 and 4, RFC 6675 5, RFC 3042.
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "dataplane/tcp/engine_impl.hpp"
 
 namespace pollux::tcp {
 namespace {
+
+/// How often a connection looks again whether its silent neighbour is back.
+constexpr Duration kUnreachableRetry = 200ms;
 
 std::uint32_t minus(std::uint32_t a, std::uint32_t b) noexcept { return a > b ? a - b : 0; }
 
@@ -34,6 +38,7 @@ std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
     return 0;
   }
   if (c.waits_for_egress) drop_acknowledged(c);
+  if (c.fin_known) take_fin(c, now);  // a reader may have drained what lay before it
   switch (refresh_route(c, now)) {
     case RouteVerdict::ready:
       break;
@@ -73,6 +78,11 @@ void Engine::Impl::on_unreachable(Connection& c, Instant now) noexcept {
   c.rst_pending = false;
   if (c.state == State::closed) return free_if_done(c);
   if (!is_synchronized(c.state)) return end(c, EndReason::host_unreachable);
+  // Its sender may be waiting for a minute before it asks again.
+  if (std::exchange(c.ack_now, false)) {
+    c.ack_at = now + kUnreachableRetry;
+    arm(c, c.ack_at);
+  }
   // RFC 1122 4.2.3.9: soft for a connection that has stood; its own timers decide. With nothing in
   // flight none runs: that of the closed window tries again, up to the user timeout.
   const bool is_waiting = may_send(c.state) && (c.unsent() != 0 || (c.fin_queued && !c.fin_sent));

@@ -154,8 +154,8 @@ void Engine::Impl::resend_too_big(Connection& c, TcpSeq from, Instant now) noexc
     c.undo = {};
     c.tail_probe = {};
     c.dupacks = 0;
-    c.duplicate_bytes = 0;
   }
+  c.duplicate_bytes = 0;  // of runs that count as lost now
   c.recover = c.snd_nxt;
   c.rtx_pending = true;
   c.rtt_timing = false;  // RFC 6298 3

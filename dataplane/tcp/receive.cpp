@@ -54,14 +54,9 @@ void Engine::Impl::append_piece(Connection& c, std::byte* data, std::uint32_t le
 /// views would not fit.
 bool Engine::Impl::append_payload(Connection& c, Pieces payload, std::uint32_t skip,
                                   std::uint32_t length) noexcept {
-  if (c.received.space() < payload.size()) {
-    counters.dropped_receive_queue_full.add();
+  if (c.received.space() < payload.size()) return false;
+  if (!may_keep(c.received.size(), payload.size()) && !fits_cells(payload)) [[unlikely]]
     return false;
-  }
-  if (!may_keep(c.received.size(), payload.size()) && !fits_cells(payload)) [[unlikely]] {
-    counters.dropped_receive_budget.add();
-    return false;
-  }
   for (const platform::RxSegment& piece : payload) {
     const std::uint32_t cut = std::min(skip, piece.length);
     skip -= cut;

@@ -94,7 +94,9 @@ void Engine::Impl::on_copies_lost(Connection& c, const Rack::Detection& detectio
                                   Instant now) noexcept {
   counters.retransmissions_lost.add(detection.copies_lost);
   if (c.phase != Phase::fast_recovery || detection.last_copy_sent_at < c.reduced_at) return;
-  reduce_for_loss(c, c.pipe(), now);
+  // RFC 3168 6.1.2: a new one, whatever has lowered the window for the data of this recovery.
+  c.congestion.on_congestion(window_used(c, c.pipe()), c.mss, now);
+  note_window_reduced(c);
   c.prr.start(std::max<std::uint32_t>(c.congestion.cwnd, c.mss));
   c.reduced_at = now;
 }

@@ -193,6 +193,9 @@ bool Engine::Impl::input_time_wait(const net::TcpDatagram& datagram, const wire:
   const TcpSeq past_fin = segment.seq + segment.length + 1;
   if (segment.fin() && !segment.syn() && !is_old && past_fin.raw() == record->rcv_nxt)
     time_wait.restart(*record, now + timers.time_wait);
+  // RFC 9293 3.10.7.4: what is acceptable and empty is owed nothing; two ends that both answered it
+  // would go on for as long as TIME-WAIT lasts.
+  if (segment.sequence_length() == 0 && segment.seq.raw() == record->rcv_nxt) return true;
   answer_in_time_wait(*record, remote, {datagram.destination, local_port}, now);
   return true;
 }

@@ -65,7 +65,7 @@ void Engine::Impl::on_timer(Connection& c, Instant now) noexcept {
   if (c.in_use && next != kNever) arm(c, next);
 }
 
-void Engine::Impl::on_limit(Connection& c, Instant) noexcept {
+void Engine::Impl::on_limit(Connection& c, Instant now) noexcept {
   c.limit_at = kNever;
   switch (c.state) {
     case State::syn_sent:
@@ -73,6 +73,10 @@ void Engine::Impl::on_limit(Connection& c, Instant) noexcept {
       abort(c, c.unreachable_noted ? EndReason::host_unreachable : EndReason::connect_timeout);
       break;
     case State::fin_wait_2:
+      if (now < c.heard_at + c.user_timeout) {
+        c.limit_at = c.heard_at + c.user_timeout;
+        break;
+      }
       abort(c, EndReason::user_timeout);
       break;
     case State::closed:

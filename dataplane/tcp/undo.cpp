@@ -5,7 +5,9 @@
 
 namespace pollux::tcp {
 
-void Engine::Impl::begin_undo(Connection& c) noexcept { c.undo = {.is_possible = true}; }
+void Engine::Impl::begin_undo(Connection& c) noexcept {
+  c.undo = {.is_possible = true, .una = c.snd_una};
+}
 
 void Engine::Impl::note_copy_sent(Connection& c, Instant now) noexcept {
   if (!c.undo.is_possible) return;
@@ -24,8 +26,11 @@ bool Engine::Impl::try_undo(Connection& c, const AckNews& news, Instant now) noe
     is_needless =
         c.ts_ok && news.has_timestamp && static_cast<std::int32_t>(news.tsecr - undo.timestamp) < 0;
   }
-  // RFC 3708 3: every copy turned out to be a duplicate.
-  if (news.has_dsack && undo.copies_open != 0) is_needless |= --undo.copies_open == 0;
+  // RFC 3708 3: every copy turned out to be a duplicate. What the network doubled on its own lies
+  // above what is acknowledged, or below what this recovery began with.
+  const bool is_of_a_copy = news.has_dsack && undo.una.precedes(news.dsack.right) &&
+                            news.dsack.right.precedes_or_is(c.snd_una);
+  if (is_of_a_copy && undo.copies_open != 0) is_needless |= --undo.copies_open == 0;
   if (!is_needless) return false;
   counters.spurious_recoveries.add();
   c.undo = {};

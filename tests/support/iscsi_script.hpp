@@ -136,6 +136,7 @@ class Script {
   sim::SimWire& wire() { return wire_; }
   /// Our device goes away.
   void remove_port() { port_.remove(); }
+  void stall_port(bool yes) { port_.set_stalled(yes); }
   [[nodiscard]] std::size_t tx_waiting() const { return peers_[peer_].tx.size(); }
   pollux_queue& queue() { return *queue_; }
 

@@ -139,7 +139,7 @@ std::size_t SimPort::receive(std::span<platform::RxSegment> segments) noexcept {
 std::size_t SimPort::in_flight() const noexcept { return in_flight_.size(); }
 
 std::size_t SimPort::transmit(std::span<const platform::TxSegment> segments) noexcept {
-  if (removed_) return 0;
+  if (removed_ || stalled_) return 0;
   const std::size_t room =
       options_.tx_ring_segments - std::min(options_.tx_ring_segments, in_flight());
   const std::size_t most = std::min({segments.size(), room, options_.transmit_most});

@@ -69,6 +69,8 @@ class SimPort final : public platform::Port {
   void shut() noexcept override;
   /// The device goes away; check() tells whoever asks.
   void remove() noexcept { removed_ = true; }
+  /// Pause frames of the switch: the ring takes nothing.
+  void set_stalled(bool yes) noexcept { stalled_ = yes; }
   /// For those who watch the wire: the frame they see is a part of a large segment.
   [[nodiscard]] bool is_cutting() const noexcept { return is_cutting_; }
 
@@ -117,6 +119,7 @@ class SimPort final : public platform::Port {
   std::vector<InFlight> in_flight_;
   Instant next_completion_ = kNever;  // the earliest due of all
   bool removed_ = false;
+  bool stalled_ = false;
   bool is_cutting_ = false;
 };
 

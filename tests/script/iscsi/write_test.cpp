@@ -376,5 +376,22 @@ TEST(Write, RegisteredWriteCompletesOnlyWhenNoCopyOfItsBytesIsQueued) {
   s.expect_alive();
 }
 
+TEST(Write, WhatADeadConnectionHasQueuedIsItsOwnUntilItHasLeft) {
+  Script s;
+  s.stall_port(true);
+  const std::size_t command = s.submit(write(4096));
+  s.run_for(1ms);
+  EXPECT_EQ(s.worker().initiator().snapshots_in_use(), 1u);
+  s.close_from_target(true);
+  s.run_for(1ms);
+  s.expect_lost(iscsi::LossReason::tcp_reset);
+  s.expect_completion(command, POLLUX_ESESSION_LOST);
+  // The next session's data would leave in the dead one's frames.
+  EXPECT_EQ(s.worker().initiator().snapshots_in_use(), 1u);
+  s.stall_port(false);
+  s.run_for(1ms);
+  EXPECT_EQ(s.worker().initiator().snapshots_in_use(), 0u);
+}
+
 }  // namespace
 }  // namespace pollux::script

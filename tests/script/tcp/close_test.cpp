@@ -324,5 +324,36 @@ TEST(TcpClose, CloseBeforeTheHandshakeEnds) {
   EXPECT_EQ(s.events(), tcp::kEnded);
 }
 
+TEST(TcpClose, C91_FinWait2LastsAsLongAsThePeerIsHeard) {
+  TcpScript s;
+  s.open({.remote = s.request().remote, .user_timeout = 20s});
+  s.receive_syn_ack();
+  s.engine().end_sending(s.id, s.clock.now());
+  s.turn();
+  s.receive({.ack = 2});
+  for (std::uint32_t i = 0; i < 10; ++i) {
+    s.advance(15s);
+    s.receive({.seq = 1 + i, .ack = 2, .payload = "x"});
+    EXPECT_EQ(s.read(), "x");
+  }
+  EXPECT_EQ(s.state(), State::fin_wait_2);
+  s.advance(21s);
+  EXPECT_EQ(s.state(), State::closed);
+}
+
+TEST(TcpClose, C92_AnEmptySegmentInTimeWaitIsOwedNothing) {
+  TcpScript s;
+  s.establish();
+  s.close();
+  s.turn();
+  s.receive({.flags = "FA", .ack = 2});
+  s.discard();
+  EXPECT_EQ(s.state(), State::time_wait);
+  s.receive({.seq = 2, .ack = 2});
+  s.expect_silence();
+  s.receive({.seq = 1, .ack = 2});  // a keepalive is
+  s.expect({.flags = "A", .seq = 2, .ack = 2});
+}
+
 }  // namespace
 }  // namespace pollux

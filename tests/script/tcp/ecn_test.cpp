@@ -4,6 +4,7 @@
 
 #include "dataplane/tcp/congestion.hpp"
 #include "dataplane/wire/ipv4.hpp"
+#include "tests/support/engine_inspector.hpp"
 #include "tests/support/tcp_script.hpp"
 
 namespace pollux {
@@ -379,6 +380,31 @@ TEST(TcpEcn, C87_DctcpAnswersALossLikeReno) {
   EXPECT_EQ(c.ssthresh, 93'750u);
   c.on_congestion(100'000, 1000, Instant{});
   EXPECT_EQ(c.ssthresh, 50'000u);  // RFC 8257 3.5
+}
+
+TEST(TcpEcn, C87_ALostRetransmissionIsANewCongestion) {
+  constexpr sim::PeerOffer kSackPeer{.mss = 1000, .sack = true, .timestamps = false, .ecn = true};
+  TcpScript s(with(kClassic));
+  s.open();
+  s.advance(20ms);
+  s.receive_syn_ack(kSackPeer);
+  s.discard();
+  s.send(pattern(20'000));
+  s.advance(20ms);
+  s.discard();
+  s.receive({.sack = {{TcpSeq{1001}, TcpSeq{7001}}}});
+  s.expect({.seq = 1, .length = 1000});
+  s.expect({.flags = "AC", .seq = 10'001, .length = 1000});
+  s.discard();
+  const tcp::Congestion& congestion =
+      tcp::EngineInspector::of(s.engine()).connections[s.id.slot].congestion;
+  const std::uint32_t after_first = congestion.ssthresh;
+  s.advance(20ms);
+  s.receive({.sack = {{TcpSeq{10'001}, TcpSeq{11'001}}, {TcpSeq{1001}, TcpSeq{10'001}}}});
+  s.expect({.seq = 1, .length = 1000});
+  EXPECT_EQ(s.counters().retransmissions_lost.get(), 1u);
+  // RFC 3168 6.1.2.
+  EXPECT_LT(congestion.ssthresh, after_first);
 }
 
 }  // namespace

@@ -463,5 +463,21 @@ TEST(TcpUndo, C68_EveryCopyReportedAsADuplicateTakesTheRecoveryBack) {
   EXPECT_EQ(s.counters().dsacks_received.get(), 1u);
 }
 
+TEST(TcpUndo, C68_WhatTheNetworkDoubledTakesNothingBack) {
+  TcpScript s(newreno());
+  send_segments(s, kSack, 10, 60);
+  s.advance(kRtt);
+  s.receive({.ack = 4001, .sack = {block(5001, 10'001)}});
+  s.expect({.seq = 4001});
+  s.discard();
+  // Segment 7 came twice: that says nothing about the copy of segment 4.
+  s.receive({.ack = 4001, .sack = {block(7001, 8001), block(5001, 10'001)}});
+  EXPECT_EQ(s.counters().dsacks_received.get(), 1u);
+  EXPECT_EQ(s.counters().spurious_recoveries.get(), 0u);
+  // Nor does one of before this recovery.
+  s.receive({.ack = 4001, .sack = {block(2001, 3001), block(5001, 10'001)}});
+  EXPECT_EQ(s.counters().spurious_recoveries.get(), 0u);
+}
+
 }  // namespace
 }  // namespace pollux

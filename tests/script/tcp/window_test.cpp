@@ -198,6 +198,22 @@ TEST(TcpWindow, DataQueuedWhileTheNeighbourIsAwayLeavesWhenItIsBack) {
   s.expect({.seq = 1, .length = 100});
 }
 
+TEST(TcpWindow, WhatIsOwedWhileTheNeighbourIsAwayIsAcknowledgedWhenItIsBack) {
+  TcpScript s;
+  s.establish();
+  s.peer_answers_arp = false;
+  s.advance(67s);
+  s.discard();
+  s.inject({.payload = pattern(1400)});
+  s.receive({.seq = 1401, .payload = pattern(1400, 1400)});
+  s.advance(2s);
+  s.expect_silence();
+  s.peer_answers_arp = true;
+  // The peer may be waiting for a minute by now; nothing else comes from it.
+  s.advance(3s);
+  s.expect({.flags = "A", .seq = 1, .ack = 2801});
+}
+
 TEST(TcpWindow, DataQueuedWhileTheNeighbourStaysAwayEndsWithTheUserTimeout) {
   TcpScript s;
   s.open({.remote = s.request().remote, .user_timeout = 10s});
@@ -300,6 +316,35 @@ TEST(TcpWindow, C109_FramesKeepToThePortsSegments) {
   while (s.waiting() != 0) got += s.take().payload;
   EXPECT_EQ(got, data.substr(0, 1500));
   EXPECT_EQ(s.host.port.hits().tx_refused, 0u);
+}
+
+TEST(TcpWindow, C55_AnOvertakenSegmentDoesNotBringItsWindowBack) {
+  TcpScript s;
+  s.establish();
+  s.send(pattern(1000));
+  s.expect({.seq = 1, .length = 1000});
+  // Sent after the next one, and here before it.
+  s.receive({.seq = 101, .ack = 1001});
+  s.receive({.ack = 1001, .window = 0, .payload = pattern(100)});
+  s.discard();
+  s.send(pattern(100));
+  s.expect({.seq = 1001, .length = 100});
+}
+
+TEST(TcpWindow, C38_OneDroppedSegmentIsCountedOnce) {
+  TcpScript s;
+  s.establish();
+  std::uint32_t seq = 1;
+  const auto dropped = [&s] {
+    return s.counters().dropped_receive_queue_full.get() +
+           s.counters().dropped_receive_budget.get();
+  };
+  for (int i = 0; i < 100'000 && dropped() == 0; ++i) {
+    s.receive({.seq = seq, .payload = pattern(300)});
+    seq += 300;
+    s.discard();
+  }
+  EXPECT_EQ(dropped(), 1u);
 }
 
 }  // namespace
