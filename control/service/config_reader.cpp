@@ -159,6 +159,7 @@ void read_port(const toml::table& table, std::size_t index, std::string_view sou
   section.text("device", port.device);
   section.parsed("address", port.interface, parse_interface_address, kAddressAllowed);
   section.parsed("gateway", port.interface.gateway, parse_ipv4, kGatewayAllowed);
+  section.boolean("detect_conflicts", port.interface.detect_conflicts);
   Ipv6Prefix ipv6{port.interface.address6, port.interface.prefix_length6};
   section.parsed("ipv6_address", ipv6, parse_interface_ipv6, kIpv6AddressAllowed);
   port.interface.address6 = ipv6.address;
@@ -287,10 +288,11 @@ std::optional<Config> load_config(const std::string& path, std::string& error) {
 
 namespace {
 
-constexpr std::array<std::string_view, 16> kPortKeys{"name",
+constexpr std::array<std::string_view, 17> kPortKeys{"name",
                                                      "device",
                                                      "address",
                                                      "gateway",
+                                                     "detect_conflicts",
                                                      "mtu",
                                                      "ipv6_address",
                                                      "ipv6_gateway",
@@ -306,6 +308,7 @@ constexpr std::array<std::string_view, 16> kPortKeys{"name",
 
 /// The switch of a port that is called `key`, or null.
 bool* port_switch(PortConfig& port, std::string_view key) noexcept {
+  if (key == "detect_conflicts") return &port.interface.detect_conflicts;
   if (key == "ipv6_accept_ra") return &port.interface.accept_ra;
   if (key == "ipv6_link_local") return &port.interface.link_local;
   if (key == "checksum_offload") return &port.checksum_offload;
