@@ -94,7 +94,10 @@ void ArpTable::input(const ArpPacket& packet, Instant now) noexcept {
   const std::uint32_t sender = packet.spa.get();
   if (is_conflict(packet)) {
     counters_.arp_conflicts.add();
-    if (!claim_.on_conflict(now) && claim_.state() == AddressState::usable) defend(now);
+    if (claim_.on_conflict(now))
+      ++generation_;  // whoever waits for a route asks again
+    else if (claim_.state() == AddressState::usable)
+      defend(now);
     return update_deadline();
   }
   if (claim_.state() != AddressState::usable) return counters_.arp_before_use.add();

@@ -341,6 +341,11 @@ void Interface::suspect(const IpAddress& remote, Instant now) noexcept {
   impl_->arp.suspect(impl_->subnet.on_link(host) ? host : impl_->config.gateway.v4_host(), now);
 }
 AddressState Interface::address_state() const noexcept { return impl_->arp.address_state(); }
+bool Interface::is_refused_source(const IpAddress& destination) const noexcept {
+  if (destination.is_v4())
+    return impl_->config.has_ipv4() && impl_->arp.address_state() == AddressState::conflict;
+  return impl_->ipv6.is_refused_source(destination);
+}
 Instant Interface::next_deadline() const noexcept {
   return std::min(impl_->arp.next_deadline(), impl_->ipv6.next_deadline());
 }

@@ -93,6 +93,10 @@ class Interface {
   /// Of the IPv4 address; see to_words(). The counter address_state shows it to other threads.
   [[nodiscard]] AddressState address_state() const noexcept;
 
+  /// There is no route to `destination` because another station has the address that packets to it
+  /// would come from (RFC 5227 2.1.1, RFC 4862 5.4.5).
+  [[nodiscard]] bool is_refused_source(const IpAddress& destination) const noexcept;
+
   RouteState route(const IpAddress& destination, Instant now, Route& route) noexcept;
   /// Changes whenever any neighbour or address of ours does: every cached Route is then asked for
   /// again.

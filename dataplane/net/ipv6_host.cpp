@@ -80,6 +80,14 @@ RouteState Ipv6Host::route(const IpAddress& destination, Instant now, wire::Ethe
   return state;
 }
 
+bool Ipv6Host::is_refused_source(const IpAddress& destination) const noexcept {
+  const auto all = addresses_.all();
+  return addresses_.source_for(destination, true) == nullptr &&
+         std::any_of(all.begin(), all.end(), [](const Ipv6Addresses::Address& entry) {
+           return entry.state == Ipv6Addresses::State::duplicate;
+         });
+}
+
 void Ipv6Host::suspect(const IpAddress& remote, Instant now) noexcept {
   if (const std::optional<IpAddress> hop = next_hop(remote)) neighbours_.suspect(*hop, now);
 }

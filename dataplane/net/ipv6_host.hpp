@@ -53,6 +53,7 @@ class Ipv6Host {
   }
   /// TCP gets no answer: the neighbour that leads to `remote` is asked, itself first.
   void suspect(const IpAddress& remote, Instant now) noexcept;
+  [[nodiscard]] bool is_refused_source(const IpAddress& destination) const noexcept;
   void confirm_reachable(const IpAddress& remote, Instant now) noexcept;
   /// The port's link is down: what is being checked waits.
   void on_link_down() noexcept;
