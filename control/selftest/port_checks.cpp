@@ -17,6 +17,10 @@ constexpr Duration kAnswer = 1s;     // one answer
 constexpr Duration kNeighbour = 4s;  // three requests, a second apart
 constexpr Duration kLink = 5s;
 constexpr Duration kDuplicates = 5s;  // RFC 4862 5.4.2: a random delay and a second for each probe
+// RFC 5227 2.1.1: three probes at most two seconds apart, a wait before and one behind them.
+constexpr Duration kClaim = net::AddressClaim::kProbeWait +
+                            (net::AddressClaim::kProbes - 1) * net::AddressClaim::kProbeMax +
+                            net::AddressClaim::kAnnounceWait + 1s;
 constexpr std::uint16_t kUnusedPort = 9;  // discard: hardly anybody listens there
 constexpr std::size_t kSmallPing = 84;
 // Pieces of odd length in the middle: where drivers' checksum functions go wrong.
@@ -37,9 +41,10 @@ class PortTest {
 
   void run() {
     if (!link()) return;
+    const bool is_usable = ipv4();
     ipv6();
     spreading();
-    if (!target()) return;
+    if (!is_usable || !target()) return;
     if (neighbour() && small_ping()) {
       mtu();
       checksums();
@@ -55,12 +60,31 @@ class PortTest {
 
   bool link() {
     const bool is_up =
-        prober_.run([this] { return spy_.check() == platform::PortState::up; }, kLink);
+        prober_.run([this] { return prober_.port_state() == platform::PortState::up; }, kLink);
     add("link", is_up ? Verdict::passed : Verdict::failed,
         is_up ? "the link is up"
               : fmt::format("the link is still down after {} s: check the cable, or the other end",
                             kLink / 1s));
     return is_up;
+  }
+
+  /// The IPv4 address is nobody else's, when that is to be checked (RFC 5227 2.1): until then
+  /// nothing can be asked from it.
+  bool ipv4() {
+    const net::InterfaceConfig& interface = config_.interface;
+    if (!interface.has_ipv4() || !interface.detect_conflicts) return true;
+    prober_.run([this] { return prober_.address_state() != net::AddressState::probing; }, kClaim);
+    const net::AddressState state = prober_.address_state();
+    const std::string name = service::to_text(interface.address);
+    if (state == net::AddressState::usable)
+      add("address", Verdict::passed, fmt::format("nobody else on the link has {}", name));
+    else
+      add("address", Verdict::failed,
+          state == net::AddressState::conflict
+              ? fmt::format("another station on the link has {}: give the port another one", name)
+              : fmt::format("the check for another user of {} is not over after {} s", name,
+                            kClaim / 1s));
+    return state == net::AddressState::usable;
   }
 
   /// The addresses are nobody else's (RFC 4862 5.4), and the gateway answers neighbour discovery.

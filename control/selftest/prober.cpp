@@ -17,6 +17,7 @@ constexpr std::size_t kEthernet = net::kEthernetHeaderBytes;
 constexpr std::size_t kIpAt = kEthernet;
 constexpr std::size_t kDataAt = kEthernet + sizeof(wire::Ipv4Header);
 constexpr std::uint8_t kTimeToLive = 64;
+constexpr Duration kPortCheckInterval = 10ms;
 
 wire::Ipv4Header ip_header(const net::IpAddress& source, const net::IpAddress& destination,
                            std::uint8_t protocol, std::size_t total) {
@@ -58,6 +59,10 @@ bool Prober::turn() {
       void* handle = piece.handle;
       memory_.release({&handle, 1});
     }
+  }
+  if (now >= next_port_check_) {
+    port_state_ = interface_.check_port(now);
+    next_port_check_ = now + kPortCheckInterval;
   }
   interface_.run_timers(now);
   interface_.flush();
