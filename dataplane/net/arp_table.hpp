@@ -33,8 +33,9 @@ class ArpTable {
   ArpTable(const Ipv4Subnet& subnet, const wire::EthernetAddress& mac, Egress& egress,
            Counters& counters, const AddressClaimOptions& claim, Instant start) noexcept;
 
-  /// A checked-for-length ARP packet of the wire.
-  void input(const wire::ArpPacket& packet, Instant now) noexcept;
+  /// A checked-for-length ARP packet of the wire. `is_copy`: another worker with the same address
+  /// has it too; it is learnt from and answered there.
+  void input(const wire::ArpPacket& packet, bool is_copy, Instant now) noexcept;
 
   /// The hardware address of `host` on our link; starts asking for it when it is not known.
   RouteState resolve(std::uint32_t host, Instant now, wire::EthernetAddress& mac) noexcept;

@@ -222,7 +222,7 @@ FrameView Interface::Impl::next_frame() noexcept {
     counters.drop_short_frame.add();
     return;
   }
-  arp.input(load<wire::ArpPacket>(frame.head.data() + frame.l2_bytes), now);
+  arp.input(load<wire::ArpPacket>(frame.head.data() + frame.l2_bytes), is_copy(frame), now);
 }
 
 // As input(), for a frame whose ether type is IPv6.
