@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kTcpAt = 14 + 20;
 constexpr std::string_view kFlagLetters = "FSRPAU";
-constexpr std::uint16_t kStrayPort = 40'000;
+constexpr std::uint16_t kStrayPort = 700;  // which no stack takes for a connection of its own
 constexpr std::size_t kFillBytes = 500;
 // An answer is there: only what belongs to it may still come.
 constexpr Duration kMoreMayCome = 15ms;

@@ -355,5 +355,29 @@ TEST(TcpClose, C92_AnEmptySegmentInTimeWaitIsOwedNothing) {
   s.expect({.flags = "A", .seq = 2, .ack = 2});
 }
 
+TEST(TcpClose, C37_AFinThatTheReaderReachesByDrainingIsTaken) {
+  sim::TcpHostOptions options = TcpScript::default_options();
+  options.limits.receive_views = 4;
+  options.limits.copy_cells = 0;
+  TcpScript s(options);
+  s.establish();
+  // The queue is full, and what follows in order waits as if behind a hole, with the FIN.
+  for (std::uint32_t i = 0; i < 4; ++i)
+    s.receive({.seq = 1 + i * 1400, .payload = pattern(1400)});
+  s.receive({.seq = 7001, .payload = pattern(1400)});
+  s.receive({.flags = "FA", .seq = 8401});
+  s.receive({.seq = 5601, .payload = pattern(1400)});
+  s.discard();
+  s.events();
+  std::size_t bytes = 0;
+  for (int reads = 0; reads < 8; ++reads) {
+    bytes += s.read().size();
+    s.turn();
+  }
+  EXPECT_EQ(bytes, 8400u);
+  EXPECT_EQ(s.state(), State::close_wait);
+  EXPECT_NE(s.events() & tcp::kPeerClosed, 0u);
+}
+
 }  // namespace
 }  // namespace pollux

@@ -104,11 +104,23 @@ TEST(SnapshotPool, GivesTheSmallestAndTakesBackWhenNothingPointsIntoIt) {
   EXPECT_EQ(pool.in_use(), 3u);
   EXPECT_TRUE(pool.any_lingering());
   memory.tracker_done(*small->tracker);
-  pool.poll_lingering();
+  pool.poll_lingering(false);
   EXPECT_EQ(pool.in_use(), 2u);
   second->reference.count = 0;
   pool.collect(sent);
   EXPECT_EQ(pool.in_use(), 0u);
+
+  // Of a dead connection: a frame that is not yet the driver's may still point into the chunk.
+  SnapshotChunk* again = pool.take(1);
+  ASSERT_NE(again, nullptr);
+  sent.push(*again);
+  pool.abandon(sent);
+  pool.poll_lingering(false);
+  EXPECT_EQ(pool.in_use(), 1u);
+  EXPECT_TRUE(pool.any_lingering());
+  pool.poll_lingering(true);
+  EXPECT_EQ(pool.in_use(), 0u);
+  EXPECT_FALSE(pool.any_lingering());
   EXPECT_EQ(pool.take(kDataOutBytesMax), large);
 }
 
