@@ -182,7 +182,8 @@ TEST(Config, PortFlag) {
   EXPECT_EQ(port->device, "net_tap0,iface=t");
   EXPECT_EQ(port->interface.prefix_length, 24);
   EXPECT_FALSE(port->interface.detect_conflicts);
-  const auto checked = parse_port_flag("device=x address=10.99.0.2/24 detect_conflicts=true", error);
+  const auto checked =
+      parse_port_flag("device=x address=10.99.0.2/24 detect_conflicts=true", error);
   ASSERT_TRUE(checked) << error;
   EXPECT_TRUE(checked->interface.detect_conflicts);
   EXPECT_FALSE(parse_port_flag("device=x", error));
