@@ -80,11 +80,6 @@ void pollux_instance::log(const std::string& line) const {
   if (setup.log != nullptr) setup.log(setup.log_context, 6, line.c_str());
 }
 
-net::Ipv6State pollux_instance::ipv6_state(std::size_t port) const noexcept {
-  // Every worker serves every port with the same addresses; the first one speaks for them.
-  return units.front()->worker->interface(port).ipv6_state();
-}
-
 int pollux_instance::start(std::string& error) {
   platform::MemoryPlan plan;
   if (!service::check_memory(setup.config, service::free_hugepages(), plan, error))
@@ -132,8 +127,7 @@ int pollux_instance::start(std::string& error) {
                               .log = [this](const std::string& line) { log(line); },
                               .steering_events = [this] { return steering_events(); },
                               .steering_reports = [this] { return steering_reports(); },
-                              .queue_counters = [this] { return queue_counters(); },
-                              .ipv6_state = [this](std::size_t port) { return ipv6_state(port); }});
+                              .queue_counters = [this] { return queue_counters(); }});
 
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
     for (auto& unit : units)
@@ -197,8 +191,12 @@ bool pollux_instance::open_port(const service::PortConfig& config, library::Port
 void pollux_instance::report_port(library::PortUnit& port) {
   const auto index = static_cast<std::uint32_t>(ports.size() - 1);
   for (std::uint32_t worker = 0; worker < units.size(); ++worker) {
-    service::PortReport& report = port_reports.emplace_back(service::PortReport{
-        .name = port.name, .worker = worker, .index = index, .capabilities = {}});
+    service::PortReport& report = port_reports.emplace_back(
+        service::PortReport{.name = port.name,
+                            .worker = worker,
+                            .index = index,
+                            .address = setup.config.ports[index].interface.address,
+                            .capabilities = {}});
     const platform::Capabilities* table = port.of(worker).capabilities();
     if (table == nullptr) continue;
     report.capabilities = *table;

@@ -122,8 +122,6 @@ struct pollux_instance {
   [[nodiscard]] std::vector<pollux::service::SteeringReport> steering_reports() const;
   [[nodiscard]] std::vector<pollux::service::QueueCounters> queue_counters() const;
   void run_worker(pollux_worker_unit& unit);
-  /// Of configured port number `port`. Any thread, while workers exist.
-  [[nodiscard]] pollux::net::Ipv6State ipv6_state(std::size_t port) const noexcept;
   void log(const std::string& line) const;
   void poll_idle_workers(std::vector<std::uint64_t>& turns);
   void stop();

@@ -17,6 +17,7 @@ constexpr std::size_t kEthernet = net::kEthernetHeaderBytes;
 constexpr std::size_t kIpAt = kEthernet;
 constexpr std::size_t kDataAt = kEthernet + sizeof(wire::Ipv4Header);
 constexpr std::uint8_t kTimeToLive = 64;
+constexpr Duration kPortCheckInterval = 10ms;
 
 wire::Ipv4Header ip_header(const net::IpAddress& source, const net::IpAddress& destination,
                            std::uint8_t protocol, std::size_t total) {
@@ -59,6 +60,10 @@ bool Prober::turn() {
       memory_.release({&handle, 1});
     }
   }
+  if (now >= next_port_check_) {
+    port_state_ = interface_.check_port(now);
+    next_port_check_ = now + kPortCheckInterval;
+  }
   interface_.run_timers(now);
   interface_.flush();
   return frames != 0;
@@ -85,11 +90,13 @@ bool Prober::resolve(const net::IpAddress& target, Duration limit) {
 
 bool Prober::ping(const net::IpAddress& target, std::size_t ip_bytes, Duration limit) {
   const auto route = route_to(target);
-  platform::FrameBuffer buffer;
-  if (!route || memory_.allocate({&buffer, 1}) != 1) return false;
+  if (!route || !run([this] { return interface_.can_send(1); }, limit)) return false;
+  // Of the interface, as all that is sent through it: there is room for a VLAN tag in front.
+  const platform::FrameBuffer buffer = interface_.take_buffer();
+  if (buffer.data == nullptr) return false;
   const std::size_t bytes = kEthernet + ip_bytes;
   if (buffer.capacity < bytes) {
-    memory_.release({&buffer.handle, 1});
+    interface_.give_back(buffer);
     return false;
   }
   std::memcpy(buffer.data, route->ethernet.data(), kEthernet);
@@ -112,12 +119,9 @@ bool Prober::ping(const net::IpAddress& target, std::size_t ip_bytes, Duration l
   icmp.checksum = sum.checksum();
   pollux::store(buffer.data + kDataAt, icmp);
 
-  const platform::TxSegment frame{
+  platform::TxSegment frame{
       .data = buffer.data, .length = static_cast<std::uint32_t>(bytes), .handle = buffer.handle};
-  if (!run([&] { return port_.transmit({&frame, 1}) == 1; }, limit)) {
-    memory_.release({&buffer.handle, 1});
-    return false;
-  }
+  interface_.send({&frame, 1});
   return run(
       [&] {
         const auto& replies = port_.replies();
@@ -132,8 +136,9 @@ bool Prober::ping(const net::IpAddress& target, std::size_t ip_bytes, Duration l
 bool Prober::send_segment(const net::Endpoint& target, std::uint8_t flags, std::uint32_t sequence,
                           std::span<const std::uint32_t> pieces) {
   const auto route = route_to(target.address);
+  if (!route || !interface_.can_send(pieces.size() + 1)) return false;
   const platform::FrameBuffer buffer = interface_.take_buffer();
-  if (!route || buffer.data == nullptr) return false;
+  if (buffer.data == nullptr) return false;
   std::size_t total = sizeof(wire::Ipv4Header) + wire::kTcpHeaderBytes;
   for (const std::uint32_t piece : pieces) total += piece;
   std::memcpy(buffer.data, route->ethernet.data(), kEthernet);

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "control/selftest/spy_port.hpp"
+#include "dataplane/net/address_claim.hpp"
 #include "dataplane/net/interface.hpp"
 #include "dataplane/platform/packet_memory.hpp"
 
@@ -35,6 +36,13 @@ class Prober {
   /// SYN with `pieces` of data behind it (empty: none), which a host answers with RST or SYN-ACK if
   /// it believes the checksum.
   TcpAnswer tcp(const net::Endpoint& target, std::span<const std::uint32_t> pieces, Duration limit);
+  /// As of the latest turn that looked, some times a second: down before the first. Checks of
+  /// addresses wait for the link and start when it comes up.
+  [[nodiscard]] platform::PortState port_state() const noexcept { return port_state_; }
+  /// Of the IPv4 address.
+  [[nodiscard]] net::AddressState address_state() const noexcept {
+    return interface_.address_state();
+  }
   [[nodiscard]] net::Ipv6State ipv6_state() const noexcept { return interface_.ipv6_state(); }
   /// Frames that still point into the store.
   [[nodiscard]] std::uint32_t in_flight() const noexcept;
@@ -52,6 +60,8 @@ class Prober {
   std::span<std::byte> store_;
   std::function<Instant()> clock_;
   net::Interface interface_;
+  platform::PortState port_state_ = platform::PortState::down;
+  Instant next_port_check_ = Instant::min();
   std::uint16_t identifier_;
   std::uint16_t sequence_ = 0;
   std::uint16_t local_port_;

@@ -5,6 +5,7 @@
 #include "dataplane/wire/icmp.hpp"
 #include "dataplane/wire/ipv4.hpp"
 #include "dataplane/wire/tcp.hpp"
+#include "dataplane/wire/vlan.hpp"
 
 namespace pollux::selftest {
 namespace {
@@ -34,13 +35,18 @@ std::size_t SpyPort::receive(std::span<platform::RxSegment> segments) noexcept {
 }
 
 void SpyPort::look_at(std::span<const std::byte> frame, unsigned flags) {
-  if (frame.size() < kEthernet + sizeof(wire::Ipv4Header)) return;
-  if (load<wire::EthernetHeader>(frame.data()).ether_type.get() != wire::kEtherTypeIpv4) return;
-  const auto ip = load<wire::Ipv4Header>(&frame[kEthernet]);
+  // One 802.1Q tag, where the port has left it in. Which VLAN is the interface's business.
+  std::size_t l2_bytes = kEthernet;
+  if (frame.size() >= kEthernet &&
+      load<wire::EthernetHeader>(frame.data()).ether_type.get() == wire::kEtherTypeVlan)
+    l2_bytes += wire::kVlanTagBytes;
+  if (frame.size() < l2_bytes + sizeof(wire::Ipv4Header)) return;
+  if (load<Be16>(&frame[l2_bytes - sizeof(Be16)]).get() != wire::kEtherTypeIpv4) return;
+  const auto ip = load<wire::Ipv4Header>(&frame[l2_bytes]);
   const std::size_t total = ip.total_length.get();
-  if (ip.header_bytes() < 20 || total < ip.header_bytes() || kEthernet + total > frame.size())
+  if (ip.header_bytes() < 20 || total < ip.header_bytes() || l2_bytes + total > frame.size())
     return;
-  const auto payload = frame.subspan(kEthernet + ip.header_bytes(), total - ip.header_bytes());
+  const auto payload = frame.subspan(l2_bytes + ip.header_bytes(), total - ip.header_bytes());
   if (ip.protocol == wire::kProtocolIcmp && payload.size() >= sizeof(wire::IcmpHeader)) {
     const auto icmp = load<wire::IcmpHeader>(payload.data());
     wire::InternetSum sum;

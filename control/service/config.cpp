@@ -104,6 +104,7 @@ void write_addresses(std::string& out, const net::InterfaceConfig& interface) {
         fmt::format("address = \"{}/{}\"\n", to_text(interface.address), interface.prefix_length);
   }
   if (interface.gateway != net::IpAddress{}) write_text(out, "gateway", to_text(interface.gateway));
+  out += fmt::format("detect_conflicts = {}\n", interface.detect_conflicts);
   if (interface.address6 != net::IpAddress{}) {
     out += fmt::format("ipv6_address = \"{}/{}\"\n", to_text(interface.address6),
                        interface.prefix_length6);

@@ -34,4 +34,13 @@ struct Ipv6Prefix {
 [[nodiscard]] std::optional<std::string_view> nearest_word(
     std::string_view word, std::span<const std::string_view> candidates);
 
+// What an address may be, in the words of an error.
+inline constexpr std::string_view kAddressAllowed =
+    "an IPv4 address with its prefix length, like \"10.99.0.2/24\"";
+inline constexpr std::string_view kGatewayAllowed = "an IPv4 address, like \"10.99.0.1\"";
+inline constexpr std::string_view kIpv6AddressAllowed =
+    "an IPv6 address with its prefix length, like \"fd99::2/64\"";
+inline constexpr std::string_view kIpv6GatewayAllowed =
+    "an IPv6 address, like \"fd99::1\" or \"fe80::1\"";
+
 }  // namespace pollux::service

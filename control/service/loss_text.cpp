@@ -40,6 +40,8 @@ std::string loss_sentence(iscsi::LossReason reason, iscsi::ProtocolError error) 
       return "the target did not answer a ping";
     case port_removed:
       return "the port it went through was removed";
+    case address_conflict:
+      return "another station on the link has the port's address, so it is not used (see status)";
   }
   return "the connection ended";
 }
@@ -50,6 +52,7 @@ std::uint32_t loss_status(iscsi::LossReason reason) noexcept {
     case connect_refused:
     case host_unreachable:
     case connect_timeout:
+    case address_conflict:
       return ISDSC_CONNECTION_FAILED;
     case no_local_resources:
       return ISDSC_NO_CONNECTION_AVAILABLE;

@@ -54,7 +54,7 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_flag("--foreground", flags.foreground, "stay in the foreground (always so)");
   app.add_option("--port", flags.ports,
                  "\"device=net_tap0,iface=t0 address=10.99.0.2/24 [name=..] [gateway=..] "
-                 "[mtu=..]\"; may be repeated")
+                 "[mtu=..] [detect_conflicts=true]\"; may be repeated")
       ->allow_extra_args(false);
   app.add_option("--instance", flags.instance, "name of the instance");
   app.add_option("--initiator-name", flags.initiator_name, "iSCSI name of this initiator");

@@ -37,7 +37,6 @@
 #include "control/service/scsi_executor.hpp"
 #include "control/service/session_manager.hpp"
 #include "control/service/steering_report.hpp"
-#include "dataplane/net/interface.hpp"
 
 namespace pollux::service {
 
@@ -65,7 +64,6 @@ struct OperationsOptions {
   std::function<std::vector<SteeringReport>()> steering_reports = {};
   std::function<std::vector<QueueCounters>()> queue_counters = {};
   std::function<Instant()> clock;
-  std::function<net::Ipv6State(std::size_t port)> ipv6_state{};  ///< may be empty
 };
 
 /// What a login offers, by the configuration.

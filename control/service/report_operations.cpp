@@ -158,20 +158,6 @@ void Operations::answer_json(Serial serial, const std::string& json) {
 
 namespace {
 
-std::string_view to_words(net::Ipv6State state) {
-  switch (state) {
-    case net::Ipv6State::off:
-      return "off";
-    case net::Ipv6State::checking:
-      return "being checked for duplicates";
-    case net::Ipv6State::ready:
-      return "ready";
-    case net::Ipv6State::duplicate:
-      return "duplicate: another station has this address, so it is not used";
-  }
-  return "unknown";
-}
-
 Json port_json(const PortConfig& port) {
   const net::InterfaceConfig& interface = port.interface;
   Json json{{"name", port.name}, {"device", port.device}};
@@ -199,10 +185,10 @@ void Operations::status(Serial serial, Instant now) {
   json["initiator_name"] = options_.sessions.initiator_name();
   json["ports"] = Json::array();
   for (const PortConfig& port : options_.config.ports) {
-    const std::size_t index = json["ports"].size();
     Json& entry = json["ports"].emplace_back(port_json(port));
-    if (options_.ipv6_state && port.interface.has_ipv6())
-      entry["ipv6_state"] = to_words(options_.ipv6_state(index));
+    const worker::AddressReport addresses = options_.ports.addresses(port.name);
+    if (port.interface.has_ipv4()) entry["address_state"] = ipv4_words(addresses);
+    if (port.interface.has_ipv6()) entry["ipv6_state"] = ipv6_words(addresses);
     entry["queues"] = queues_of(port.name, options_.ports);
   }
   json["workers"] = Json::array();

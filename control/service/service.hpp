@@ -28,7 +28,6 @@
 #include "control/service/state_directory.hpp"
 #include "control/service/steering_report.hpp"
 #include "control/service/worker_channel.hpp"
-#include "dataplane/net/interface.hpp"
 #include "dataplane/worker/command_queue.hpp"
 
 namespace pollux::service {
@@ -49,8 +48,6 @@ struct ServiceOptions {
   /// For statistics; both may be empty.
   std::function<std::vector<SteeringReport>()> steering_reports = {};
   std::function<std::vector<QueueCounters>()> queue_counters = {};
-  /// What has become of the IPv6 addresses of configured port number `port`; may be empty.
-  std::function<net::Ipv6State(std::size_t port)> ipv6_state{};
 };
 
 class Service final : private ring::Handler {

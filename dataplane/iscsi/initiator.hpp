@@ -94,6 +94,9 @@ class Initiator {
   void abort_commands(Connection& connection, Instant now) noexcept;
   void free_slot(Connection& connection) noexcept;
   const Path* path_to(const net::IpAddress& address) const noexcept;
+  /// Why there is no route.
+  [[nodiscard]] LossReason no_way_to(const net::IpAddress& address,
+                                     const tcp::Engine& engine) const noexcept;
   void tell(const ToControl& message) noexcept;
 
   // submit.cpp

@@ -65,11 +65,12 @@ enum class LossReason : std::uint8_t {
   no_local_resources,  ///< no free connection, port or route
   header_digest_error,
   data_digest_error,
-  protocol_error,   ///< see detail
-  rejected,         ///< the target rejected a command and still waits for its CmdSN
-  ping_timeout,     ///< the target fell silent with commands open and did not answer a NOP-Out
-  command_timeout,  ///< the oldest command was open for too long
-  port_removed,     ///< the device under the connection is gone
+  protocol_error,    ///< see detail
+  rejected,          ///< the target rejected a command and still waits for its CmdSN
+  ping_timeout,      ///< the target fell silent with commands open and did not answer a NOP-Out
+  command_timeout,   ///< the oldest command was open for too long
+  port_removed,      ///< the device under the connection is gone
+  address_conflict,  ///< another station has the address it would come from
 };
 
 /// The rule that was broken, for LossReason::protocol_error. One counter each.

@@ -147,6 +147,14 @@ const Path* Initiator::path_to(const net::IpAddress& address) const noexcept {
   return gone;
 }
 
+LossReason Initiator::no_way_to(const net::IpAddress& address,
+                                const tcp::Engine& engine) const noexcept {
+  for (const Path& path : paths_)
+    if (path.engine == &engine && path.interface->is_refused_source(address))
+      return LossReason::address_conflict;
+  return LossReason::host_unreachable;
+}
+
 void Initiator::open(Connection& connection, const ToWorker& message, Instant now) noexcept {
   POLLUX_ASSERT(connection.state == ConnectionState::free);
   connection.ref = message.connection;
@@ -181,7 +189,7 @@ void Initiator::open(Connection& connection, const ToWorker& message, Instant no
   if (error == tcp::OpenError::none) return;
   connection.tcp = {};
   LossReason reason = LossReason::no_local_resources;
-  if (error == tcp::OpenError::no_route) reason = LossReason::host_unreachable;
+  if (error == tcp::OpenError::no_route) reason = no_way_to(remote.address, *connection.engine);
   if (error == tcp::OpenError::port_removed) reason = LossReason::port_removed;
   lose(connection, reason, ProtocolError::none, now);
 }
@@ -262,7 +270,7 @@ void Initiator::on_event(const tcp::Event& event, tcp::Engine& engine, Instant n
         reason = LossReason::tcp_timeout;
         break;
       case tcp::EndReason::host_unreachable:
-        reason = LossReason::host_unreachable;
+        reason = no_way_to(engine.remote(event.id).address, engine);
         break;
       case tcp::EndReason::port_removed:
         reason = LossReason::port_removed;

@@ -36,6 +36,8 @@ const char* to_text(LossReason reason) noexcept {
       return "a command was not answered in time";
     case LossReason::port_removed:
       return "the port was removed";
+    case LossReason::address_conflict:
+      return "another station has our address";
   }
   return "unknown reason";
 }

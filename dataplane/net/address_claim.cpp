@@ -16,7 +16,7 @@ Duration AddressClaim::random_below(Duration bound) noexcept {
 void AddressClaim::start_probing(Instant now) noexcept {
   state_ = AddressState::probing;
   left_ = kProbes;
-  deadline_ = now + random_below(kProbeWait);
+  deadline_ = link_up_ ? now + random_below(kProbeWait) : kNever;
 }
 
 void AddressClaim::start_announcing(Instant now) noexcept {
@@ -51,10 +51,18 @@ bool AddressClaim::on_conflict(Instant now) noexcept {
   return true;
 }
 
-/// Another port of a switch may be where the frames come in now, and RFC 5227 2.3 lets neighbours
-/// learn it. Sessions are not stopped for a new round of probes: whoever took the address meanwhile
-/// answers the announcement, and that is counted.
+void AddressClaim::on_link_down() noexcept {
+  link_up_ = false;
+  if (state_ == AddressState::probing) deadline_ = kNever;
+}
+
+/// RFC 5227 2.1: a check follows when a link comes up; probes from before may have reached nobody.
+/// An address in use is only announced: another port of a switch may be where the frames come in
+/// now, and RFC 5227 2.3 lets neighbours learn it. Sessions are not stopped for a new round of
+/// probes: whoever took the address meanwhile answers the announcement, and that is counted.
 void AddressClaim::on_link_up(Instant now) noexcept {
+  link_up_ = true;
+  if (state_ == AddressState::probing) start_probing(now);
   if (state_ == AddressState::usable) start_announcing(now);
 }
 

@@ -58,6 +58,8 @@ class AddressClaim {
   [[nodiscard]] Action on_deadline(Instant now) noexcept;
   /// Another station was seen to use or to probe the address. True when we were probing ourselves.
   [[nodiscard]] bool on_conflict(Instant now) noexcept;
+  /// Nobody can be asked while the link is down: the check waits, and starts anew afterwards.
+  void on_link_down() noexcept;
   void on_link_up(Instant now) noexcept;
 
  private:
@@ -68,6 +70,7 @@ class AddressClaim {
   AddressClaimOptions options_;
   Random random_;
   AddressState state_ = AddressState::usable;
+  bool link_up_ = true;
   unsigned left_ = 0;  ///< probes or announcements to send
   Instant deadline_ = kNever;
 };

@@ -78,7 +78,7 @@ void ArpTable::learn(std::size_t index, const EthernetAddress& mac, Instant now)
   entry.deadline = now + kReachableTime;
 }
 
-void ArpTable::input(const ArpPacket& packet, Instant now) noexcept {
+void ArpTable::input(const ArpPacket& packet, bool is_copy, Instant now) noexcept {
   const std::uint16_t op = packet.op.get();
   const bool well_formed = packet.hrd.get() == ArpPacket::kHardwareEthernet &&
                            packet.pro.get() == wire::kEtherTypeIpv4 && packet.hln == 6 &&
@@ -94,14 +94,17 @@ void ArpTable::input(const ArpPacket& packet, Instant now) noexcept {
   const std::uint32_t sender = packet.spa.get();
   if (is_conflict(packet)) {
     counters_.arp_conflicts.add();
-    if (!claim_.on_conflict(now) && claim_.state() == AddressState::usable) defend(now);
+    if (claim_.on_conflict(now))
+      ++generation_;  // whoever waits for a route asks again
+    else if (claim_.state() == AddressState::usable && !is_copy)
+      defend(now);
     return update_deadline();
   }
   if (claim_.state() != AddressState::usable) return counters_.arp_before_use.add();
   if (sender != 0 && !subnet_.is_other_host(sender)) return counters_.drop_arp_sender.add();
   // RFC 826: an entry that exists is updated by whatever the sender says; one is made only when we
   // are asked. A probe (RFC 5227 1.1) has no sender address: it is answered and teaches nothing.
-  const bool asks_us = op == ArpPacket::kRequest && packet.tpa.get() == subnet_.address;
+  const bool asks_us = op == ArpPacket::kRequest && packet.tpa.get() == subnet_.address && !is_copy;
   if (subnet_.is_other_host(sender) && subnet_.on_link(sender)) {
     std::size_t index = find(sender);
     if (index == size_) index = asks_us ? add(sender, false, now) : kEntries;
@@ -164,6 +167,11 @@ void ArpTable::run_claim(Instant now) noexcept {
       break;
   }
   if (claim_.state() != before) ++generation_;  // whoever waits for a route asks again
+}
+
+void ArpTable::on_link_down() noexcept {
+  claim_.on_link_down();
+  update_deadline();
 }
 
 void ArpTable::on_link_up(Instant now) noexcept {

@@ -33,8 +33,9 @@ class ArpTable {
   ArpTable(const Ipv4Subnet& subnet, const wire::EthernetAddress& mac, Egress& egress,
            Counters& counters, const AddressClaimOptions& claim, Instant start) noexcept;
 
-  /// A checked-for-length ARP packet of the wire.
-  void input(const wire::ArpPacket& packet, Instant now) noexcept;
+  /// A checked-for-length ARP packet of the wire. `is_copy`: another worker with the same address
+  /// has it too; it is learnt from and answered there.
+  void input(const wire::ArpPacket& packet, bool is_copy, Instant now) noexcept;
 
   /// The hardware address of `host` on our link; starts asking for it when it is not known.
   RouteState resolve(std::uint32_t host, Instant now, wire::EthernetAddress& mac) noexcept;
@@ -42,6 +43,7 @@ class ArpTable {
   /// What `host` was sent got no answer: its entry may be wrong (one flipped bit in a reply is
   /// enough), so it is asked again now and not when the entry has aged.
   void suspect(std::uint32_t host, Instant now) noexcept;
+  void on_link_down() noexcept;
   void on_link_up(Instant now) noexcept;
   [[nodiscard]] AddressState address_state() const noexcept { return claim_.state(); }
 

@@ -29,6 +29,11 @@ struct FrameView {
   std::span<const std::byte> head;                ///< at least min(bytes, kHeadBytes)
 };
 
+/// Another worker has the frame too, and answers it.
+inline bool is_copy(const FrameView& frame) noexcept {
+  return (frame.segments.front().flags & platform::kRxCopy) != 0;
+}
+
 /// Copies the frame's bytes from `first` on, which must be there, until `out` is full.
 inline void copy_frame_bytes(std::span<const platform::RxSegment> segments, std::size_t first,
                              std::span<std::byte> out) noexcept {

@@ -163,6 +163,7 @@ void Ipv6Host::on_solicitation(const FrameView& frame, const Ipv6Packet& packet,
   }
   const auto& mac = input.options.source_mac;
   if (!is_probe && mac) neighbours_.on_heard(source, *mac, false, now);
+  if (is_copy(frame)) return;
   if (!advertisement_limit_.spend(now)) {
     counters_.drop_nd_rate.add();
     return;

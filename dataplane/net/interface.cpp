@@ -222,7 +222,7 @@ FrameView Interface::Impl::next_frame() noexcept {
     counters.drop_short_frame.add();
     return;
   }
-  arp.input(load<wire::ArpPacket>(frame.head.data() + frame.l2_bytes), now);
+  arp.input(load<wire::ArpPacket>(frame.head.data() + frame.l2_bytes), is_copy(frame), now);
 }
 
 // As input(), for a frame whose ether type is IPv6.
@@ -343,6 +343,11 @@ void Interface::suspect(const IpAddress& remote, Instant now) noexcept {
   impl_->arp.suspect(impl_->subnet.on_link(host) ? host : impl_->config.gateway.v4_host(), now);
 }
 AddressState Interface::address_state() const noexcept { return impl_->arp.address_state(); }
+bool Interface::is_refused_source(const IpAddress& destination) const noexcept {
+  if (destination.is_v4())
+    return impl_->config.has_ipv4() && impl_->arp.address_state() == AddressState::conflict;
+  return impl_->ipv6.is_refused_source(destination);
+}
 Instant Interface::next_deadline() const noexcept {
   return std::min(impl_->arp.next_deadline(), impl_->ipv6.next_deadline());
 }
@@ -396,14 +401,20 @@ void Interface::send_tcp(std::span<platform::TxSegment> frame,
                          std::size_t tcp_header_bytes) noexcept {
   impl_->egress.send_tcp(frame, tcp_header_bytes);
 }
+void Interface::send(std::span<platform::TxSegment> frame) noexcept { impl_->egress.send(frame); }
 std::size_t Interface::flush() noexcept { return impl_->egress.flush(); }
 void Interface::drop_queued() noexcept { impl_->egress.drop_queued(); }
 platform::PortState Interface::check_port(Instant now) noexcept {
   const platform::PortState state = impl_->port.check();
-  const bool was_up = std::exchange(impl_->link_was_up, state == platform::PortState::up);
-  if (impl_->link_was_up && !was_up) {
+  const bool is_up = state == platform::PortState::up;
+  const bool was_up = std::exchange(impl_->link_was_up, is_up);
+  if (is_up && !was_up) {
     impl_->arp.on_link_up(now);
     impl_->ipv6.on_link_up(now);
+  }
+  if (!is_up && was_up) {
+    impl_->arp.on_link_down();
+    impl_->ipv6.on_link_down();
   }
   return state;
 }

@@ -96,6 +96,10 @@ class Interface {
   /// Of the IPv4 address; see to_words(). The counter address_state shows it to other threads.
   [[nodiscard]] AddressState address_state() const noexcept;
 
+  /// There is no route to `destination` because another station has the address that packets to it
+  /// would come from (RFC 5227 2.1.1, RFC 4862 5.4.5).
+  [[nodiscard]] bool is_refused_source(const IpAddress& destination) const noexcept;
+
   RouteState route(const IpAddress& destination, Instant now, Route& route) noexcept;
   /// Changes whenever any neighbour or address of ours does: every cached Route is then asked for
   /// again.
@@ -111,11 +115,16 @@ class Interface {
   /// fields are zero: fills the checksums (or asks the port to) and the VLAN tag. The first segment
   /// lies in a buffer of take_buffer(). can_send(frame.size()) must hold.
   void send_tcp(std::span<platform::TxSegment> frame, std::size_t tcp_header_bytes) noexcept;
+  /// Queues one whole frame that starts with an Ethernet header and is finished but for the VLAN
+  /// tag, which is put in. Buffers and room as for send_tcp().
+  void send(std::span<platform::TxSegment> frame) noexcept;
   /// Hands queued frames to the port, in order; what it does not take stays queued.
   std::size_t flush() noexcept;
   /// Forgets what is queued: the link is down.
   void drop_queued() noexcept;
-  /// platform::Port::check(): some times a second. A link that is back has our address announced.
+  /// platform::Port::check(): some times a second, and before the first run_timers(). While the
+  /// link is down the check of our addresses for other users waits; one that is back has it
+  /// started anew, and has the addresses in use announced.
   platform::PortState check_port(Instant now) noexcept;
   /// The port is gone: drops what is queued here and there.
   void shut_port() noexcept;

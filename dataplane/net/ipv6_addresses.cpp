@@ -51,8 +51,30 @@ void Ipv6Addresses::add(const IpAddress& address, Origin origin, Instant first_p
     entry.state = State::preferred;
     ++generation_;
   } else {
-    entry.probe_at = first_probe;
+    start_check(entry, first_probe);
   }
+}
+
+void Ipv6Addresses::start_check(Address& entry, Instant first_probe) noexcept {
+  entry.probes = 0;
+  entry.probe_at = link_up_ ? first_probe : kNever;
+}
+
+void Ipv6Addresses::on_link_down() noexcept {
+  link_up_ = false;
+  for (std::size_t i = 0; i < count_; ++i)
+    if (addresses_[i].state == State::tentative) start_check(addresses_[i], kNever);
+  update_deadline();
+}
+
+// RFC 4862 5.3: an address is formed, and so checked, when the interface becomes attached to a
+// link. Silence on a dead one means nothing, and probes from before may have reached nobody.
+void Ipv6Addresses::on_link_up(Instant now) noexcept {
+  link_up_ = true;
+  for (std::size_t i = 0; i < count_; ++i)
+    if (addresses_[i].state == State::tentative)
+      start_check(addresses_[i], now + start_delay(mac_));
+  update_deadline();
 }
 
 void Ipv6Addresses::remove(std::size_t index) noexcept {

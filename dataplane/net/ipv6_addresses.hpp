@@ -77,6 +77,10 @@ class Ipv6Addresses {
   /// RFC 4862 5.5.3 for one Prefix Information option with the A flag set.
   void on_prefix(const wire::NdPrefixOption& option, Instant now) noexcept;
 
+  /// Nobody can be asked while the link is down: checks wait, and start anew afterwards.
+  void on_link_down() noexcept;
+  void on_link_up(Instant now) noexcept;
+
   void run_timers(Instant now) noexcept;
   [[nodiscard]] Instant next_deadline() const noexcept { return next_deadline_; }
   /// Changes when the set of usable addresses does.
@@ -85,6 +89,7 @@ class Ipv6Addresses {
  private:
   void add(const IpAddress& address, Origin origin, Instant first_probe) noexcept;
   void remove(std::size_t index) noexcept;
+  void start_check(Address& address, Instant first_probe) noexcept;
   void on_deadline(Address& address, Instant now) noexcept;
   void update_deadline() noexcept;
 
@@ -93,6 +98,7 @@ class Ipv6Addresses {
   Counters& counters_;
   std::uint8_t transmits_;
   bool disabled_ = false;
+  bool link_up_ = true;
   std::uint32_t generation_ = 0;
   Instant next_deadline_ = kNever;
   std::size_t count_ = 0;

@@ -80,6 +80,14 @@ RouteState Ipv6Host::route(const IpAddress& destination, Instant now, wire::Ethe
   return state;
 }
 
+bool Ipv6Host::is_refused_source(const IpAddress& destination) const noexcept {
+  const auto all = addresses_.all();
+  return addresses_.source_for(destination, true) == nullptr &&
+         std::any_of(all.begin(), all.end(), [](const Ipv6Addresses::Address& entry) {
+           return entry.state == Ipv6Addresses::State::duplicate;
+         });
+}
+
 void Ipv6Host::suspect(const IpAddress& remote, Instant now) noexcept {
   if (const std::optional<IpAddress> hop = next_hop(remote)) neighbours_.suspect(*hop, now);
 }
@@ -88,10 +96,15 @@ void Ipv6Host::confirm_reachable(const IpAddress& remote, Instant now) noexcept 
   if (const std::optional<IpAddress> hop = next_hop(remote)) neighbours_.confirm(*hop, now);
 }
 
+void Ipv6Host::on_link_down() noexcept {
+  if (enabled_) addresses_.on_link_down();
+}
+
 /// RFC 4861 7.2.6: neighbours, and switches between us, may have to learn where we are now. An
 /// address in use is not checked again: sessions stand on it.
 void Ipv6Host::on_link_up(Instant now) noexcept {
   if (!enabled_) return;
+  addresses_.on_link_up(now);
   for (const Ipv6Addresses::Address& entry : addresses_.all()) {
     if (!entry.usable()) continue;
     sender_.advertise(entry.address, IpAddress{wire::kIpv6AllNodes},

@@ -53,8 +53,12 @@ class Ipv6Host {
   }
   /// TCP gets no answer: the neighbour that leads to `remote` is asked, itself first.
   void suspect(const IpAddress& remote, Instant now) noexcept;
+  [[nodiscard]] bool is_refused_source(const IpAddress& destination) const noexcept;
   void confirm_reachable(const IpAddress& remote, Instant now) noexcept;
-  /// The port's link is back: neighbours hear of our addresses, and routers are asked anew.
+  /// The port's link is down: what is being checked waits.
+  void on_link_down() noexcept;
+  /// The port's link is back: checks start anew, neighbours hear of our addresses, and routers are
+  /// asked anew.
   void on_link_up(Instant now) noexcept;
   /// Any thread may ask.
   [[nodiscard]] Ipv6State state() const noexcept {

@@ -48,17 +48,30 @@ const NudState* NdTable::state(const IpAddress& host) const noexcept {
   return index == size_ ? nullptr : &entries_[index].state;
 }
 
+// What somebody else caused gives way first. For what we want ourselves so does a neighbour that
+// may be asked again anyway, and then one that is stale (RFC 4861 7.3.3: it stays as it is until
+// something is sent to it, so nothing else would ever end it). Of equals the longest unused.
+std::size_t NdTable::least_needed(bool for_wanted, Instant now) const noexcept {
+  const auto rank = [&](const Entry& entry) -> unsigned {
+    if (!entry.wanted) return 3;
+    if (!for_wanted) return 0;
+    if (entry.state == NudState::unreachable && now >= entry.deadline) return 2;
+    return entry.state == NudState::stale ? 1 : 0;
+  };
+  std::size_t chosen = kEntries;
+  unsigned best = 0;
+  for (std::size_t i = 0; i < size_; ++i) {
+    const unsigned own = rank(entries_[i]);
+    if (own == 0 || own < best) continue;
+    if (own > best || entries_[i].used_at < entries_[chosen].used_at) chosen = i;
+    best = own;
+  }
+  return chosen;
+}
+
 std::size_t NdTable::add(const IpAddress& host, bool wanted, Instant now) noexcept {
   if (size_ == kEntries) {
-    // What somebody else caused gives way first, the longest unused of it; then a neighbour that
-    // may be asked again anyway.
-    std::size_t oldest = kEntries;
-    for (std::size_t i = 0; i < kEntries; ++i) {
-      const Entry& entry = entries_[i];
-      const bool may_go = !entry.wanted ||
-                          (wanted && entry.state == NudState::unreachable && now >= entry.deadline);
-      if (may_go && (oldest == kEntries || entry.used_at < entries_[oldest].used_at)) oldest = i;
-    }
+    const std::size_t oldest = least_needed(wanted, now);
     if (oldest == kEntries) {
       counters_.nd_table_full.add();
       return kEntries;

@@ -81,6 +81,8 @@ class NdTable {
   };
 
   [[nodiscard]] std::size_t find(const IpAddress& host) const noexcept;
+  /// The entry that makes room in a full table; kEntries: none may go.
+  [[nodiscard]] std::size_t least_needed(bool for_wanted, Instant now) const noexcept;
   std::size_t add(const IpAddress& host, bool wanted, Instant now) noexcept;
   void remove(std::size_t index) noexcept;
   void set_state(Entry& entry, NudState state, Instant now) noexcept;

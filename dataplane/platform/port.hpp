@@ -19,6 +19,7 @@ enum RxFlag : std::uint16_t {
   kRxL4ChecksumGood = 8,
   kRxL4ChecksumBad = 16,
   kRxHash = 32,             ///< rss_hash is what the port computed for this frame
+  kRxCopy = 64,             ///< first segment: another worker has the frame as well, and answers it
   kRxVlanStripped = 0x100,  ///< first segment: the port has taken out the tag; see vlan
 };
 

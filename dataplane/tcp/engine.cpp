@@ -238,6 +238,11 @@ net::Endpoint Engine::local(ConnectionId id) const noexcept {
   return c == nullptr ? net::Endpoint{} : impl_->local_endpoint(*c);
 }
 
+net::Endpoint Engine::remote(ConnectionId id) const noexcept {
+  const Connection* c = impl_->find(id);
+  return c == nullptr ? net::Endpoint{} : c->remote;
+}
+
 std::uint32_t Engine::readable(ConnectionId id) const noexcept {
   const Connection* c = impl_->find(id);
   return c == nullptr ? 0 : c->readable;

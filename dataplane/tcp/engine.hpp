@@ -269,6 +269,7 @@ class Engine {
   [[nodiscard]] State state(ConnectionId id) const noexcept;  ///< closed when the id is stale
   [[nodiscard]] EndReason end_reason(ConnectionId id) const noexcept;
   [[nodiscard]] net::Endpoint local(ConnectionId id) const noexcept;
+  [[nodiscard]] net::Endpoint remote(ConnectionId id) const noexcept;
 
   /// Payload bytes of a full segment as negotiated; at least 1.
   [[nodiscard]] std::uint32_t segment_bytes(ConnectionId id) const noexcept;

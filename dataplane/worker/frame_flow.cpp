@@ -80,6 +80,8 @@ void classify_arp(Bytes packet, FrameFlow& flow) noexcept {
   // A request is answered once, by whoever has it; an announcement (RFC 5227 3) is for everybody.
   if (arp.op.get() == wire::ArpPacket::kReply || arp.spa.get() == arp.tpa.get())
     flow.kind = FrameKind::notice;
+  else if (arp.op.get() == wire::ArpPacket::kRequest)
+    flow.kind = FrameKind::question;
 }
 
 /// The packet inside an ICMP error is one that we sent: source and destination change places.
@@ -105,6 +107,8 @@ void classify_icmp(Bytes icmp, bool is_v6, FrameFlow& flow) noexcept {
   // RFC 4861 4.2, 4.4, 4.5: router and neighbour advertisements, redirect.
   if (is_v6 && (type == 134 || type == 136 || type == 137)) {
     flow.kind = FrameKind::notice;
+  } else if (is_v6 && type == 135) {
+    flow.kind = FrameKind::question;  // RFC 4861 4.3
   } else if (is_v6 ? type >= 1 && type <= 4 : is_error_v4(type)) {
     classify_error(icmp.subspan(kIcmpBytes), is_v6, flow);
   }

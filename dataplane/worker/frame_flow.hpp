@@ -12,10 +12,12 @@
 namespace pollux::worker {
 
 enum class FrameKind : std::uint8_t {
-  other,   ///< questions, echo, fragments, noise: whoever has it deals with it
-  flow,    ///< a TCP segment
-  error,   ///< an ICMP error about a segment of ours; the tuple is that connection's
-  notice,  ///< what a neighbour or router says of itself: for every worker
+  other,     ///< echo, fragments, noise: whoever has it deals with it
+  flow,      ///< a TCP segment
+  error,     ///< an ICMP error about a segment of ours; the tuple is that connection's
+  notice,    ///< what a neighbour or router says of itself: for every worker
+  question,  ///< ARP request, neighbour solicitation: answered by whoever has it, but it tells
+             ///< every worker who asks, and perhaps that our address is another's too
 };
 
 struct FrameFlow {

@@ -25,7 +25,7 @@ struct HandoverCounters {
   Counter given;              ///< received here, another's: handed over
   Counter taken;              ///< received elsewhere, ours
   Counter copied_bytes;       ///< of taken and relayed frames
-  Counter notices_given;      ///< copies of neighbours' and routers' notices for others
+  Counter notices_given;      ///< copies of what neighbours and routers say or ask, for others
   Counter errors_given;       ///< ICMP errors about another's connection
   Counter dropped_full;       ///< the owner did not keep up
   Counter dropped_no_buffer;  ///< nothing to copy into

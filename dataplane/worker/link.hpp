@@ -44,6 +44,8 @@ struct Link {
   /// port_word() of each port, written by the worker. The latest state is all there is: a link that
   /// flaps fills no queue.
   std::array<std::atomic<std::uint32_t>, kPortsMost> ports{};
+  /// address_word() of each port (worker/address_report.hpp), in the same way.
+  std::array<std::atomic<std::uint32_t>, kPortsMost> addresses{};
   int doorbell_fd = -1;  ///< eventfd of the control thread; -1 in simulation
 };
 

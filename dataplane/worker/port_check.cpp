@@ -2,6 +2,7 @@
 // the connections on it, and how control hears of it.
 #include <algorithm>
 
+#include "dataplane/net/counters.hpp"
 #include "dataplane/worker/worker.hpp"
 
 namespace pollux::worker {
@@ -22,7 +23,25 @@ void Worker::check_ports(Instant now) noexcept {
     if (state == platform::PortState::down) interval = kCheckIntervalDown;
     if (state != before) change_port(i, state, now);
   }
+  check_addresses(now);
   next_port_check_ = now + interval;
+}
+
+void Worker::check_addresses(Instant now) noexcept {
+  bool is_news = false;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    const net::Interface& interface = *interfaces_[i];
+    const net::Counters& counters = interface.counters();
+    const AddressReport report = address_watches_[i].look(interface, counters.arp_conflicts.get(),
+                                                          counters.nd_conflicts.get(), now);
+    std::atomic<std::uint32_t>& word = link_.addresses[i];
+    const std::uint32_t before = word.load(std::memory_order_relaxed);
+    if (address_report(before) == report) [[likely]]
+      continue;
+    word.store(address_word(report, port_changes(before) + 1), std::memory_order_release);
+    is_news = true;
+  }
+  if (is_news) ring_doorbell();
 }
 
 void Worker::change_port(std::size_t path, platform::PortState state, Instant now) noexcept {

@@ -55,7 +55,7 @@ class SharedPort::Share final : public platform::Port {
   [[nodiscard]] std::span<const std::byte> head_of(
       std::span<const platform::RxSegment> frame) noexcept;
   void check_way(const FrameFlow& flow, const platform::RxSegment& first) noexcept;
-  void spread(std::span<const platform::RxSegment> frame) noexcept;
+  void spread(std::span<const platform::RxSegment> frame, std::size_t spared = 0) noexcept;
   bool give(std::size_t worker, std::span<const platform::RxSegment> frame) noexcept;
   void release(std::span<const platform::RxSegment> frame) noexcept;
   void collect() noexcept;
@@ -158,6 +158,10 @@ bool SharedPort::Share::is_ours(std::span<const platform::RxSegment> frame) noex
     spread(frame);
     return true;
   }
+  if (flow.kind == FrameKind::question) {
+    spread(frame, port_.ring_segments_ / 2);
+    return true;
+  }
   if (flow.is_syn_ack && flow.is_plain) check_way(flow, frame.front());
   const std::size_t owner = steering_.owner(flow.tuple);
   if (owner == worker_) return true;
@@ -191,19 +195,27 @@ void SharedPort::Share::check_way(const FrameFlow& flow,
   if (now != before) port_.verdict_.store(now, std::memory_order_relaxed);
 }
 
-/// A copy for every other worker; the frame itself stays.
-void SharedPort::Share::spread(std::span<const platform::RxSegment> frame) noexcept {
+/// A copy for every other worker; the frame itself stays. Leaves room for `spared` segments in each
+/// lane: anybody may ask without end, and connections live on the same lanes.
+void SharedPort::Share::spread(std::span<const platform::RxSegment> frame,
+                               std::size_t spared) noexcept {
+  // It is in burst_, and nobody else's yet.
+  platform::RxSegment& head = burst_[static_cast<std::size_t>(frame.data() - burst_.data())];
+  const std::uint16_t flags = head.flags;
+  head.flags = static_cast<std::uint16_t>(flags | platform::kRxCopy);
   for (std::size_t to = 0; to < port_.workers_; ++to) {
     if (to == worker_) continue;
+    if (!port_.lane(worker_, to).has_room(frame.size() + spared)) {
+      counters.dropped_full.add();
+      continue;
+    }
     // The reference comes first: the other side may give it back at once.
     for (const platform::RxSegment& segment : frame) memory_.retain(segment.handle);
-    if (give(to, frame)) {
-      counters.notices_given.add();
-    } else {
-      counters.dropped_full.add();
-      release(frame);
-    }
+    const bool is_given = give(to, frame);
+    POLLUX_ASSERT(is_given);
+    counters.notices_given.add();
   }
+  head.flags = flags;
 }
 
 bool SharedPort::Share::give(std::size_t worker,
@@ -301,6 +313,7 @@ void SharedPort::Share::shut() noexcept {
 SharedPort::SharedPort(const SharedPortSetup& setup)
     : workers_(setup.memories.size()),
       queues_(setup.queues.size()),
+      ring_segments_(setup.ring_segments),
       relays_(workers_),
       memories_(setup.memories.begin(), setup.memories.end()),
       capabilities_(setup.queues.front()->capabilities()),

@@ -66,6 +66,7 @@ class SharedPort {
 
   std::size_t workers_;
   std::size_t queues_;
+  std::size_t ring_segments_;
   std::vector<std::unique_ptr<Lane>> lanes_;    ///< [from][to]; null on the diagonal
   std::vector<std::unique_ptr<Relay>> relays_;  ///< of workers without a queue; else null
   std::vector<platform::PacketMemory*> memories_;

@@ -38,6 +38,7 @@ Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& l
       last_turn_at_(start) {
   POLLUX_ASSERT(paths_.size() <= kPortsMost);
   steer(setup);
+  check_addresses(start);
 }
 
 void Worker::steer(const WorkerSetup& setup) {
@@ -59,6 +60,9 @@ std::size_t Worker::receive(iscsi::Path& path, Instant now) noexcept {
   const std::size_t count = path.interface->receive(now, datagrams_, frames);
   path.engine->input(std::span(datagrams_).first(count), now);
   if (frames != 0) take_path_errors(path, now);
+  // Whoever has our address says so in a frame that is no segment.
+  if (frames != count) [[unlikely]]
+    check_addresses(now);
   counters_.frames_received.add(frames);
   return frames + path.interface->take_passed_on();
 }

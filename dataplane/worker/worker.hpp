@@ -16,6 +16,7 @@
 #include "dataplane/net/interface.hpp"
 #include "dataplane/platform/port.hpp"
 #include "dataplane/tcp/engine.hpp"
+#include "dataplane/worker/address_report.hpp"
 #include "dataplane/worker/idle_reclaim.hpp"
 #include "dataplane/worker/link.hpp"
 #include "dataplane/worker/steered_ports.hpp"
@@ -103,6 +104,7 @@ class Worker {
   [[nodiscard]] std::uint64_t external_in_flight() const noexcept;
   // port_check.cpp
   void check_ports(Instant now) noexcept;
+  void check_addresses(Instant now) noexcept;
   void change_port(std::size_t path, platform::PortState state, Instant now) noexcept;
   [[nodiscard]] Instant next_port_check() const noexcept;
   std::size_t send(std::size_t path, Instant now) noexcept;
@@ -126,6 +128,7 @@ class Worker {
   std::array<net::TcpDatagram, kBurst> datagrams_;
   std::array<tcp::Event, kBurst> events_;
   std::array<platform::PortState, kPortsMost> port_states_{};  ///< as of the last check
+  std::array<AddressWatch, kPortsMost> address_watches_{};
   Instant next_port_check_;
   WorkerCounters counters_;
   Instant last_turn_at_;

@@ -8,7 +8,6 @@
 namespace pollux::sim {
 namespace {
 
-constexpr net::IpAddress kInitiatorAddress = net::IpAddress::v4(10, 99, 0, 2);
 constexpr net::IpAddress kTargetAddress = net::IpAddress::v4(10, 99, 0, 1);
 
 SimPortOptions with_mac(SimPortOptions options, std::uint8_t last) {
@@ -47,9 +46,7 @@ SimWorld::SimWorld(const WorldOptions& options)
       snapshot_area(iscsi::SnapshotPool::bytes_needed(options.limits)),
       logins_(options.limits.connections) {
   worker::WorkerSetup setup;
-  setup.ports = {
-      {.port = &initiator_port,
-       .addressing = {.address = kInitiatorAddress, .prefix_length = 24, .gateway = {}}}};
+  setup.ports = {{.port = &initiator_port, .addressing = options.addressing}};
   setup.tcp_limits.connections =
       static_cast<std::uint32_t>(std::bit_ceil(options.limits.connections * 2));
   setup.iscsi = {.limits = options.limits,

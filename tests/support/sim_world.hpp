@@ -27,6 +27,10 @@ struct WorldOptions {
       .connections = 8, .tasks = 256, .slabs = 16, .snapshot_small = 64, .snapshot_large = 16};
   iscsi::Timeouts timeouts;
   std::size_t lent_budget_bytes = 8 * MiB;
+  net::InterfaceConfig addressing{///< the initiator's
+                                  .address = net::IpAddress::v4(10, 99, 0, 2),
+                                  .prefix_length = 24,
+                                  .gateway = {}};
 };
 
 class SimWorld {

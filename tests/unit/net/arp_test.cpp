@@ -298,6 +298,37 @@ TEST_F(AddressCheck, AConflictKeepsTheAddressUnusedUntilItIsFree) {
   }
 }
 
+TEST_F(AddressCheck, NothingIsFoundOutOnALinkThatIsDown) {
+  begin();
+  wire.set_link(false);
+  for (int i = 0; i < 200; ++i) {
+    run(100ms);
+    interface->drop_queued();
+  }
+  EXPECT_EQ(interface->address_state(), AddressState::probing);
+  EXPECT_EQ(interface->next_deadline(), kNever) << "an idle worker may sleep";
+  EXPECT_EQ(ask(), RouteState::pending);
+  EXPECT_TRUE(seen.empty());
+  wire.set_link(true);
+  EXPECT_EQ(silence(10), (std::vector<Frame>{probe, probe, probe, announcement, announcement}));
+  EXPECT_EQ(interface->address_state(), AddressState::usable);
+}
+
+TEST_F(AddressCheck, ALinkThatFailsDuringTheCheckStartsItAnew) {
+  begin();
+  while (seen.size() < 3 && wire.now() < began + 10s) {
+    run(10ms);
+    sent();
+  }
+  ASSERT_EQ(seen.size(), 3u);
+  wire.set_link(false);
+  run(10s);
+  wire.set_link(true);
+  run(1ms);
+  EXPECT_EQ(interface->address_state(), AddressState::probing) << "the last one may be lost";
+  EXPECT_EQ(silence(12), (std::vector<Frame>{probe, probe, probe, announcement, announcement}));
+}
+
 // --- A neighbour that TCP doubts
 // ---------------------------------------------------------------------------------
 

@@ -263,6 +263,35 @@ TEST_F(NeighbourDiscovery, AFloodOfStrangersNeverPushesOutANeighbourInUse) {
   EXPECT_GT(count(&Counters::drop_nd_rate), 0u);
 }
 
+// RFC 4861 7.3.3: a stale entry stays while nothing is sent to it, and any policy may end it.
+TEST_F(NeighbourDiscovery, AFullTableForgetsTheStaleNeighbourThatWasUsedLongestAgo) {
+  start6();
+  const auto host = [](std::uint32_t i) { return ip6(0xfd99, {2, i}); };
+  constexpr std::uint32_t kEntries = 256;
+  for (std::uint32_t i = 0; i < kEntries; ++i) learn(host(i));
+  EXPECT_EQ(ask(host(kEntries)), RouteState::unreachable) << "all of them are reachable";
+  EXPECT_EQ(count(&Counters::nd_table_full), 1u);
+  run(60s);
+  while (sent()) {
+  }
+  ask(host(0));  // in use again: the second one is the oldest now
+  learn(host(kEntries));
+  EXPECT_EQ(count(&Counters::nd_table_full), 1u);
+  EXPECT_EQ(ask(host(0)), RouteState::resolved);
+  EXPECT_EQ(ask(host(2)), RouteState::resolved);
+  // Strangers push out no neighbour of ours, stale or not.
+  const auto full = count(&Counters::nd_table_full);
+  deliver(solicitation({.source = ip6(0xfd99, {3, 1}),
+                        .target = kOur6,
+                        .options = link_option(1, kOtherMac),
+                        .mac = kOtherMac}));
+  EXPECT_EQ(count(&Counters::nd_table_full), full + 1);
+  while (sent()) {
+  }
+  EXPECT_EQ(ask(host(1)), RouteState::pending) << "forgotten";
+  EXPECT_EQ(sent6()->target(), host(1));
+}
+
 TEST_F(NeighbourDiscovery, ALinkThatIsBackHearsOfOurAddressesAndIsAskedForRouters) {
   InterfaceConfig config = config6();
   config.accept_ra = true;
@@ -461,6 +490,47 @@ TEST_F(DuplicateAddress, C102_ADuplicateLinkLocalAddressEndsIpv6OnThePort) {
   EXPECT_EQ(ask(kPeer6), RouteState::unreachable);
   while (sent()) {
   }
+}
+
+TEST_F(DuplicateAddress, NothingIsFoundOutOnALinkThatIsDown) {
+  start_checking();
+  const std::uint32_t before = generation();
+  wire.set_link(false);
+  for (int i = 0; i < 100; ++i) {
+    run(100ms);
+    interface->drop_queued();
+  }
+  EXPECT_EQ(interface->ipv6_state(), Ipv6State::checking);
+  EXPECT_FALSE(interface->is_own(kOur6));
+  EXPECT_EQ(generation(), before);
+  EXPECT_EQ(interface->next_deadline(), kNever) << "an idle worker may sleep";
+  wire.set_link(true);
+  const auto probes = solicitations(1100ms);
+  ASSERT_EQ(probes.size(), 2u);
+  EXPECT_EQ(interface->ipv6_state(), Ipv6State::checking);
+  say({.source = kOur6,
+       .destination = kAllNodes,
+       .target = kOur6,
+       .flags = kOverrideFlag,
+       .options = link_option(2, kOtherMac),
+       .mac = kOtherMac});
+  EXPECT_EQ(interface->ipv6_state(), Ipv6State::duplicate);
+  solicitations(2s);
+  EXPECT_TRUE(interface->is_own(kOurLinkLocal)) << "and nobody has that one";
+}
+
+// What was asked before the link failed may never have arrived.
+TEST_F(DuplicateAddress, ALinkThatFailsDuringTheCheckStartsItAnew) {
+  start_checking();
+  ASSERT_EQ(solicitations(1s).size(), 2u);
+  wire.set_link(false);
+  run(1ms);
+  wire.set_link(true);
+  run(1ms);
+  EXPECT_EQ(interface->ipv6_state(), Ipv6State::checking);
+  EXPECT_EQ(solicitations(1s).size(), 2u);
+  solicitations(1100ms);
+  EXPECT_EQ(interface->ipv6_state(), Ipv6State::ready);
 }
 
 TEST_F(DuplicateAddress, ALaterClaimIsCountedAndTheAddressKept) {

@@ -31,6 +31,7 @@ name = "p"
 device = "net_tap0,iface=t0"
 address = "10.99.0.2/24"
 gateway = "10.99.0.1"
+detect_conflicts = true
 ipv6_address = "fd99::2/64"
 ipv6_gateway = "fd99::1"
 ipv6_accept_ra = true
@@ -81,6 +82,7 @@ memory_mib = 256
   EXPECT_EQ(interface.prefix_length6, 64);
   EXPECT_EQ(to_text(interface.gateway6), "fd99::1");
   EXPECT_TRUE(interface.accept_ra && interface.link_local);
+  EXPECT_TRUE(interface.detect_conflicts);
   EXPECT_EQ(interface.vlan_id, 100);
   EXPECT_EQ(interface.priority, 4);
   EXPECT_EQ(interface.dscp, 26);
@@ -179,6 +181,11 @@ TEST(Config, PortFlag) {
   ASSERT_TRUE(port) << error;
   EXPECT_EQ(port->device, "net_tap0,iface=t");
   EXPECT_EQ(port->interface.prefix_length, 24);
+  EXPECT_FALSE(port->interface.detect_conflicts);
+  const auto checked =
+      parse_port_flag("device=x address=10.99.0.2/24 detect_conflicts=true", error);
+  ASSERT_TRUE(checked) << error;
+  EXPECT_TRUE(checked->interface.detect_conflicts);
   EXPECT_FALSE(parse_port_flag("device=x", error));
   EXPECT_FALSE(parse_port_flag("device=x adress=10.99.0.2/24", error));
   EXPECT_NE(error.find("address"), std::string::npos);

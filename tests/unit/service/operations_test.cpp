@@ -42,12 +42,16 @@ class OperationsTest : public ::testing::Test {
     ASSERT_NE(server, nullptr) << error;
     worker::Link* links[] = {&worker.link};
     config.worker.sessions_max = 8;
-    service = std::make_unique<Service>(ServiceOptions{.config = config,
-                                                       .links = links,
-                                                       .server = std::move(server),
-                                                       .clock = steady_now,
-                                                       .queues = queues,
-                                                       .saved = {1, {}}});
+    service = std::make_unique<Service>(
+        ServiceOptions{.config = config,
+                       .links = links,
+                       .server = std::move(server),
+                       .clock = steady_now,
+                       .queues = queues,
+                       .ports = {{.name = "san0",
+                                  .address = net::IpAddress::v4(10, 99, 0, 2),
+                                  .capabilities = {}}},
+                       .saved = {1, {}}});
     control_thread = std::thread([this] { service->run(); });
     worker_thread = std::thread([this] {
       while (!worker.stopped) {
@@ -501,6 +505,39 @@ TEST_F(OperationsTest, StatusAndStatsAreJson) {
     EXPECT_EQ(json.size(), read_as<pollux_status_out>(output).JsonSize);
     EXPECT_NE(json.find("\"schema\":\"pollux.st"), std::string::npos) << json;
   }
+}
+
+TEST_F(OperationsTest, StatusShowsTheStateOfAnAddressAndTheEventOfAConflict) {
+  config.ports = {
+      {.name = "san0",
+       .device = "net_tap0",
+       .interface = {.address = net::IpAddress::v4(10, 99, 0, 2), .detect_conflicts = true}}};
+  const auto status = [this] {
+    Bytes output(16384);
+    EXPECT_EQ(call(POLLUX_OP_STATUS, {}, output), 0);
+    return text_behind(output, 8);
+  };
+  const auto set = [this](net::AddressState state) {
+    static std::uint32_t changes = 0;
+    worker.link.addresses[0] = worker::address_word({.ipv4 = state}, ++changes);
+  };
+  set(net::AddressState::probing);
+  EXPECT_NE(status().find(R"("address_state":"being checked for another user")"),
+            std::string::npos);
+  set(net::AddressState::conflict);
+  std::string json = status();
+  EXPECT_NE(json.find(R"("address_state":"not used: another station on the link has it")"),
+            std::string::npos)
+      << json;
+  for (int i = 0;
+       i < 100 && json.find("another station on the link has 10.99.0.2") == std::string::npos;
+       ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    json = status();
+  }
+  EXPECT_NE(json.find("port san0: another station on the link has 10.99.0.2"), std::string::npos);
+  set(net::AddressState::usable);
+  EXPECT_NE(status().find(R"("address_state":"in use")"), std::string::npos);
 }
 
 }  // namespace

@@ -105,18 +105,22 @@ TEST(FrameFlow, ErrorsShowTheConnectionTheyAreAbout) {
   EXPECT_EQ(too_big.tuple.local[15], 1);
 }
 
-TEST(FrameFlow, NoticesAreForEverybodyAndQuestionsAreNot) {
+TEST(FrameFlow, NoticesAndQuestionsAreToldApart) {
   const auto kind = [](const Frame& frame) { return look(frame).kind; };
   EXPECT_EQ(kind(ethernet(kUs, kThem, 0x0806, arp(2, kThem, kPeerIp, kUs, kOurIp))),
             FrameKind::notice);
   EXPECT_EQ(kind(ethernet(kUs, kThem, 0x0806, arp(1, kThem, kPeerIp, kNobody, kPeerIp))),
             FrameKind::notice);
   EXPECT_EQ(kind(ethernet(kUs, kThem, 0x0806, arp(1, kThem, kPeerIp, kNobody, kOurIp))),
+            FrameKind::question);
+  EXPECT_EQ(kind(ethernet(kUs, kThem, 0x0806, arp(1, kThem, 0, kNobody, kOurIp))),
+            FrameKind::question);
+  EXPECT_EQ(kind(ethernet(kUs, kThem, 0x0806, arp(3, kThem, kPeerIp, kNobody, kOurIp))),
             FrameKind::other);
   for (const auto& [type, expected] : {std::pair{134, FrameKind::notice},
                                        {136, FrameKind::notice},
                                        {137, FrameKind::notice},
-                                       {135, FrameKind::other},
+                                       {135, FrameKind::question},
                                        {128, FrameKind::other}})
     EXPECT_EQ(kind(ethernet(kUs, kThem, 0x86dd, v6(58, bytes({type, 0}) + Frame(30)))), expected)
         << type;

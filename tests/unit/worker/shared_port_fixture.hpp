@@ -39,6 +39,7 @@ struct RigOptions {
   std::size_t ring_segments = 1024;
   std::uint32_t connections = 64;  ///< of each worker; a power of two
   Duration time_wait = 1s;
+  net::InterfaceConfig addressing{.address = kOurs, .prefix_length = 24, .gateway = {}};
 };
 
 /// One worker's share of everything.
@@ -47,7 +48,7 @@ struct WorkerHost {
              const platform::Steering& steering, unsigned worker, const RigOptions& options,
              Instant start)
       : memory(packet_memory),
-        interface({.address = kOurs, .prefix_length = 24, .gateway = {}}, port, memory, start),
+        interface(options.addressing, port, memory, start),
         engine({.connections = options.connections}, {.time_wait = options.time_wait}, interface,
                memory, Random(100 + worker), start),
         ports(steering, worker, interface, Random(200 + worker)) {

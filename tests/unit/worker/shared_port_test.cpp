@@ -8,12 +8,13 @@
 #include <map>
 #include <set>
 
+#include "dataplane/net/address_claim.hpp"
 #include "dataplane/platform/tsc_clock.hpp"
 #include "dataplane/worker/frame_flow.hpp"
 #include "dataplane/worker/worker.hpp"
 #include "tests/support/frame_checksum.hpp"
 #include "tests/support/toeplitz.hpp"
-#include "tests/unit/net/net_fixture.hpp"
+#include "tests/unit/net/net6_fixture.hpp"
 #include "tests/unit/worker/shared_port_fixture.hpp"
 
 namespace pollux::worker::test {
@@ -283,7 +284,88 @@ TEST(SharedPort, WhatNeighboursAnnounceReachesAllAndQuestionsAreAnsweredOnce) {
                                arp(1, new_mac, kPeerIp, bytes({0, 0, 0, 0, 0, 0}), kOurIp)));
   rig.run_for(1ms);
   EXPECT_EQ(answers, 1u);
-  EXPECT_EQ(rig.sum(&HandoverCounters::notices_given), before + 2);
+  EXPECT_EQ(rig.sum(&HandoverCounters::notices_given), before + 4) << "and heard by all";
+}
+
+/// Three workers without a queue of their own but the first, whose addresses are checked first.
+RigOptions checked_options() {
+  RigOptions options{.workers = 3, .queues = 1, .nic = Nic::cannot_hash};
+  options.addressing.detect_conflicts = true;
+  options.addressing.address6 = net::test::ip6(0xfd99, {2});
+  return options;
+}
+const sim::Frame kEverybody = bytes({255, 255, 255, 255, 255, 255});
+const sim::Frame kNobodyMac = bytes({0, 0, 0, 0, 0, 0});
+const sim::Frame kThirdMac = bytes({2, 0, 0, 0, 7, 7});
+
+TEST(SharedPort, AConflictInARequestReachesEveryWorker) {
+  const sim::Frame requests[] = {
+      arp(1, kThirdMac, kOurIp, kNobodyMac, kPeerIp),  // uses our address
+      arp(1, kThirdMac, 0, kNobodyMac, kOurIp),        // wants it as well (RFC 5227 2.1.1)
+  };
+  for (const sim::Frame& request : requests) {
+    Rig rig(checked_options());
+    rig.run_for(10ms);
+    rig.nic->deliver(0, ethernet(kEverybody, kThirdMac, 0x0806, request));
+    rig.run_for(1ms);
+    for (const auto& host : rig.hosts)
+      EXPECT_EQ(host->interface.address_state(), net::AddressState::conflict);
+  }
+}
+
+TEST(SharedPort, ADuplicateInASolicitationReachesEveryWorker) {
+  Rig rig(checked_options());
+  rig.run_for(10ms);
+  rig.nic->deliver(0,
+                   net::test::solicitation({.source = {},
+                                            .destination = net::test::ip6(0xff02, {1, 0xff00, 2}),
+                                            .target = net::test::ip6(0xfd99, {2}),
+                                            .mac = kThirdMac}));
+  rig.run_for(1ms);
+  for (const auto& host : rig.hosts)
+    EXPECT_EQ(host->interface.ipv6_state(), net::Ipv6State::duplicate);
+}
+
+TEST(SharedPort, AnAddressInUseIsDefendedOnceAndASolicitationAnsweredOnce) {
+  RigOptions options = checked_options();
+  options.addressing.detect_conflicts = false;
+  options.addressing.announce = false;
+  options.addressing.dad_transmits = 0;
+  Rig rig(options);
+  std::size_t sent = 0;
+  rig.wire.watch(
+      [&](std::size_t from, Instant, std::span<const std::byte>) { sent += from == 0 ? 1u : 0u; });
+  rig.nic->deliver(
+      0, ethernet(kEverybody, kThirdMac, 0x0806, arp(1, kThirdMac, kOurIp, kNobodyMac, kPeerIp)));
+  rig.run_for(1ms);
+  EXPECT_EQ(sent, 1u);
+  for (const auto& host : rig.hosts) EXPECT_EQ(host->interface.counters().arp_conflicts.get(), 1u);
+  rig.nic->deliver(0,
+                   net::test::solicitation({.source = net::test::ip6(0xfd99, {1}),
+                                            .destination = net::test::ip6(0xff02, {1, 0xff00, 2}),
+                                            .target = net::test::ip6(0xfd99, {2}),
+                                            .options = net::test::link_option(1, kPeerMac),
+                                            .mac = kPeerMac}));
+  rig.run_for(1ms);
+  EXPECT_EQ(sent, 2u);
+  for (const auto& host : rig.hosts)
+    EXPECT_EQ(host->interface.counters().nd_solicitations_in.get(), 1u);
+}
+
+TEST(SharedPort, AFloodOfQuestionsLeavesHalfOfEachLaneToConnections) {
+  Rig rig({.workers = 2, .queues = 1, .nic = Nic::cannot_hash, .ring_segments = 64});
+  exchange(rig, 1);
+  const std::uint64_t before = rig.sum(&HandoverCounters::notices_given);
+  rig.stopped = 1;
+  for (int i = 0; i < 200; ++i) {
+    rig.nic->deliver(0, ethernet(kEverybody, kThirdMac, 0x0806,
+                                 arp(1, kThirdMac, kPeerIp + 90, kNobodyMac, kPeerIp + 91)));
+    rig.run_for(10us);
+  }
+  EXPECT_EQ(rig.sum(&HandoverCounters::notices_given), before + 32);
+  EXPECT_EQ(rig.sum(&HandoverCounters::dropped_full), 168u);
+  rig.stopped = SIZE_MAX;
+  exchange(rig, 1);
 }
 
 TEST(SharedPort, IcmpErrorsReachTheOwnerOfTheConnection) {
