@@ -9,6 +9,15 @@
 namespace pollux::cli {
 namespace {
 
+/// As a table of hundreds of counters is read: those that have counted something.
+void drop_zeros(Json& json) {
+  const auto protocols = json.find("protocols");
+  if (protocols == json.end()) return;
+  for (Json& report : *protocols)
+    for (auto entry = report.begin(); entry != report.end();)
+      entry = *entry == 0 && entry.key() != "worker" ? report.erase(entry) : std::next(entry);
+}
+
 constexpr std::size_t kJsonFirstBytes = std::size_t{64} << 10;
 
 ExitCode print_service_json(const Options& options, const std::string& what, std::uint32_t opcode) {
@@ -19,10 +28,11 @@ ExitCode print_service_json(const Options& options, const std::string& what, std
   const auto out = output_of<pollux_status_out>(answer);
   const auto bytes = answer.bytes_at(offsetof(pollux_status_out, Json), out.JsonSize);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const Json json = Json::parse(text, nullptr, false);
+  Json json = Json::parse(text, nullptr, false);
   if (!json.is_object())
     throw Failure(ExitCode::internal,
                   fmt::format("{} failed: the service's answer is not a JSON object.", what));
+  if (!options.json) drop_zeros(json);
   print(options.json ? text_of(json) : flatten(json));
   return ExitCode::ok;
 }

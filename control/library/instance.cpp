@@ -127,7 +127,8 @@ int pollux_instance::start(std::string& error) {
                               .log = [this](const std::string& line) { log(line); },
                               .steering_events = [this] { return steering_events(); },
                               .steering_reports = [this] { return steering_reports(); },
-                              .queue_counters = [this] { return queue_counters(); }});
+                              .queue_counters = [this] { return queue_counters(); },
+                              .protocol_counters = [this] { return protocol_counters(); }});
 
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
     for (auto& unit : units)
@@ -254,11 +255,20 @@ std::vector<service::SteeringReport> pollux_instance::steering_reports() const {
   return reports;
 }
 
-std::vector<service::QueueCounters> pollux_instance::queue_counters() const {
-  std::vector<service::QueueCounters> counters;
+std::vector<service::CounterReport> pollux_instance::queue_counters() const {
+  std::vector<service::CounterReport> counters;
   for (const auto& port : ports)
     for (auto& queue : library::queue_counters(*port)) counters.push_back(std::move(queue));
   return counters;
+}
+
+std::vector<service::CounterReport> pollux_instance::protocol_counters() const {
+  std::vector<service::CounterReport> reports;
+  for (std::size_t i = 0; i < units.size(); ++i)
+    for (auto& report :
+         library::protocol_counters(*units[i]->worker, static_cast<std::uint32_t>(i), ports))
+      reports.push_back(std::move(report));
+  return reports;
 }
 
 void pollux_instance::run_worker(pollux_worker_unit& unit) {

@@ -120,7 +120,8 @@ struct pollux_instance {
   int make_worker(std::size_t index, std::string& error);
   [[nodiscard]] std::vector<std::string> steering_events();
   [[nodiscard]] std::vector<pollux::service::SteeringReport> steering_reports() const;
-  [[nodiscard]] std::vector<pollux::service::QueueCounters> queue_counters() const;
+  [[nodiscard]] std::vector<pollux::service::CounterReport> queue_counters() const;
+  [[nodiscard]] std::vector<pollux::service::CounterReport> protocol_counters() const;
   void run_worker(pollux_worker_unit& unit);
   void log(const std::string& line) const;
   void poll_idle_workers(std::vector<std::uint64_t>& turns);

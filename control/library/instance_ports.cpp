@@ -4,6 +4,10 @@
 
 #include <vector>
 
+#include "dataplane/iscsi/counters.hpp"
+#include "dataplane/net/counters.hpp"
+#include "dataplane/tcp/counters.hpp"
+
 namespace pollux::library {
 namespace {
 
@@ -92,15 +96,34 @@ service::SteeringReport report(const PortUnit& unit, std::size_t workers) {
   return result;
 }
 
-std::vector<service::QueueCounters> queue_counters(const PortUnit& unit) {
-  std::vector<service::QueueCounters> result;
+std::vector<service::CounterReport> queue_counters(const PortUnit& unit) {
+  std::vector<service::CounterReport> result;
   for (const auto& queue : unit.opened.queues) {
-    service::QueueCounters& counters = result.emplace_back();
+    service::CounterReport& counters = result.emplace_back();
     counters.port = unit.name;
     counters.worker = static_cast<std::uint32_t>(result.size() - 1);
     for (const platform::PortCounterRow& row : platform::kPortCounterRows)
       counters.counters.emplace_back(row.name, (queue->counters().*row.member).get());
   }
+  return result;
+}
+
+std::vector<service::CounterReport> protocol_counters(
+    const worker::Worker& worker, std::uint32_t index,
+    std::span<const std::unique_ptr<PortUnit>> ports) {
+  std::vector<service::CounterReport> result;
+  const auto add = [&](const auto& rows, auto member, const auto& counters) {
+    for (const auto& row : rows)
+      result.back().counters.emplace_back(row.name, (counters.*(row.*member)).get());
+  };
+  for (std::size_t path = 0; path < worker.path_count(); ++path) {
+    result.push_back({.port = ports[path]->name, .worker = index, .counters = {}});
+    add(net::kCounterDescriptions, &net::CounterDescription::counter,
+        worker.interface(path).counters());
+    add(tcp::kCounterRows, &tcp::CounterRow::member, worker.engine(path).counters());
+  }
+  result.push_back({.port = "", .worker = index, .counters = {}});
+  add(iscsi::kCounterRows, &iscsi::CounterRow::member, worker.initiator().counters());
   return result;
 }
 

@@ -2,7 +2,9 @@
 // device has them, and shared by the workers.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "control/service/steering_report.hpp"
 #include "dataplane/platform/dpdk_port.hpp"
 #include "dataplane/worker/shared_port.hpp"
+#include "dataplane/worker/worker.hpp"
 
 namespace pollux::library {
 
@@ -34,6 +37,11 @@ struct PortUnit {
 [[nodiscard]] std::string steering_event(PortUnit& unit);
 [[nodiscard]] service::SteeringReport report(const PortUnit& unit, std::size_t workers);
 /// What the unit's queue pairs have counted; none of a wire inside the process.
-[[nodiscard]] std::vector<service::QueueCounters> queue_counters(const PortUnit& unit);
+[[nodiscard]] std::vector<service::CounterReport> queue_counters(const PortUnit& unit);
+/// What `worker`, the `index`-th, has counted: of IP, its neighbours and TCP for each port, and of
+/// iSCSI.
+[[nodiscard]] std::vector<service::CounterReport> protocol_counters(
+    const worker::Worker& worker, std::uint32_t index,
+    std::span<const std::unique_ptr<PortUnit>> ports);
 
 }  // namespace pollux::library

@@ -62,7 +62,8 @@ struct OperationsOptions {
   /// The latest events in words, oldest first.
   std::function<std::vector<std::string>()> recent_events;
   std::function<std::vector<SteeringReport>()> steering_reports = {};
-  std::function<std::vector<QueueCounters>()> queue_counters = {};
+  std::function<std::vector<CounterReport>()> queue_counters = {};
+  std::function<std::vector<CounterReport>()> protocol_counters = {};
   std::function<Instant()> clock;
 };
 

@@ -158,6 +158,16 @@ void Operations::answer_json(Serial serial, const std::string& json) {
 
 namespace {
 
+Json counters_of(const std::function<std::vector<CounterReport>()>& source) {
+  Json all = Json::array();
+  for (const CounterReport& report : source ? source() : std::vector<CounterReport>{}) {
+    Json counters{{"port", report.port}, {"worker", report.worker}};
+    for (const auto& [name, value] : report.counters) counters[name] = value;
+    all.push_back(std::move(counters));
+  }
+  return all;
+}
+
 Json port_json(const PortConfig& port) {
   const net::InterfaceConfig& interface = port.interface;
   Json json{{"name", port.name}, {"device", port.device}};
@@ -241,13 +251,8 @@ void Operations::stats(Serial serial, Instant) {
                                {"tasks_in_use", stats.tasks_in_use},
                                {"timers_armed", stats.timers_armed}});
   }
-  json["queues"] = Json::array();
-  for (const QueueCounters& queue :
-       options_.queue_counters ? options_.queue_counters() : std::vector<QueueCounters>{}) {
-    Json counters{{"port", queue.port}, {"worker", queue.worker}};
-    for (const auto& [name, value] : queue.counters) counters[name] = value;
-    json["queues"].push_back(std::move(counters));
-  }
+  json["queues"] = counters_of(options_.queue_counters);
+  json["protocols"] = counters_of(options_.protocol_counters);
   json["steering"] = Json::array();
   for (const SteeringReport& report :
        options_.steering_reports ? options_.steering_reports() : std::vector<SteeringReport>{}) {

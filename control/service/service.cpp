@@ -87,6 +87,7 @@ Service::Service(ServiceOptions options)
       .recent_events = [this] { return recent_events(); },
       .steering_reports = std::move(options.steering_reports),
       .queue_counters = std::move(options.queue_counters),
+      .protocol_counters = std::move(options.protocol_counters),
       .clock = clock_});
   for (const int fd : {doorbell_.get(), server_ ? server_->wait_fd() : -1}) {
     epoll_event event{};

@@ -47,7 +47,8 @@ struct ServiceOptions {
   std::function<std::vector<std::string>()> steering_events = {};
   /// For statistics; both may be empty.
   std::function<std::vector<SteeringReport>()> steering_reports = {};
-  std::function<std::vector<QueueCounters>()> queue_counters = {};
+  std::function<std::vector<CounterReport>()> queue_counters = {};
+  std::function<std::vector<CounterReport>()> protocol_counters = {};
 };
 
 class Service final : private ring::Handler {

@@ -1,5 +1,4 @@
-// How the frames of one port find their worker and what its queues have counted, for people and
-// programs.
+// How the frames of one port find their worker and what has been counted, for people and programs.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +14,9 @@ struct SteeringReport {
   std::vector<std::pair<std::string, std::uint64_t>> counters;
 };
 
-/// One queue pair of one port.
-struct QueueCounters {
+/// What one worker has counted at one port, in the driver's queue or in the protocols above it.
+/// `port` is empty where it is of all ports.
+struct CounterReport {
   std::string port;
   std::uint32_t worker = 0;
   std::vector<std::pair<std::string, std::uint64_t>> counters;

@@ -2,7 +2,7 @@
 // timers. Three levels of 256 slots with a tick of 2^17 ns (131 us) reach 36 minutes; later
 // deadlines wait in the last slot and are filed again. A timer never fires early; it fires at most
 // one tick late. Owners that move a deadline often keep it in a field of their own and let the node
-// fire early (lazy re-arm): see tcp/timers.hpp.
+// fire early (lazy re-arm): see tcp/timers.cpp.
 #pragma once
 
 #include <array>

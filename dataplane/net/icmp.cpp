@@ -228,8 +228,8 @@ void Icmp::reply(const FrameView& frame, const Ipv4Packet& packet) noexcept {
   icmp.type = IcmpHeader::kEchoReply;
   const Be16 new_word(icmp.code);
   icmp.checksum = wire::update_checksum(icmp.checksum, old_word, new_word);
-  // RFC 1624 3: the update takes a message of nothing but zeroes for a sum of -0. All ones are right
-  // for either.
+  // RFC 1624 3: the update takes a message of nothing but zeroes for a sum of -0. All ones are
+  // right for either.
   if (icmp.checksum == Be16{}) icmp.checksum.set(0xffff);
   store(head + kReplyHeaderBytes, icmp);
   egress_.send({segments.data(), used});

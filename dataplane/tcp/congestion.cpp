@@ -51,7 +51,7 @@ std::uint32_t Congestion::reduced(std::uint32_t flight, CongestionSignal signal)
   return flight / 2;
 }
 
-void Congestion::on_congestion(std::uint32_t flight, std::uint32_t mss, Instant,
+void Congestion::on_congestion(std::uint32_t flight, std::uint32_t mss,
                                CongestionSignal signal) noexcept {
   // A mark is never a mistake, and there is no way back beyond it.
   if (signal == CongestionSignal::ecn_echo)
@@ -63,8 +63,7 @@ void Congestion::on_congestion(std::uint32_t flight, std::uint32_t mss, Instant,
   cubic.on_congestion(cwnd);
 }
 
-void Congestion::on_timeout(std::uint32_t flight, std::uint32_t mss, Instant,
-                            bool first_of_event) noexcept {
+void Congestion::on_timeout(std::uint32_t flight, std::uint32_t mss, bool first_of_event) noexcept {
   // RFC 5681 3.1: the threshold falls once for one loss, however often the timer expires for it.
   if (first_of_event) {
     save_undo();
@@ -97,7 +96,7 @@ void Congestion::undo() noexcept {
   cubic = undo_.cubic;
 }
 
-void Congestion::on_idle(std::uint32_t mss, Instant) noexcept {
+void Congestion::on_idle(std::uint32_t mss) noexcept {
   // RFC 5681 4.1: the old window proves nothing any more. The threshold still says how far slow
   // start may go, and CUBIC's curve starts again from there.
   const std::uint32_t restart_window = initial_window(mss);

@@ -41,19 +41,18 @@ struct Congestion {
   void on_ack(std::uint32_t acked, std::uint32_t mss, Instant now, Duration srtt) noexcept;
   /// A loss was found or the peer echoed a mark, the first of one window of data. Lowers ssthresh;
   /// cwnd is left to the caller: PRR leads it there, an echo sets it at once.
-  void on_congestion(std::uint32_t flight, std::uint32_t mss, Instant now,
+  void on_congestion(std::uint32_t flight, std::uint32_t mss,
                      CongestionSignal signal = CongestionSignal::loss) noexcept;
   /// The retransmission timer expired; first_of_event: the earliest segment had not been sent again
   /// by the timer before. cwnd becomes one segment.
-  void on_timeout(std::uint32_t flight, std::uint32_t mss, Instant now,
-                  bool first_of_event) noexcept;
+  void on_timeout(std::uint32_t flight, std::uint32_t mss, bool first_of_event) noexcept;
   /// The reduction was for nothing: everything as before the first on_congestion or on_timeout
   /// since the last forget_undo(); nothing happens without one. A larger cwnd stays.
   void undo() noexcept;
   /// The episode is over, its losses were real: the next reduction saves anew.
   void forget_undo() noexcept { has_undo = false; }
   /// Nothing was in flight for longer than a timeout, and data is about to be sent.
-  void on_idle(std::uint32_t mss, Instant now) noexcept;
+  void on_idle(std::uint32_t mss) noexcept;
 
  private:
   struct Undo {

@@ -202,7 +202,6 @@ struct alignas(64) Connection {
   bool unreachable_noted = false;  ///< ICMP has said so of a segment in flight
   Instant mtu_at = kNever;         ///< when path_mtu may rise
   BlackHole black_hole;
-  Duration connect_timeout{};
 
   // Keepalive and R1 (lifetime.cpp).
   Keepalive keepalive{};

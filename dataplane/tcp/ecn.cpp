@@ -63,7 +63,7 @@ void Engine::Impl::take_ecn(Connection& c, const Segment& segment, Instant now) 
       if (is_ce) c.ecn.echo = true;
     }
   }
-  note_echo(c, segment.ack, (segment.flags & wire::kTcpEce) != 0, now);
+  note_echo(c, segment.ack, (segment.flags & wire::kTcpEce) != 0);
 }
 
 /// RFC 8257 3.2: what was received under the other mark is acknowledged apart from what follows, so
@@ -82,7 +82,7 @@ void Engine::Impl::change_ce_state(Connection& c, bool is_ce, Instant now) noexc
 }
 
 /// What an acknowledgment says about marks; snd_una has not moved yet.
-void Engine::Impl::note_echo(Connection& c, TcpSeq ack, bool has_echo, Instant now) noexcept {
+void Engine::Impl::note_echo(Connection& c, TcpSeq ack, bool has_echo) noexcept {
   EcnState& ecn = c.ecn;
   ecn.echo_seen = has_echo;
   if (!ecn.marks) return;
@@ -103,7 +103,7 @@ void Engine::Impl::note_echo(Connection& c, TcpSeq ack, bool has_echo, Instant n
   // RFC 3168 6.1.2: once for a window of data, whether a mark or a loss came first.
   if (c.phase != Phase::open || c.flight() == 0 || !ecn.cwr_end.precedes(ack)) return;
   counters.ecn_reductions.add();
-  c.congestion.on_congestion(window_used(c, c.flight()), c.mss, now, CongestionSignal::ecn_echo);
+  c.congestion.on_congestion(window_used(c, c.flight()), c.mss, CongestionSignal::ecn_echo);
   c.congestion.cwnd = std::min(c.congestion.cwnd, c.congestion.ssthresh);
   note_window_reduced(c);
 }

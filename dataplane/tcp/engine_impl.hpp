@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "dataplane/base/random.hpp"
 #include "dataplane/base/timer_wheel.hpp"
@@ -19,63 +18,11 @@
 #include "dataplane/tcp/engine.hpp"
 #include "dataplane/tcp/flow_table.hpp"
 #include "dataplane/tcp/isn.hpp"
+#include "dataplane/tcp/segment.hpp"
 #include "dataplane/tcp/time_wait.hpp"
 #include "dataplane/wire/tcp.hpp"
 
 namespace pollux::tcp {
-
-/// One received segment, in host order, as the steps of RFC 9293 3.10.7 hand it on.
-struct Segment {
-  TcpSeq seq;
-  TcpSeq ack;
-  std::uint32_t length = 0;  ///< payload bytes left after trimming
-  std::uint32_t skip = 0;    ///< payload bytes trimmed off the front
-  std::uint16_t window = 0;  ///< as on the wire
-  std::uint8_t flags = 0;
-  std::uint8_t ecn = 0;        ///< wire::EcnCodepoint of its packet
-  bool payload_taken = false;  ///< the handles have passed to a queue
-  wire::TcpOptions options;
-  std::span<const platform::RxSegment> payload;
-
-  [[nodiscard]] bool syn() const noexcept { return (flags & wire::kTcpSyn) != 0; }
-  [[nodiscard]] bool fin() const noexcept { return (flags & wire::kTcpFin) != 0; }
-  [[nodiscard]] bool rst() const noexcept { return (flags & wire::kTcpRst) != 0; }
-  [[nodiscard]] bool has_ack() const noexcept { return (flags & wire::kTcpAck) != 0; }
-  /// RFC 9293 3.4: SYN and FIN take a sequence number each.
-  [[nodiscard]] std::uint32_t sequence_length() const noexcept {
-    return length + (syn() ? 1u : 0u) + (fin() ? 1u : 0u);
-  }
-};
-
-/// What one acknowledgment has told about the send side.
-struct AckNews {
-  TcpSeq ack;
-  std::uint32_t tsecr = 0;
-  bool has_timestamp = false;
-  bool is_new = false;        ///< snd_una moves
-  bool is_duplicate = false;  ///< RFC 5681 2; with SACK: something new was reported (RFC 6675 2)
-  bool has_dsack = false;
-  wire::SackBlock dsack;
-  std::uint32_t acked = 0;      ///< bytes that snd_una moved
-  std::uint32_t delivered = 0;  ///< bytes that are now known to have arrived (RFC 6937)
-};
-
-/// A frame while it is being put together.
-struct Frame {
-  static constexpr std::size_t kSegmentsMax = 16;
-  /// Only the first `count` have ever been written: clearing all of them would cost more than the
-  /// rest of the frame.
-  union {
-    std::array<platform::TxSegment, kSegmentsMax> segments;
-  };
-  Frame() noexcept {}
-  std::size_t count = 0;
-  std::size_t limit = kSegmentsMax;
-  std::byte* tcp = nullptr;   ///< the TCP header; there is room for kLinkBytesMax in front of it
-  std::byte* tail = nullptr;  ///< where the next copied byte goes; nullptr: a new buffer is needed
-  std::uint32_t tail_room = 0;
-  std::uint8_t ecn = 0;  ///< wire::EcnCodepoint it leaves with
-};
 
 /// First in, first out through a link in the connection itself.
 template <Connection* Connection::*Next>
@@ -148,20 +95,22 @@ struct Engine::Impl {
   void input_syn_sent(Connection& c, Segment& segment, Instant now) noexcept;
   void on_established(Connection& c, Instant now) noexcept;
 
-  // --- input.cpp
-  // --------------------------------------------------------------------------------------
-  void input(const net::TcpDatagram& datagram, Instant now) noexcept;
+  // --- prediction.cpp
+  // ---------------------------------------------------------------------------------
   /// Asks the cache for the connection of a segment, unless it is that of the one `before` it.
   void prefetch(const net::TcpDatagram& datagram, const net::TcpDatagram& before) const noexcept;
   bool input_predicted(Connection& c, const net::TcpDatagram& datagram, Instant now) noexcept;
   /// The connection of a segment that was sent to the right address of ours.
   [[nodiscard]] Connection* lookup(const net::TcpDatagram& datagram) noexcept;
+
+  // --- input.cpp
+  // --------------------------------------------------------------------------------------
+  void input(const net::TcpDatagram& datagram, Instant now) noexcept;
   void input_unknown(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
                      Segment& segment, Instant now) noexcept;
   void input_synchronized(Connection& c, Segment& segment, Instant now) noexcept;
   bool check_timestamps(Connection& c, const Segment& segment, Instant now) noexcept;
   bool check_sequence(Connection& c, Segment& segment) noexcept;
-  bool check_reset(Connection& c, const Segment& segment) noexcept;
   bool check_syn(Connection& c, const Segment& segment, Instant now) noexcept;
   bool check_ack(Connection& c, const Segment& segment, Instant now) noexcept;
   void update_ts_recent(Connection& c, const Segment& segment, Instant now) noexcept;
@@ -236,7 +185,7 @@ struct Engine::Impl {
   void leave_recovery(Connection& c) noexcept;
   void on_recovery_ack(Connection& c, const AckNews& news, bool is_safe, Instant now) noexcept;
   void on_copies_lost(Connection& c, const Rack::Detection& detection, Instant now) noexcept;
-  void on_retransmission_timeout(Connection& c, Instant now) noexcept;
+  void on_retransmission_timeout(Connection& c) noexcept;
   void on_reordering_timer(Connection& c, Instant now) noexcept;
   /// The next run of the scoreboard to send again; scoreboard.size() when there is none.
   /// `has_new_data`: something never sent may go instead (RFC 6675 4 NextSeg 2).
@@ -255,7 +204,7 @@ struct Engine::Impl {
   [[nodiscard]] Duration probe_timeout(const Connection& c) const noexcept;
   void on_tail_probe_timer(Connection& c, Instant now) noexcept;
   void send_tail_probe(Connection& c, Instant now, std::size_t& sent) noexcept;
-  void settle_tail_probe(Connection& c, const AckNews& news, Instant now) noexcept;
+  void settle_tail_probe(Connection& c, const AckNews& news) noexcept;
 
   // --- window_use.cpp: when cwnd may grow, and when it starts again
   // ---------------------------------------------------------------------------------------
@@ -264,7 +213,7 @@ struct Engine::Impl {
                    Instant now) noexcept;
   void restart_if_idle(Connection& c, Instant now) noexcept;
   [[nodiscard]] std::uint32_t window_used(const Connection& c, std::uint32_t flight) const noexcept;
-  void reduce_for_loss(Connection& c, std::uint32_t flight, Instant now) noexcept;
+  void reduce_for_loss(Connection& c, std::uint32_t flight) noexcept;
 
   // --- ecn.cpp
   // ---------------------------------------------------------------------------------------
@@ -273,7 +222,7 @@ struct Engine::Impl {
   void start_ecn(Connection& c) noexcept;
   void take_ecn(Connection& c, const Segment& segment, Instant now) noexcept;
   void change_ce_state(Connection& c, bool is_ce, Instant now) noexcept;
-  void note_echo(Connection& c, TcpSeq ack, bool has_echo, Instant now) noexcept;
+  void note_echo(Connection& c, TcpSeq ack, bool has_echo) noexcept;
   /// To be called with every reduction of cwnd, also for a loss.
   void note_window_reduced(Connection& c) noexcept;
   [[nodiscard]] std::uint8_t mark_new_data(Connection& c, Frame& frame) noexcept;

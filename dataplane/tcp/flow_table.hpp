@@ -23,8 +23,8 @@ class FlowTable {
     POLLUX_ASSERT(std::has_single_bit(connections));
   }
 
-  /// Multiply and fold. It needs no more strength than that: entries exist only for connections
-  /// that this side opened, so an outsider cannot fill one chain.
+  /// Multiply and fold, with a secret key. It needs no more strength than that: entries exist only
+  /// for connections that this side opened, or that a listener of its own took.
   [[nodiscard]] std::uint32_t hash(const net::IpAddress& remote, std::uint16_t remote_port,
                                    std::uint16_t local_port) const noexcept {
     const auto [a, b] = remote.words();

@@ -1,5 +1,6 @@
-// What a received segment does: header prediction, then the steps of RFC 9293 3.10.7.4 in its
-// order, one function each. Read first: RFC 9293 3.10.7, RFC 7323 4.3 and 5, RFC 5961 3 to 5.
+// What a received segment does that prediction.cpp has not handled: the steps of RFC 9293 3.10.7.4
+// in its order, one function each. Read first: RFC 9293 3.10.7, RFC 7323 4.3 and 5, RFC 5961 3
+// to 5.
 #include <algorithm>
 
 #include "dataplane/tcp/engine_impl.hpp"
@@ -31,51 +32,13 @@ EndReason reason_of_reset(const Connection& c) noexcept {
   return only_fin && c.snd_una == c.snd_end ? EndReason::closed : EndReason::reset_by_peer;
 }
 
-bool older(std::uint32_t tsval, std::uint32_t than) noexcept {
-  return static_cast<std::int32_t>(tsval - than) < 0;
-}
-
 /// RFC 7323 5.3 R1, and 5.5: what was remembered of a peer that said nothing for 24 days is no
 /// measure any more.
 bool is_too_old(const Connection& c, std::uint32_t tsval, Instant now) noexcept {
-  return older(tsval, c.ts_recent) && now - c.ts_recent_at <= kPawsIdle;
+  return is_older_timestamp(tsval, c.ts_recent) && now - c.ts_recent_at <= kPawsIdle;
 }
 
 }  // namespace
-
-Connection* Engine::Impl::lookup(const net::TcpDatagram& datagram) noexcept {
-  const std::byte* at = datagram.header.data();
-  const std::uint16_t remote_port = load<Be16>(at + offsetof(wire::TcpHeader, source_port)).get();
-  const std::uint16_t local_port =
-      load<Be16>(at + offsetof(wire::TcpHeader, destination_port)).get();
-  // Segments come in bursts of one connection.
-  Connection* c = recent;
-  if (c == nullptr || !c->in_use || c->local_port != local_port || c->remote.port != remote_port ||
-      c->remote.address != datagram.source || !c->in_flow_table) {
-    c = lookup(datagram.source, remote_port, local_port);
-    if (c == nullptr) return nullptr;
-    recent = c;
-  }
-  // One of our addresses does not take what belongs to another.
-  return c->local == datagram.destination ? c : nullptr;
-}
-
-void Engine::Impl::prefetch(const net::TcpDatagram& datagram,
-                            const net::TcpDatagram& before) const noexcept {
-  constexpr std::size_t kLine = 64;
-  constexpr std::size_t kLines = 6;  // of a connection; what an in-order segment and its ACK touch
-  const std::uint32_t ports = load<Be32>(datagram.header.data()).get();
-  if (ports == load<Be32>(before.header.data()).get() && datagram.source == before.source) return;
-  const std::uint32_t hash = flows.hash(datagram.source, static_cast<std::uint16_t>(ports >> 16),
-                                        static_cast<std::uint16_t>(ports));
-  const std::uint32_t slot = flows.find(hash, [](std::uint32_t) { return true; });
-  if (slot == kNoSlot) return;
-  const auto* at = reinterpret_cast<const std::byte*>(&connections[slot]);
-  for (std::size_t line = 0; line < kLines; ++line) __builtin_prefetch(at + line * kLine);
-  __builtin_prefetch(&connections[slot].timer);
-  // The reader's queue starts over whenever it is empty.
-  __builtin_prefetch(&view_storage[std::size_t{slot} * limits.receive_views], 1);
-}
 
 void Engine::Impl::input(const net::TcpDatagram& datagram, Instant now) noexcept {
   counters.segments_received.add();
@@ -108,67 +71,6 @@ void Engine::Impl::input(const net::TcpDatagram& datagram, Instant now) noexcept
     input_synchronized(*c, segment, now);
   }
   drop_payload(segment);
-}
-
-/// The segment everybody waits for: in order, nothing unusual about it. True when it was handled.
-bool Engine::Impl::input_predicted(Connection& c, const net::TcpDatagram& datagram,
-                                   Instant now) noexcept {
-  using wire::TcpHeader;
-  const std::byte* at = datagram.header.data();
-  const TcpSeq seq{load<Be32>(at + offsetof(TcpHeader, sequence_number)).get()};
-  const TcpSeq ack{load<Be32>(at + offsetof(TcpHeader, acknowledgment_number)).get()};
-  const unsigned flags = std::to_integer<unsigned>(at[offsetof(TcpHeader, flags)]);
-  const std::uint32_t length = datagram.payload_bytes;
-  if ((flags & ~unsigned{wire::kTcpPsh}) != wire::kTcpAck || seq != c.rcv_nxt ||
-      c.phase != Phase::open || !c.reassembly.empty() || c.fin_known || c.dupacks != 0 ||
-      c.scoreboard.sacked_bytes() != 0 || c.tail_probe.is_out || length > c.rcv_wnd() ||
-      ack.distance_from(c.snd_una) > c.flight())
-    return false;
-  if (length != 0 && (datagram.ecn == wire::kEcnCe) != c.ecn.expects_ce()) return false;
-  std::uint32_t tsecr = 0;
-  if (c.ts_ok) {
-    if (datagram.header.size() != wire::kTcpHeaderBytes + wire::kTimestampsBytes) return false;
-    const std::byte* options = at + wire::kTcpHeaderBytes;
-    if (load<Be32>(options).get() != wire::kTimestampsWord) return false;
-    const std::uint32_t tsval = load<Be32>(options + 4).get();
-    if (older(tsval, c.ts_recent)) return false;
-    tsecr = load<Be32>(options + 8).get();
-    // RFC 7323 4.3: seq equals rcv_nxt here, so it is at most last_ack_sent only if all was
-    // acknowledged.
-    if (seq == c.last_ack_sent) {
-      c.ts_recent = tsval;
-      c.ts_recent_at = now;
-    }
-  } else if (datagram.header.size() != wire::kTcpHeaderBytes) {
-    return false;
-  }
-  const std::uint32_t window = std::uint32_t{load<Be16>(at + offsetof(TcpHeader, window)).get()}
-                               << c.snd_wnd_shift;
-  if (length == 0) {
-    // A pure ACK that moves nothing may be a duplicate: the slow path counts those.
-    if (ack == c.snd_una) return false;
-  } else if (ack == c.snd_una && seq.precedes(c.snd_wl1)) {
-    // RFC 9293 3.10.7.4: a segment that was overtaken does not bring its window back.
-    return false;
-  } else {
-    if (!append_payload(c, datagram.payload, 0, length)) return false;
-    count_ack_bytes(c, length, now);
-    raise(c, kReadable);
-  }
-  counters.segments_predicted.add();
-  c.heard_at = now;
-  if (window != c.snd_wnd) change_window(c, window);
-  c.snd_wl1 = seq;
-  c.snd_wl2 = ack;
-  if (ack != c.snd_una) {
-    if (c.ecn.marks) note_echo(c, ack, false, now);
-    c.rack.begin_ack();
-    AckNews news{.ack = ack, .tsecr = tsecr, .has_timestamp = c.ts_ok, .is_new = true};
-    take_new_ack(c, news, now);
-  }
-  if (length == 0)
-    for (const platform::RxSegment& piece : datagram.payload) give_back(piece.handle);
-  return true;
 }
 
 void Engine::Impl::input_unknown(const net::TcpDatagram& datagram, const wire::TcpHeader& header,
@@ -213,8 +115,9 @@ void Engine::Impl::input_synchronized(Connection& c, Segment& segment, Instant n
       challenge(c, now);
     return;
   }
-  if (!check_reset(c, segment)) {
-    // RFC 5961 3.2: exactly at rcv_nxt it ends the connection; inside the window it is challenged.
+  if (segment.rst()) {
+    // Second step. RFC 5961 3.2: exactly at rcv_nxt it ends the connection; inside the window it is
+    // challenged.
     if (segment.seq == c.rcv_nxt) return end(c, reason_of_reset(c));
     counters.dropped_bad_reset.add();
     return challenge(c, now);
@@ -294,11 +197,6 @@ bool Engine::Impl::check_sequence(Connection& c, Segment& segment) noexcept {
     segment.length = std::min(segment.length, room);
   }
   return true;
-}
-
-/// Second step.
-bool Engine::Impl::check_reset(Connection&, const Segment& segment) noexcept {
-  return !segment.rst();
 }
 
 /// Fourth step, as RFC 5961 4.2 has it: no SYN, in the window or not, ends a connection.

@@ -78,7 +78,6 @@ OpenError Engine::Impl::open(const OpenRequest& request, Instant now, Connection
 
 void Engine::Impl::start(Connection& c, const OpenRequest& request, Instant now) noexcept {
   c.owner = request.owner;
-  c.connect_timeout = request.connect_timeout;
   c.user_timeout = request.user_timeout;
   c.congestion.algorithm = limits.congestion.algorithm;
   c.keepalive = request.keepalive;
@@ -90,7 +89,7 @@ void Engine::Impl::start(Connection& c, const OpenRequest& request, Instant now)
   flows.insert(c.flow_hash, c.slot);
   c.in_flow_table = true;
   c.syn_pending = true;
-  c.limit_at = now + c.connect_timeout;
+  c.limit_at = now + request.connect_timeout;
   arm(c, c.limit_at);
   mark_dirty(c);
 }

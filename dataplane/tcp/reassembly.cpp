@@ -37,7 +37,6 @@ Reassembly::Filed Reassembly::insert(TcpSeq rcv_nxt, const OutOfOrderPiece& piec
       ++filed.kept;
     }
     ++count_;
-    filed.bytes += gap_end - begin;
     begin = gap_end;
     ++i;
   }

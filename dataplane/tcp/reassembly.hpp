@@ -36,7 +36,6 @@ class Reassembly {
   }
 
   struct Filed {
-    std::uint32_t bytes = 0;   ///< that were not there before
     bool handle_kept = false;  ///< the reference of the handle now belongs to the queue
     bool full = false;         ///< some bytes found no place
     std::uint32_t copied = 0;  ///< pieces that went to a cell
@@ -74,12 +73,6 @@ class Reassembly {
 
   /// Removes the first `n` pieces; their references have passed to the caller.
   void drop_front(std::uint32_t n) noexcept;
-  /// Cuts `bytes` off the start of the first piece; bytes < its length.
-  void trim_front(std::uint32_t bytes) noexcept {
-    pieces_[0].start += bytes;
-    pieces_[0].data += bytes;
-    pieces_[0].length -= bytes;
-  }
   void clear() noexcept {
     count_ = 0;
     recent_count_ = 0;

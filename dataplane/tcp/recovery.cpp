@@ -11,7 +11,7 @@ namespace pollux::tcp {
 void Engine::Impl::on_ack_news(Connection& c, AckNews& news, Instant now) noexcept {
   if (news.is_duplicate) count_duplicate(c);
   if (!c.sack_ok) settle_duplicates(c, news);
-  settle_tail_probe(c, news, now);
+  settle_tail_probe(c, news);
   if (news.has_dsack) {
     counters.dsacks_received.add();
     c.rack.on_dsack(c.snd_una, c.snd_nxt);
@@ -95,7 +95,7 @@ void Engine::Impl::on_copies_lost(Connection& c, const Rack::Detection& detectio
   counters.retransmissions_lost.add(detection.copies_lost);
   if (c.phase != Phase::fast_recovery || detection.last_copy_sent_at < c.reduced_at) return;
   // RFC 3168 6.1.2: a new one, whatever has lowered the window for the data of this recovery.
-  c.congestion.on_congestion(window_used(c, c.pipe()), c.mss, now);
+  c.congestion.on_congestion(window_used(c, c.pipe()), c.mss);
   note_window_reduced(c);
   c.prr.start(std::max<std::uint32_t>(c.congestion.cwnd, c.mss));
   c.reduced_at = now;
@@ -109,7 +109,7 @@ void Engine::Impl::enter_fast_recovery(Connection& c, Instant now) noexcept {
   c.rescue_sent = false;
   c.rtt_timing = false;  // Karn: what is timed now may be acknowledged by a copy
   begin_undo(c);
-  reduce_for_loss(c, c.flight(), now);
+  reduce_for_loss(c, c.flight());
   c.prr.start(c.flight());
   c.reduced_at = now;
   if (c.timer_kind == TimerKind::tail_probe) restart_retransmission_timer(c, now);
@@ -147,12 +147,12 @@ void Engine::Impl::on_recovery_ack(Connection& c, const AckNews& news, bool is_s
   c.congestion.cwnd = c.prr.on_ack(news.delivered, c.pipe(), c.congestion.ssthresh, c.mss, is_safe);
 }
 
-void Engine::Impl::on_retransmission_timeout(Connection& c, Instant now) noexcept {
+void Engine::Impl::on_retransmission_timeout(Connection& c) noexcept {
   counters.timeouts.add();
   if (!c.scoreboard.empty() && c.scoreboard[0].sacked) counters.sack_reneging.add();
   if (c.phase == Phase::open) begin_undo(c);
   // RFC 5681 3.1: the threshold falls once for one loss, however often the timer expires for it.
-  c.congestion.on_timeout(c.flight(), c.mss, now, c.rtt.backoff == 0);
+  c.congestion.on_timeout(c.flight(), c.mss, c.rtt.backoff == 0);
   note_window_reduced(c);
   c.rtt.back_off();
   // RFC 2018 8: no report is believed any more, the peer may have dropped what it reported.

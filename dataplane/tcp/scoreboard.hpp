@@ -131,7 +131,8 @@ class Scoreboard {
   [[nodiscard]] std::uint32_t next_unreported() const noexcept;
 
  private:
-  /// Cuts are possible as long as so many places are kept free of new runs.
+  /// Places kept free of new runs, for cuts. Where none is left, a run is told and sent again as a
+  /// whole: what that leaves out is found by RACK or the timer.
   static constexpr std::uint32_t kReserve = 64;
 
   Transmission& at(std::uint32_t i) noexcept { return ring_.at(ring_.head + i); }

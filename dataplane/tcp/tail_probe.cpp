@@ -45,7 +45,7 @@ void Engine::Impl::send_tail_probe(Connection& c, Instant now, std::size_t& sent
 }
 
 /// RFC 8985 7.4.2: whether the probe has repaired a loss that nobody else will ever hear of.
-void Engine::Impl::settle_tail_probe(Connection& c, const AckNews& news, Instant now) noexcept {
+void Engine::Impl::settle_tail_probe(Connection& c, const AckNews& news) noexcept {
   TailProbe& probe = c.tail_probe;
   if (!probe.is_out || c.snd_una.precedes(probe.end)) return;
   if (!probe.is_copy) {
@@ -58,7 +58,7 @@ void Engine::Impl::settle_tail_probe(Connection& c, const AckNews& news, Instant
     counters.tail_losses_repaired.add();
     if (c.phase == Phase::open) {
       // Nothing is left in flight by now, as a rule: what counts is what the probe found there.
-      reduce_for_loss(c, c.flight() + news.acked, now);
+      reduce_for_loss(c, c.flight() + news.acked);
       c.congestion.cwnd = std::min(c.congestion.cwnd, c.congestion.ssthresh);
       c.congestion.forget_undo();  // the loss is repaired, and was one
     }

@@ -104,7 +104,7 @@ void Engine::Impl::on_retransmit_timer(Connection& c, Instant now) noexcept {
     return mark_dirty(c);
   }
   if (now >= c.progress_at + c.user_timeout) return abort(c, EndReason::user_timeout);
-  on_retransmission_timeout(c, now);
+  on_retransmission_timeout(c);
   suspect_black_hole(c, now);
   start_timer(c, TimerKind::retransmit, retransmit_at(c, now));
   mark_dirty(c);

@@ -22,13 +22,14 @@ void Engine::Impl::grow_window(Connection& c, std::uint32_t acked, std::uint32_t
   const bool proves =
       was_full || (c.congestion.in_slow_start() && 2 * flight_before >= c.congestion.cwnd);
   // RFC 3168 6.1.2: no growth for an acknowledgment that tells of congestion.
-  if (proves && !c.ecn.echo_seen) c.congestion.on_ack(acked, c.mss, now, c.rtt.srtt);
+  if (proves && !(c.ecn.marks && c.ecn.echo_seen))
+    c.congestion.on_ack(acked, c.mss, now, c.rtt.srtt);
 }
 
 /// Nothing is in flight and data is about to leave.
 void Engine::Impl::restart_if_idle(Connection& c, Instant now) noexcept {
   if (limits.congestion.idle_restart && now - c.last_send_at > c.rtt.rto)
-    c.congestion.on_idle(c.mss, now);
+    c.congestion.on_idle(c.mss);
 }
 
 /// FlightSize for a reduction, with `flight` bytes out now. Acknowledgments come in bursts, and one
@@ -42,10 +43,10 @@ std::uint32_t Engine::Impl::window_used(const Connection& c, std::uint32_t fligh
 
 /// A loss was found while `flight` bytes were out: ssthresh falls, unless an echo has lowered it
 /// for this window of data.
-void Engine::Impl::reduce_for_loss(Connection& c, std::uint32_t flight, Instant now) noexcept {
+void Engine::Impl::reduce_for_loss(Connection& c, std::uint32_t flight) noexcept {
   // RFC 3168 6.1.2: a mark and a loss in one window are one congestion.
   const bool is_answered = c.ecn.marks && c.snd_una.precedes(c.ecn.cwr_end);
-  if (!is_answered) c.congestion.on_congestion(window_used(c, flight), c.mss, now);
+  if (!is_answered) c.congestion.on_congestion(window_used(c, flight), c.mss);
   note_window_reduced(c);
 }
 

@@ -53,7 +53,7 @@ TEST(TcpCongestion, C71_SlowStartCountsBytesAndAtMostTwoSegments) {
     c.on_ack(9000, kMss, Instant{1s}, 1ms);  // L = 2 whatever it stretches over
     EXPECT_EQ(c.cwnd, 13'501u);
     // RFC 3465 2.3: L = 1 on the way out of a timeout.
-    c.on_timeout(10'000, kMss, Instant{1s}, true);
+    c.on_timeout(10'000, kMss, true);
     EXPECT_EQ(c.cwnd, kMss);
     c.on_ack(5000, kMss, Instant{1s}, 1ms);
     EXPECT_EQ(c.cwnd, 2 * kMss);
@@ -128,16 +128,16 @@ TEST(TcpCongestion, NewRenoGrowsByASegmentForEachWindow) {
 
 TEST(TcpCongestion, C74_NewRenoHalvesWhatIsInFlight) {
   Congestion c = make(CongestionAlgorithm::newreno, 20 * kMss, 1'000'000);
-  c.on_congestion(16 * kMss, kMss, Instant{1s});
+  c.on_congestion(16 * kMss, kMss);
   EXPECT_EQ(c.ssthresh, 8 * kMss);
-  c.on_congestion(3 * kMss, kMss, Instant{1s});
+  c.on_congestion(3 * kMss, kMss);
   EXPECT_EQ(c.ssthresh, 2 * kMss);
 }
 
 TEST(TcpCongestion, C67_ATimeoutLowersTheThresholdOnce) {
   Congestion c = make(CongestionAlgorithm::newreno, 20 * kMss, 1'000'000);
-  c.on_timeout(20 * kMss, kMss, Instant{1s}, true);
-  c.on_timeout(20 * kMss, kMss, Instant{2s}, false);
+  c.on_timeout(20 * kMss, kMss, true);
+  c.on_timeout(20 * kMss, kMss, false);
   EXPECT_EQ(c.ssthresh, 10 * kMss);
   EXPECT_EQ(c.cwnd, kMss);
 }
@@ -173,10 +173,10 @@ TEST(TcpCongestion, UndoRestoresWhatWasBeforeTheFirstReduction) {
     Instant now{1s};
     for (int i = 0; i < 500; ++i) c.on_ack(kMss, kMss, now += 1ms, 50ms);
     Congestion untouched = c;
-    c.on_congestion(40 * kMss, kMss, now);
+    c.on_congestion(40 * kMss, kMss);
     c.cwnd = c.ssthresh;
-    c.on_timeout(20 * kMss, kMss, now, true);
-    c.on_timeout(20 * kMss, kMss, now, false);
+    c.on_timeout(20 * kMss, kMss, true);
+    c.on_timeout(20 * kMss, kMss, false);
     c.undo();
     EXPECT_EQ(c.cwnd, untouched.cwnd);
     EXPECT_EQ(c.ssthresh, untouched.ssthresh);
@@ -196,12 +196,12 @@ TEST(TcpCongestion, UndoRestoresWhatWasBeforeTheFirstReduction) {
 
 TEST(TcpCongestion, UndoReachesBackToTheLastEpisodeOnly) {
   Congestion c = make(CongestionAlgorithm::newreno, 40 * kMss, 100 * kMss);
-  c.on_congestion(40 * kMss, kMss, Instant{1s});
+  c.on_congestion(40 * kMss, kMss);
   c.cwnd = c.ssthresh;
   c.forget_undo();  // the loss was real
   c.undo();
   EXPECT_EQ(c.cwnd, 20 * kMss);
-  c.on_congestion(20 * kMss, kMss, Instant{2s});
+  c.on_congestion(20 * kMss, kMss);
   c.cwnd = c.ssthresh;
   c.undo();
   EXPECT_EQ(c.cwnd, 20 * kMss);
@@ -284,7 +284,7 @@ void compare(const Path& path) {
   Congestion c = make(CongestionAlgorithm::cubic, path.start * path.mss, path.start * path.mss);
   Reference reference{.cwnd = static_cast<double>(path.start)};
   const auto lose = [&] {
-    c.on_congestion(c.cwnd, path.mss, Instant{});
+    c.on_congestion(c.cwnd, path.mss);
     c.cwnd = c.ssthresh;
     c.forget_undo();
     reference.lose();
@@ -334,22 +334,22 @@ TEST(TcpCubic, C85_FastConvergence) {
   // The second loss comes before the old window is reached: W_max falls further than the window.
   compare({"early_second_loss", 1448, 1000, 0.1, {4, 8, 30}, 50});
   Congestion c = make(CongestionAlgorithm::cubic, 100 * kMss, 100 * kMss);
-  c.on_congestion(100 * kMss, kMss, Instant{});
+  c.on_congestion(100 * kMss, kMss);
   EXPECT_EQ(c.ssthresh, 70 * kMss);  // beta = 0.7
   EXPECT_EQ(c.cubic.w_max, 100 * kMss);
   c.cwnd = 80 * kMss;
-  c.on_congestion(80 * kMss, kMss, Instant{});
+  c.on_congestion(80 * kMss, kMss);
   EXPECT_EQ(c.ssthresh, 56 * kMss);
   EXPECT_EQ(c.cubic.w_max, 68 * kMss);  // 80 (1 + beta) / 2
   EXPECT_EQ(c.cubic.cwnd_prior, 80 * kMss);
-  c.on_congestion(2500, kMss, Instant{});
+  c.on_congestion(2500, kMss);
   EXPECT_EQ(c.ssthresh, 2 * kMss);  // never below two segments
 }
 
 TEST(TcpCubic, C85_AfterATimeoutTheCurveStartsAtItsPlateau) {
   // RFC 9438 4.8: K = 0 and W_max = cwnd at the start of the congestion avoidance.
   Congestion c = make(CongestionAlgorithm::cubic, 200 * kMss, 300 * kMss);
-  c.on_timeout(200 * kMss, kMss, Instant{}, true);
+  c.on_timeout(200 * kMss, kMss, true);
   EXPECT_EQ(c.ssthresh, 140 * kMss);
   Instant now{1s};
   while (c.in_slow_start()) c.on_ack(kMss, kMss, now, 100ms);
@@ -372,7 +372,7 @@ TEST(TcpCubic, C85_AfterATimeoutTheCurveStartsAtItsPlateau) {
 TEST(TcpCubic, TimeWithoutUseDoesNotMoveTheCurve) {
   // RFC 9438 5.8: a minute in which the application held the window unused is no reason to leap.
   Congestion c = make(CongestionAlgorithm::cubic, 100 * kMss, 100 * kMss);
-  c.on_congestion(100 * kMss, kMss, Instant{});
+  c.on_congestion(100 * kMss, kMss);
   c.cwnd = c.ssthresh;
   Congestion busy = c;
   Instant now{1s};
@@ -394,7 +394,7 @@ TEST(TcpCubic, TimeWithoutUseDoesNotMoveTheCurve) {
 TEST(TcpCubic, HoursAndTheLargestWindowOverflowNothing) {
   for (const std::uint32_t mss : {36u, 1448u, 65'535u}) {
     Congestion c = make(CongestionAlgorithm::cubic, 1u << 30, 1u << 20);
-    c.on_congestion(1u << 30, mss, Instant{});
+    c.on_congestion(1u << 30, mss);
     c.cwnd = c.ssthresh;
     Instant now{1s};
     std::uint32_t before = c.cwnd;
@@ -453,7 +453,7 @@ TEST(TcpCongestion, C86_TheRestartCanBeSwitchedOff) {
 
 TEST(TcpCongestion, C86_ASmallerWindowStaysAsItIs) {
   Congestion c = make(CongestionAlgorithm::cubic, 4 * kMss, 4 * kMss);
-  c.on_idle(kMss, Instant{1s});
+  c.on_idle(kMss);
   EXPECT_EQ(c.cwnd, 4 * kMss);
 }
 

@@ -376,9 +376,9 @@ TEST(TcpEcn, C87_DctcpAnswersALossLikeReno) {
   c.algorithm = CongestionAlgorithm::dctcp;
   c.cwnd = 100'000;
   c.dctcp.alpha = 1u << 17;  // an eighth
-  c.on_congestion(100'000, 1000, Instant{}, tcp::CongestionSignal::ecn_echo);
+  c.on_congestion(100'000, 1000, tcp::CongestionSignal::ecn_echo);
   EXPECT_EQ(c.ssthresh, 93'750u);
-  c.on_congestion(100'000, 1000, Instant{});
+  c.on_congestion(100'000, 1000);
   EXPECT_EQ(c.ssthresh, 50'000u);  // RFC 8257 3.5
 }
 

@@ -188,7 +188,7 @@ TEST(TcpLoss, C74_TheThresholdIsNeverBelowTwoSegments) {
     tcp::Congestion c;
     c.algorithm = algorithm;
     c.cwnd = 2000;
-    c.on_congestion(2000, 1000, Instant{1s});
+    c.on_congestion(2000, 1000);
     EXPECT_EQ(c.ssthresh, 2000u);
   }
 }
