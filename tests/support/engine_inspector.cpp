@@ -174,7 +174,9 @@ std::string EngineChecks::check_no_stall(const Connection& c) const {
   // RFC 9293 3.8.6.2.2: a reader that has made half of the buffer free has told the peer so.
   const std::uint32_t buffer = impl_.limits.receive_window_bytes;
   const std::uint32_t could_offer = std::min(impl_.free_window(c), 0xffffu << c.rcv_wnd_shift);
+  // Of a silent neighbour it is told when that is asked again (kUnreachableRetry).
   if (tcp::may_receive(c.state) && engine_.open_connections() == 1 && c.rcv_wnd() < c.rcv_mss &&
+      !deadline_runs(c, c.ack_at) &&
       could_offer >= c.rcv_wnd() + std::max<std::uint32_t>(buffer / 2, 2u * c.rcv_mss))
     return "the window stays closed although there is room";
   if (!tcp::may_send(c.state)) return {};
