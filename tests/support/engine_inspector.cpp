@@ -188,8 +188,11 @@ std::string EngineChecks::check_no_stall(const Connection& c) const {
   // RFC 9293 3.8.6.2.1: a whole segment that window and congestion window take must have gone.
   const std::uint32_t room = c.snd_wnd > c.flight() ? c.snd_wnd - c.flight() : 0;
   const bool has_place = c.scoreboard.size() + 128 < impl_.limits.transmissions;
+  // Without a neighbour to send it to the timer tries again (RFC 1122 4.2.3.9).
+  const bool has_route =
+      c.route_known && c.route_generation == impl_.interface.neighbour_generation();
   if (c.phase == tcp::Phase::open && c.unsent() >= c.mss && room >= c.mss && has_place &&
-      c.congestion.cwnd >= c.pipe() + c.mss && c.timer_kind != TimerKind::persist)
+      has_route && c.congestion.cwnd >= c.pipe() + c.mss && c.timer_kind != TimerKind::persist)
     return "a whole segment could go and does not";
   return {};
 }
