@@ -129,6 +129,9 @@ bool SimWire::lost(Direction& direction, std::span<const std::byte> frame) {
     ++direction.hits.predicate_dropped;
     return true;
   }
+  // Bursts are counted in frames: one that met nothing but a handshake would outlast its patience.
+  constexpr Duration kBurstMost = 500ms;
+  if (now_ - std::exchange(direction.last_frame_at, now_) > kBurstMost) direction.burst_bad = false;
   const std::uint32_t turn = direction.burst_bad ? faults.burst_leave_ppm : faults.burst_enter_ppm;
   if (turn != 0 && direction.random.chance_ppm(turn)) direction.burst_bad = !direction.burst_bad;
   if (direction.burst_bad && direction.random.chance_ppm(faults.burst_drop_ppm)) {

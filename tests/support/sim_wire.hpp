@@ -27,7 +27,7 @@ using Frame = std::vector<std::byte>;
 struct WireFaults {
   std::uint32_t drop_ppm = 0;
   std::uint32_t burst_enter_ppm = 0;  ///< Gilbert-Elliott: good to bad
-  std::uint32_t burst_leave_ppm = 0;  ///< bad to good
+  std::uint32_t burst_leave_ppm = 0;  ///< bad to good; half a second without a frame is as good
   std::uint32_t burst_drop_ppm = 0;   ///< loss while bad
   std::uint32_t duplicate_ppm = 0;
   std::uint32_t reorder_ppm = 0;  ///< the frame arrives reorder_delay late, others overtake it
@@ -120,6 +120,7 @@ class SimWire {
     WireHits hits;
     Random random;
     bool burst_bad = false;
+    Instant last_frame_at{};
     bool paused = false;
     std::deque<Frame> held;
     std::set<std::uint64_t> drop_at;  // numbers of hits.sent
