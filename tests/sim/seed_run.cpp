@@ -364,9 +364,11 @@ void SeedRun::settle() {
     while (turn() && ++turns_ < kTurnsMax && failure_.empty()) {
     }
   }
-  // A neighbour may just have asked for an address: the answer completes as well.
-  for (int i = 0; i < 100 && !(sides_[0]->quiet() && sides_[1]->quiet()); ++i)
+  // What came last may have been asked more than a port takes at once: the answers leave as well.
+  for (int i = 0; i < 100 && !(sides_[0]->quiet() && sides_[1]->quiet()); ++i) {
     wire_.advance(wire_.now() + 1ms);
+    turn();
+  }
 }
 
 SeedResult SeedRun::run(HitTable& hits) {
