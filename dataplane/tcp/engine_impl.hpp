@@ -238,6 +238,8 @@ struct Engine::Impl {
   std::uint32_t send_retransmission(Connection& c, std::uint32_t run, Instant now) noexcept;
   [[nodiscard]] bool may_resend(const Connection& c, std::uint32_t run) const noexcept;
   bool send_new(Connection& c, std::uint32_t length, Instant now) noexcept;
+  /// As one of a burst, which shares `heading` and starts the timer behind its last segment.
+  bool send_new(Connection& c, std::uint32_t length, Heading& heading, Instant now) noexcept;
   bool send_probe(Connection& c, Instant now) noexcept;
   void send_due_probe(Connection& c, Instant now, std::size_t& sent) noexcept;
   /// How much new data may go out in one segment: false for none; a FIN alone is a length of 0.

@@ -49,10 +49,7 @@ std::uint8_t write_link_header(std::span<std::byte, kLinkBytesMax> out, const ne
 /// Puts the link header in front of a frame whose TCP part is complete.
 void put_link_header(Frame& frame, std::span<const std::byte> link) noexcept {
   std::uint32_t tcp_bytes = 0;
-  for (std::size_t i = 0; i < frame.count; ++i) {
-    tcp_bytes += frame.segments[i].length;
-    if (i + 1 != frame.count) frame.segments[i].flags |= platform::kTxMore;
-  }
+  for (std::size_t i = 0; i < frame.count; ++i) tcp_bytes += frame.segments[i].length;
   const auto link_bytes = static_cast<std::uint32_t>(link.size());
   std::byte* head = frame.tcp - link_bytes;
   // Two overlapping halves, so that the checksum reads addresses that were written in one piece.
@@ -242,8 +239,13 @@ void Engine::Impl::finish_frame(Connection& c, Frame& frame, TcpSeq seq, std::ui
       static_cast<std::uint32_t>(header_bytes / 4) << 28 |
           std::uint32_t{flags | unsigned{echo_flag(c, flags)}} << 16 | window);
   put(offsetof(TcpHeader, checksum), 0);
-  for (std::size_t i = 0; i < options.size(); i += 4)
-    std::memcpy(frame.tcp + wire::kTcpHeaderBytes + i, options.data() + i, 4);
+  std::byte* const behind = frame.tcp + wire::kTcpHeaderBytes;
+  if (options.size() == wire::kTimestampsBytes) {
+    std::memcpy(behind, options.data(), wire::kTimestampsBytes);
+  } else {
+    for (std::size_t i = 0; i < options.size(); i += 4)
+      std::memcpy(behind + i, options.data() + i, 4);
+  }
   interface.send_tcp({frame.segments.data(), frame.count}, header_bytes);
 }
 

@@ -102,6 +102,9 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
   if (c.tail_probe.is_due) send_tail_probe(c, now, sent);
   // Others have their turn, and a window that opens wide does not leave as one burst.
   std::uint32_t budget = std::max<std::uint32_t>(limits.burst_bytes, c.mss);
+  Heading heading;
+  heading.option_bytes = write_options(c, heading.options.data(), now);
+  bool has_sent_new = false;
   while (true) {
     if (budget < c.mss) {
       mark_dirty(c);
@@ -118,7 +121,7 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
       bytes = send_retransmission(c, run, now);
     } else if (has_new) {
       const TcpSeq before = c.snd_nxt;
-      send_new(c, large_length(c, in_pipe, length, budget), now);
+      has_sent_new |= send_new(c, large_length(c, in_pipe, length, budget), heading, now);
       bytes = c.snd_nxt.distance_from(before);
     } else {
       break;
@@ -131,6 +134,7 @@ std::size_t Engine::Impl::send_data(Connection& c, Instant now) noexcept {
     ++sent;
     budget -= std::min(budget, bytes);
   }
+  if (has_sent_new) start_retransmission_timer(c, now);
   note_window_use(c, c.pipe());
   return sent;
 }
@@ -188,10 +192,17 @@ bool Engine::Impl::sendable(Connection& c, std::uint32_t in_pipe, Instant now,
 }
 
 bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) noexcept {
-  std::array<std::byte, 40> options;
-  const std::size_t option_bytes = write_options(c, options.data(), now);
+  Heading heading;
+  heading.option_bytes = write_options(c, heading.options.data(), now);
+  if (!send_new(c, length, heading, now)) return false;
+  start_retransmission_timer(c, now);
+  return true;
+}
+
+bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Heading& heading,
+                            Instant now) noexcept {
   Frame frame;
-  if (!begin_frame(frame, option_bytes)) return false;
+  if (!begin_frame(frame, heading.option_bytes)) return false;
   if (length > c.mss) widen_frame(frame);
   const std::uint32_t placed = gather(c, frame, c.snd_nxt, length, must_copy());
   if (placed == 0 && length != 0) {
@@ -200,7 +211,7 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
   }
   if (length > c.mss && !is_large_enough(c, frame, placed)) {
     drop_frame(frame);
-    return send_new(c, c.mss, now);
+    return send_new(c, c.mss, heading, now);
   }
   const bool is_last = placed == c.unsent();
   const bool with_fin = c.fin_queued && is_last;
@@ -209,7 +220,12 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
   if (placed != 0) flags |= mark_new_data(c, frame);
   if (with_fin) flags |= wire::kTcpFin;
   mark_large(c, frame, placed);
-  finish_frame(c, frame, c.snd_nxt, flags, window_field(c), {options.data(), option_bytes});
+  if (!heading.has_window) {
+    heading.window = window_field(c);
+    heading.has_window = true;
+  }
+  finish_frame(c, frame, c.snd_nxt, flags, heading.window,
+               {heading.options.data(), heading.option_bytes});
   if (c.flight() == 0) c.progress_at = now;
   const std::uint32_t taken = placed + (with_fin ? 1u : 0u);
   note_sent(c, placed, with_fin, now);
@@ -226,7 +242,6 @@ bool Engine::Impl::send_new(Connection& c, std::uint32_t length, Instant now) no
     c.rtt_start = now;
     c.rtt_seq = c.snd_nxt;
   }
-  start_retransmission_timer(c, now);
   after_ack_sent(c);
   return true;
 }

@@ -55,6 +55,14 @@ struct AckNews {
   std::uint32_t delivered = 0;  ///< bytes that are now known to have arrived (RFC 6937)
 };
 
+/// What all segments of one burst say alike.
+struct Heading {
+  std::array<std::byte, 40> options;
+  std::size_t option_bytes = 0;
+  std::uint16_t window = 0;
+  bool has_window = false;  ///< what is offered is a promise, so the first that leaves makes it
+};
+
 /// A frame while it is being put together.
 struct Frame {
   static constexpr std::size_t kSegmentsMax = 16;
