@@ -13,7 +13,7 @@ one place: a neighbouring line, repeated among the `new` lines, makes a common l
 line. Other keys are kept for whoever reads the file with load().
 
     scripts/apply_mutant.py TREE FILE...     applies each; exit 1 and one sentence when one does not fit
-    scripts/apply_mutant.py --check TREE FILE...   only says whether each fits
+    scripts/apply_mutant.py --check TREE FILE...   only says whether each fits; of a directory, all in it
 """
 
 import dataclasses
@@ -90,7 +90,10 @@ def main(arguments):
         print(__doc__)
         return 2
     failed = 0
-    for path in arguments[1:]:
+    paths = []
+    for path in map(pathlib.Path, arguments[1:]):
+        paths += sorted(path.glob("*.mutant")) if path.is_dir() else [path]
+    for path in paths:
         try:
             mutant = load(path)
             if only_check:
