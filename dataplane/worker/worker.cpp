@@ -70,6 +70,9 @@ std::size_t Worker::receive(iscsi::Path& path, Instant now) noexcept {
   stages_.enter(Stage::tcp);
   path.engine->input(std::span(datagrams_).first(count), now);
   take_path_errors(path, now);
+  // Whoever has our address says so in a frame that is no segment.
+  if (frames != count) [[unlikely]]
+    check_addresses(now);
   counters_.frames_received.add(frames);
   counters_.received_bursts[burst_size(frames)].add();
   return frames + path.interface->take_passed_on();
