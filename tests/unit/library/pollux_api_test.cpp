@@ -347,7 +347,9 @@ TEST_P(PolluxApi, CyclesAddUpToTheTimeThatPassed) {
   pollux_worker_stats after = before;
   ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &before), POLLUX_OK);
   const std::uint64_t start = __builtin_ia32_rdtsc();
-  for (int i = 0; i < 3000; ++i) {
+  // Where three threads share two CPUs a command takes as long as the kernel's time slices.
+  const std::uint64_t commands = GetParam() == POLLUX_POLL_EMBEDDER ? 3000 : 30;
+  for (std::uint64_t i = 0; i < commands; ++i) {
     ASSERT_EQ(
         pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, session, 0, iov)}.data(), 1),
         1);
@@ -364,8 +366,9 @@ TEST_P(PolluxApi, CyclesAddUpToTheTimeThatPassed) {
     EXPECT_NE(pollux_stage_name(stage), nullptr);
     staged += after.stage_cycles[stage];
   }
-  if (staged != 0)  // so few turns may hold none that was measured
+  if (staged != 0) {  // so few turns may hold none that was measured
     EXPECT_NEAR(static_cast<double>(staged) / static_cast<double>(after.busy_cycles), 1.0, 0.02);
+  }
   if (GetParam() == POLLUX_POLL_EMBEDDER) {
     EXPECT_GT(after.stage_cycles[POLLUX_STAGE_COPY], 0u);
     EXPECT_GT(after.stage_cycles[POLLUX_STAGE_COMPLETION], 0u);
