@@ -105,6 +105,7 @@ struct alignas(64) Connection {
   std::uint8_t snd_wnd_shift = 0;
   std::uint8_t rcv_wnd_shift = 0;
   bool events_queued = false;
+  bool was_read = false;  ///< since output() last looked whether the window may open
   bool reader_made_room = false;
   TcpSeq snd_una;
   TcpSeq snd_nxt;
