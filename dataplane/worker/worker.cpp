@@ -144,6 +144,14 @@ std::size_t Worker::poll_counted(Instant now, std::uint64_t cycles_before,
   return work;
 }
 
+void Worker::count_rest(std::uint64_t cycles, bool is_nap) noexcept {
+  counters_.idle_cycles.add(cycles);
+  if (!is_nap) return;
+  counters_.naps.add();
+  counters_.nap_cycles.add(cycles);
+  if (counters_.naps.get() % kSampleNaps == 0) sample();
+}
+
 void Worker::ring_doorbell() noexcept {
   // Pairs with the fence between control's store to control_sleeps and its last look at the rings:
   // either control sees the message, or the worker sees that control sleeps.
