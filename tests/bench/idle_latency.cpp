@@ -270,7 +270,9 @@ Figures Bench::idle() {
   return measure(100ms, [] { return Duration::zero(); });
 }
 
+/// Pattern and setting; the digit before the pattern's name puts the table in order.
 using Key = std::pair<std::string, std::uint32_t>;
+constexpr const char* kIdle = "5 idle";
 
 int run_round(const Flags& flags, unsigned round, std::uint32_t setting,
               std::map<Key, std::vector<Figures>>& all) {
@@ -286,14 +288,15 @@ int run_round(const Flags& flags, unsigned round, std::uint32_t setting,
         "{{\"pattern\": \"{}\", \"idle_sleep_max_us\": {}, \"round\": {}, \"io_size\": {}, "
         "\"queue_depth\": 1, \"p50_latency_us\": {:.2f}, \"p99_latency_us\": {:.2f}, "
         "\"worker_cpu_share\": {:.3f}}}\n",
-        pattern, setting, round, kReadBytes, figures.p50_us, figures.p99_us, figures.cpu_share);
+        pattern.substr(2), setting, round, kReadBytes, figures.p50_us, figures.p99_us,
+        figures.cpu_share);
     all[{pattern, setting}].push_back(figures);
   };
   keep("1 read back to back", bench.reads(0ms));
   keep("2 read after 1 ms", bench.reads(1ms));
   keep("3 read after 10 ms", bench.reads(10ms));
   keep("4 unasked ping after 10 ms", bench.pings(10ms));
-  keep("5 idle", bench.idle());
+  keep(kIdle, bench.idle());
   bench.close();
   if (bench.failed() != 0) fmt::print(stderr, "idle_latency: {} reads failed\n", bench.failed());
   return bench.failed() == 0 ? 0 : 1;
@@ -309,11 +312,14 @@ std::string spread(std::vector<Figures>& rounds, double Figures::*field, int dig
 void print_table(std::map<Key, std::vector<Figures>>& all) {
   fmt::print("\n{:<28} {:>9}  {:<28} {:<30} {}\n", "median (least to most)", "sleep us", "p50 us",
              "p99 us", "worker's CPU share");
-  for (auto& [key, rounds] : all)
+  for (auto& [key, rounds] : all) {
+    const bool has_latency = key.first != kIdle;
     fmt::print("{:<28} {:>9}  {:<28} {:<30} {}\n", key.first.substr(2),
                key.second == 0 ? "off" : std::to_string(key.second),
-               spread(rounds, &Figures::p50_us, 1), spread(rounds, &Figures::p99_us, 1),
+               has_latency ? spread(rounds, &Figures::p50_us, 1) : "-",
+               has_latency ? spread(rounds, &Figures::p99_us, 1) : "-",
                spread(rounds, &Figures::cpu_share, 3));
+  }
 }
 
 }  // namespace
