@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <ctime>
 #include <memory>
@@ -29,6 +30,11 @@ constexpr std::uint32_t kAllowed = 10'000;
 /// Far more than it allows: a missed ring or a forgotten timer then costs what no loaded machine
 /// can be blamed for.
 constexpr std::uint32_t kHuge = 900'000;
+
+/// Naps double: the one that begins some 330 ms after the last work ends at 650 ms, unless somebody
+/// rings. The median is what counts, since the machine may be busy.
+constexpr std::array kSilences{360ms, 400ms, 440ms, 480ms, 520ms};
+constexpr Duration kPrompt = 80ms;
 
 class IdleSleep : public testing::Test {
  protected:
@@ -193,15 +199,14 @@ TEST_F(IdleSleep, ASubmissionWakesTheWorker) {
   pollux_queue* queue = make_queue();
   std::vector<std::byte> data(4 * KiB);
   std::vector<Duration> latencies;
-  for (int i = 0; i < 9; ++i) {
-    // Naps have doubled to 80 ms and more by then.
-    std::this_thread::sleep_for(160ms);
+  for (const auto silence : kSilences) {
+    std::this_thread::sleep_for(silence);
     const auto start = Clock::now();
     ASSERT_EQ(run(queue, POLLUX_READ, session, data).result, POLLUX_OK);
     latencies.push_back(Clock::now() - start);
   }
   std::sort(latencies.begin(), latencies.end());
-  EXPECT_LT(latencies[latencies.size() / 2], 20ms);
+  EXPECT_LT(latencies[latencies.size() / 2], kPrompt);
   EXPECT_EQ(pollux_queue_destroy(queue), POLLUX_OK);
   EXPECT_EQ(pollux_logout(instance_, session, nullptr), POLLUX_OK);
 }
@@ -209,18 +214,18 @@ TEST_F(IdleSleep, ASubmissionWakesTheWorker) {
 TEST_F(IdleSleep, AMessageOfControlWakesTheWorker) {
   ASSERT_NO_FATAL_FAILURE(open(kHuge));
   std::vector<Duration> times;
-  for (int i = 0; i < 5; ++i) {
-    std::this_thread::sleep_for(300ms);
+  for (const auto silence : kSilences) {
+    std::this_thread::sleep_for(silence);
     const auto start = Clock::now();
     const auto session = log_in();
     times.push_back(Clock::now() - start);
-    std::this_thread::sleep_for(300ms);
+    std::this_thread::sleep_for(silence);
     const auto middle = Clock::now();
     EXPECT_EQ(pollux_logout(instance_, session, nullptr), POLLUX_OK);
     times.push_back(Clock::now() - middle);
   }
   std::sort(times.begin(), times.end());
-  EXPECT_LT(times[times.size() / 2], 60ms);
+  EXPECT_LT(times[times.size() / 2], kPrompt);
 }
 
 // The answer would lie in the port until the nap is over.
