@@ -44,28 +44,27 @@ void NappingWorker::run() noexcept {
   while (!worker_.stop_requested()) {
     const Instant now = clock_.at(cycles);
     const std::size_t work = worker_.poll_counted(now, cycles, &platform::TscClock::cycles);
-    cycles = platform::TscClock::cycles();
     const IdleAction action = backoff_.after_turn(work != 0 || worker_.awaits_frames(), now);
-    if (action != IdleAction::turn)
-      cycles = rest(action, cycles);
-    else {
+    if (action == IdleAction::turn) {
       bell_.withdraw();
       set_active(true);
+    } else {
+      rest(action);
     }
+    cycles = worker_.turn_ended();
   }
   set_active(false);
 }
 
-std::uint64_t NappingWorker::rest(IdleAction action, std::uint64_t cycles) noexcept {
-  const Duration nap = action == IdleAction::nap ? next_nap(clock_.at(cycles)) : Duration::zero();
+void NappingWorker::rest(IdleAction action) noexcept {
+  const std::uint64_t start = worker_.turn_ended();
+  const Duration nap = action == IdleAction::nap ? next_nap(clock_.at(start)) : Duration::zero();
   if (nap != Duration::zero()) {
     bell_.nap(nap);
   } else {
-    platform::pause_until(cycles + pause_cycles_);
+    platform::pause_until(start + pause_cycles_);
   }
-  const std::uint64_t after = platform::TscClock::cycles();
-  worker_.count_rest(after - cycles, nap != Duration::zero());
-  return after;
+  worker_.count_rest(platform::TscClock::cycles(), nap != Duration::zero());
 }
 
 Duration NappingWorker::next_nap(Instant now) noexcept {

@@ -45,8 +45,8 @@ class NappingWorker {
   void run() noexcept;
 
  private:
-  /// Rests as `action` says; counts the cycles since `cycles` as idle and returns the new count.
-  std::uint64_t rest(IdleAction action, std::uint64_t cycles) noexcept;
+  /// Rests as `action` says, and accounts for it.
+  void rest(IdleAction action) noexcept;
   /// Zero: not now.
   Duration next_nap(Instant now) noexcept;
   void set_active(bool is_active) noexcept;
