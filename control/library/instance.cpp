@@ -130,6 +130,7 @@ int pollux_instance::start(std::string& error) {
                               .queue_counters = [this] { return queue_counters(); },
                               .protocol_counters = [this] { return protocol_counters(); }});
 
+  for (auto& unit : units) nap_group.add(unit->link.nap_bell);
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
     for (auto& unit : units)
       unit->thread = std::thread([this, &unit = *unit] { run_worker(unit); });
@@ -277,6 +278,14 @@ void pollux_instance::run_worker(pollux_worker_unit& unit) {
     log(fmt::format("a worker cannot be pinned to CPU {}: it runs unpinned", *unit.cpu));
   std::string error;
   if (!platform::register_worker_thread(error)) log("a worker runs without a pool cache: " + error);
+  if (workers_may_nap()) {
+    const service::WorkerConfig& config = setup.config.worker;
+    library::NappingWorker(*unit.worker, unit.link.nap_bell, nap_group, *clock, tsc_hz,
+                           {.spin = std::chrono::microseconds(config.idle_spin_us),
+                            .nap_max = std::chrono::microseconds(config.idle_sleep_max_us)})
+        .run();
+  }
+  // A worker that has napped until it was told to stop makes no further turn here.
   std::uint64_t cycles = platform::TscClock::cycles();
   while (!unit.worker->stop_requested()) {
     unit.worker->poll_counted(clock->at(cycles), cycles, &platform::TscClock::cycles);

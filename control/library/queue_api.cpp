@@ -1,6 +1,6 @@
 // Submission and completion: the calls an application makes for every command. No lock, no
-// allocation, no system call; the checks here are of form only, since what a session allows is
-// known to its worker.
+// allocation, no system call (but one to wake a worker that sleeps, where that is configured); the
+// checks here are of form only, since what a session allows is known to its worker.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -116,11 +116,8 @@ Submission make_submission(const pollux_command& command) {
   return submission;
 }
 
-}  // namespace
-
-extern "C" {
-
-int pollux_queue_submit(pollux_queue* queue, const pollux_command* commands, std::uint32_t count) {
+/// As pollux_queue_submit().
+int take(pollux_queue* queue, const pollux_command* commands, std::uint32_t count) {
   CommandQueue& rings = queue->rings;
   count = std::min(count, rings.depth - rings.in_flight);
   for (std::uint32_t i = 0; i < count; ++i) {
@@ -133,6 +130,16 @@ int pollux_queue_submit(pollux_queue* queue, const pollux_command* commands, std
     if ((commands[i].flags & POLLUX_REGISTERED) != 0) add(queue->registered_in_flight, 1);
   }
   return static_cast<int>(count);
+}
+
+}  // namespace
+
+extern "C" {
+
+int pollux_queue_submit(pollux_queue* queue, const pollux_command* commands, std::uint32_t count) {
+  const int taken = take(queue, commands, count);
+  if (queue->nap_bell != nullptr && taken > 0) queue->nap_bell->ring();
+  return taken;
 }
 
 int pollux_queue_process(pollux_queue* queue, std::uint32_t max) {

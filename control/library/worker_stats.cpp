@@ -52,6 +52,8 @@ void fill(const pollux_instance& instance, const worker::Worker& source,
   stats.buffers_in_use = counters.buffers_in_use.get();
   stats.tasks_in_use = counters.tasks_in_use.get();
   stats.timers_armed = counters.timers_armed.get();
+  stats.naps = counters.naps.get();
+  stats.nap_cycles = counters.nap_cycles.get();
   fill_stages(source.stages(), stats);
   for (std::size_t i = 0; i < POLLUX_BURST_SIZES; ++i) {
     stats.received_bursts[i] = counters.received_bursts[i].get();

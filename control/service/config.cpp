@@ -210,6 +210,8 @@ std::string to_toml(const Config& config) {
   out += fmt::format("\n[worker]\nworkers = {}\ncpus = [{}]\nsessions_max = {}\nqueue_depth = {}\n",
                      config.worker.workers, fmt::join(config.worker.cpus, ", "),
                      config.worker.sessions_max, config.worker.queue_depth);
+  out += fmt::format("idle_spin_us = {}\nidle_sleep_max_us = {}\n", config.worker.idle_spin_us,
+                     config.worker.idle_sleep_max_us);
   const tcp::CongestionOptions& congestion = config.tcp.congestion;
   out += fmt::format("\n[tcp]\ntimers = \"{}\"\ncongestion = \"{}\"\necn = {}\nidle_restart = {}\n",
                      to_text(config.tcp.timers), to_text(congestion.algorithm), congestion.ecn,

@@ -61,6 +61,9 @@ void read_worker(const toml::table& table, std::string_view source, Config& conf
   section.integers("cpus", config.worker.cpus, 1023);
   section.integer("sessions_max", config.worker.sessions_max, 1, 16384);
   section.integer("queue_depth", config.worker.queue_depth, 1, 4096);
+  section.integer("idle_spin_us", config.worker.idle_spin_us, 0, 1'000'000);
+  // Longer ones save nothing more, and what arrives unasked meanwhile must fit the receive ring.
+  section.integer("idle_sleep_max_us", config.worker.idle_sleep_max_us, 0, 10'000);
   section.end();
 }
 

@@ -249,7 +249,9 @@ void Operations::stats(Serial serial, Instant) {
                                {"retransmitted_segments", stats.retransmitted_segments},
                                {"buffers_in_use", stats.buffers_in_use},
                                {"tasks_in_use", stats.tasks_in_use},
-                               {"timers_armed", stats.timers_armed}});
+                               {"timers_armed", stats.timers_armed},
+                               {"naps", stats.naps},
+                               {"nap_cycles", stats.nap_cycles}});
   }
   json["queues"] = counters_of(options_.queue_counters);
   json["protocols"] = counters_of(options_.protocol_counters);
