@@ -160,10 +160,20 @@ class Initiator {
                                std::uint32_t bytes) noexcept;
 
   // completion.cpp
-  void complete(Task& task, const pollux_completion& outcome, Instant now) noexcept;
+  /// What a command came to.
+  struct Outcome {
+    int result = 0;  ///< POLLUX_OK, or why there is no status
+    std::uint8_t scsi_status = 0;
+    std::uint32_t transferred = 0;
+    std::span<const std::byte> sense;
+  };
+  void complete(Task& task, const Outcome& outcome, Instant now) noexcept;
+  void fill(pollux_completion& completion, Task& task, const Outcome& outcome) noexcept;
   void complete_with(Task& task, int result, Instant now) noexcept;
   void finish(Task& task) noexcept;
-  void deliver(worker::CommandQueue& queue, const pollux_completion& completion) noexcept;
+  /// Where deliver() expects it.
+  [[nodiscard]] static pollux_completion& next_completion(worker::CommandQueue& queue) noexcept;
+  static void deliver(worker::CommandQueue& queue) noexcept;
   void drop_lent(Task& task) noexcept;
   void unlink(Task& task) noexcept;
   void end_tasks(Connection& connection, int result, Instant now) noexcept;
@@ -199,9 +209,8 @@ class Initiator {
       draining_frames_;  ///< wait for frames of a dead connection
   std::array<worker::CommandQueue*, kQueuesMax> queues_{};
   std::size_t queue_count_ = 0;
-  // Filled anew in every turn; as locals they would be cleared each time.
+  // Filled anew in every turn; as a local it would be cleared each time.
   std::array<ToWorker, kMessagesPerTurn> messages_;
-  std::array<worker::Submission, kSubmissionsPerTurn> submissions_;
   bool pushed_to_control_ = false;
   bool stop_requested_ = false;
   Counters counters_;

@@ -42,9 +42,10 @@ std::size_t Initiator::take_submissions(Instant now) noexcept {
   for (std::size_t q = 0; q < queue_count_; ++q) {
     worker::CommandQueue& queue = *queues_[q];
     take_returned(queue);
-    const std::size_t room = std::min(submissions_.size(), setup_.limits.tasks - tasks_.in_use());
-    const std::size_t count = queue.submissions.pop({submissions_.data(), room});
-    for (std::size_t i = 0; i < count; ++i) start_command(queue, submissions_[i], now);
+    const std::size_t room = std::min(kSubmissionsPerTurn, setup_.limits.tasks - tasks_.in_use());
+    const std::size_t count = queue.submissions.available(room);
+    for (std::size_t i = 0; i < count; ++i) start_command(queue, queue.submissions.item(i), now);
+    if (count != 0) queue.submissions.drop(count);
     taken += count;
   }
   return taken;
@@ -52,13 +53,14 @@ std::size_t Initiator::take_submissions(Instant now) noexcept {
 
 void Initiator::refuse(worker::CommandQueue& queue, const worker::Submission& submission,
                        int result) noexcept {
-  pollux_completion completion{};
+  pollux_completion& completion = next_completion(queue);
+  completion = {};
   completion.context = submission.context;
   completion.callback = submission.callback;
   completion.flags = submission.flags;
   completion.result = result;
   ++queue.open_commands;
-  deliver(queue, completion);
+  deliver(queue);
 }
 
 void Initiator::start_command(worker::CommandQueue& queue, const worker::Submission& submission,

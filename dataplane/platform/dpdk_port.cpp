@@ -144,16 +144,21 @@ std::size_t DpdkPort::Impl::receive(std::span<RxSegment> segments) noexcept {
     used += convert(frame, segments.subspan(used));
     ++rx_first;
   }
+  counters.rx_segments.add(used);
   return used;
 }
 
 // --- Transmitting
 
 void DpdkPort::Impl::count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent,
-                                std::uint64_t bytes) noexcept {
-  // Frames that were taken may be the peer's by now: `bytes` was summed before, the rest is still
-  // ours.
-  for (std::size_t i = sent; i < frames.size(); ++i) bytes -= rte_pktmbuf_pkt_len(frames[i]);
+                                std::uint64_t bytes, std::uint64_t pieces) noexcept {
+  // Frames that were taken may be the peer's by now: what was summed before holds, the rest is
+  // still ours.
+  for (std::size_t i = sent; i < frames.size(); ++i) {
+    bytes -= rte_pktmbuf_pkt_len(frames[i]);
+    pieces -= frames[i]->nb_segs;
+  }
+  counters.tx_segments.add(pieces);
   counters.tx_frames.add(sent);
   counters.tx_bytes.add(bytes);
   counters.tx_bursts.add();
@@ -164,10 +169,14 @@ void DpdkPort::Impl::count_sent(std::span<rte_mbuf* const> frames, std::uint16_t
 bool DpdkPort::Impl::send(std::size_t count) noexcept {
   const std::span<rte_mbuf*> frames{tx_frames.data(), count};
   std::uint64_t bytes = 0;
-  for (const rte_mbuf* frame : frames) bytes += rte_pktmbuf_pkt_len(frame);
+  std::uint64_t pieces = 0;
+  for (const rte_mbuf* frame : frames) {
+    bytes += rte_pktmbuf_pkt_len(frame);
+    pieces += frame->nb_segs;
+  }
   const std::uint16_t sent =
       rte_eth_tx_burst(traits.id, queue, frames.data(), static_cast<std::uint16_t>(count));
-  count_sent(frames, sent, bytes);
+  count_sent(frames, sent, bytes, pieces);
   if (sent > 0) fruitless_reclaims = 0;
   std::move(frames.begin() + sent, frames.end(), frames.begin());
   tx_waiting = static_cast<std::uint16_t>(count - sent);

@@ -51,6 +51,10 @@ class Rig {
   [[nodiscard]] std::uint64_t lun() const noexcept { return std::uint64_t{options_.lun} << 48; }
   /// Null for a real port.
   [[nodiscard]] target::LabThread* target() noexcept { return lab_ ? lab_->thread() : nullptr; }
+  /// Our end of a wire inside the process.
+  [[nodiscard]] platform::DpdkPort* near_port() noexcept {
+    return lab_ ? lab_->near_port() : nullptr;
+  }
   [[nodiscard]] pollux_worker_stats stats(std::uint32_t worker) const;
 
  private:
