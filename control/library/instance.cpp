@@ -221,7 +221,7 @@ int pollux_instance::make_worker(std::size_t index, std::string& error) {
          .index = static_cast<unsigned>(index)});
   }
   worker_setup.tcp_limits = service::tcp_limits(setup.config);
-  worker_setup.tcp_timers = tcp::EngineTimers::of(setup.config.tcp.timers);
+  worker_setup.tcp_timers = service::tcp_timers(setup.config);
   worker_setup.iscsi.limits = service::iscsi_limits(setup.config);
   worker_setup.random_seed = kernel_random();
 

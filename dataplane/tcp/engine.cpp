@@ -188,7 +188,10 @@ std::size_t Engine::take_events(std::span<Event> events) noexcept {
 }
 
 Instant Engine::next_deadline() const noexcept {
-  return std::min(impl_->wheel.next_deadline(), impl_->time_wait.next_deadline());
+  Instant earliest = std::min(impl_->wheel.next_deadline(), impl_->time_wait.next_deadline());
+  for (const Connection* c = impl_->dirty.head; c != nullptr; c = c->next_dirty)
+    if (c->ack_held) earliest = std::min(earliest, c->ack_held_until);
+  return earliest;
 }
 
 void Engine::link_restored(Instant now) noexcept { impl_->link_restored(now); }

@@ -67,6 +67,7 @@ std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
   const bool has_blocks = c.sack_ok && (!c.reassembly.empty() || c.dsack_pending);
   if (c.ack_now && has_blocks && send_ack(c, now)) ++sent;
   if (may_send(c.state)) sent += send_data(c, now);
+  if (c.ack_held) now < c.ack_held_until ? mark_dirty(c) : void(c.ack_now = true);
   if (c.ack_now && c.state != State::syn_sent) {
     if (send_ack(c, now))
       ++sent;
@@ -81,7 +82,7 @@ void Engine::Impl::on_unreachable(Connection& c, Instant now) noexcept {
   if (c.state == State::closed) return free_if_done(c);
   if (!is_synchronized(c.state)) return end(c, EndReason::host_unreachable);
   // Its sender may be waiting for a minute before it asks again.
-  if (std::exchange(c.ack_now, false)) {
+  if (std::exchange(c.ack_now, false) | std::exchange(c.ack_held, false)) {
     c.ack_at = now + kUnreachableRetry;
     arm(c, c.ack_at);
   }
@@ -378,6 +379,7 @@ bool Engine::Impl::send_reset(Connection& c, Instant now) noexcept {
 
 void Engine::Impl::after_ack_sent(Connection& c) noexcept {
   c.ack_now = false;
+  c.ack_held = false;
   c.reader_made_room = false;
   c.ack_pending_bytes = 0;
   c.ack_at = kNever;
