@@ -10,6 +10,7 @@
 #include <string>
 
 #include "dataplane/platform/tsc_clock.hpp"
+#include "tests/bench/cpu_books.hpp"
 #include "tests/bench/load.hpp"
 #include "tests/bench/rig.hpp"
 
@@ -25,6 +26,7 @@ struct Flags {
   double seconds = 2;
   double warm_up = 0.5;
   int cpu = 0;
+  int target_pid = 0;
 };
 
 /// CPU time of this thread: what is missing to the time that passed was taken by others.
@@ -77,7 +79,7 @@ Figures run(bench::Rig& rig, bench::Load& load, double seconds) {
 }
 
 void print(const Flags& flags, const bench::Load& load, const Figures& figures,
-           std::uint64_t violations) {
+           std::uint64_t violations, const bench::CpuBooks& books) {
   const double ios = static_cast<double>(std::max<std::uint64_t>(load.completed(), 1));
   const auto hz = static_cast<double>(figures.after.tsc_hz);
   const auto elapsed = static_cast<double>(figures.elapsed_cycles);
@@ -101,14 +103,14 @@ void print(const Flags& flags, const bench::Load& load, const Figures& figures,
       "\"frames_received_per_io\": {:.3f}, \"frames_sent_per_io\": {:.3f}, "
       "\"loop_cycles_per_io\": {:.1f}, \"target_busy_cycles_per_io\": {:.1f}, "
       "\"target_busy_share\": {:.3f}, \"lun\": \"{}\", \"memory\": \"{}\", \"mtu\": {}, "
-      "\"tsc_hz\": {:.0f}, \"cpu_share\": {:.3f}, \"failed\": {}, \"violations\": {}}}\n",
+      "\"tsc_hz\": {:.0f}, \"cpu_share\": {:.3f}, \"failed\": {}, \"violations\": {}, {}}}\n",
       busy / ios * 1e9 / hz, busy / ios,
       static_cast<double>(figures.after.copied_bytes - figures.before.copied_bytes) / ios,
       static_cast<double>(figures.after.frames_received - figures.before.frames_received) / ios,
       static_cast<double>(figures.after.frames_sent - figures.before.frames_sent) / ios,
       elapsed / ios, target_busy / ios, target_all == 0 ? 0 : target_busy / target_all, flags.lun,
       flags.load.memory, flags.rig.mtu, hz, figures.cpu_seconds / seconds, load.failed(),
-      violations);
+      violations, books.json(seconds, ios));
 }
 
 int measure(Flags flags) {
@@ -127,9 +129,12 @@ int measure(Flags flags) {
     return 1;
   }
   run(rig, load, flags.warm_up);
+  bench::CpuBooks books(flags.target_pid);
+  books.start();
   const Figures figures = run(rig, load, flags.seconds);
+  books.stop();
   const std::uint64_t violations = rig.target() != nullptr ? rig.target()->violations() : 0;
-  print(flags, load, figures, violations);
+  print(flags, load, figures, violations, books);
   return load.failed() == 0 && violations == 0 ? 0 : 1;
 }
 
@@ -150,6 +155,7 @@ int main(int argc, char** argv) {
   app.add_option("--portal", flags.rig.portal);
   app.add_option("--target-name", flags.rig.target_name);
   app.add_option("--target-lun", flags.rig.lun);
+  app.add_option("--target-pid", flags.target_pid, "whose CPU time is printed too");
   app.add_option("-o,--io-size", flags.load.io_size);
   app.add_option("-q,--depth", flags.load.depth);
   app.add_option("--sessions", flags.rig.sessions);
