@@ -27,6 +27,7 @@ struct Flags {
   double warm_up = 0.5;
   int cpu = 0;
   int target_pid = 0;
+  bool realtime = false;
 };
 
 /// CPU time of this thread: what is missing to the time that passed was taken by others.
@@ -123,6 +124,7 @@ int measure(Flags flags) {
   }
   // After the control thread was made: it stays on the other CPU's side.
   pin(flags.cpu);
+  if (flags.realtime) bench::run_before_others();
   bench::Load load(flags.load, rig.instance(), 0, rig.sessions(), rig.lun());
   if (!load.open(error)) {
     fmt::print(stderr, "bench_pollux: {}\n", error);
@@ -164,6 +166,7 @@ int main(int argc, char** argv) {
   app.add_option("--cpu", flags.cpu);
   app.add_option("--target-cpu", flags.rig.target_cpu);
   app.add_flag("--software-checksums", flags.rig.software_checksums);
+  app.add_flag("--realtime", flags.realtime, "before all other threads of its CPU");
   CLI11_PARSE(app, argc, argv);
   return measure(std::move(flags));
 }

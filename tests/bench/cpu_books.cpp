@@ -1,6 +1,8 @@
 #include "tests/bench/cpu_books.hpp"
 
 #include <fmt/format.h>
+#include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -39,6 +41,12 @@ std::vector<pid_t> find_softirq_threads() {
 }
 
 }  // namespace
+
+void run_before_others() {
+  sched_param priority{};
+  priority.sched_priority = 1;
+  pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority);
+}
 
 CpuBooks::CpuBooks(pid_t target) : target_(target), softirq_threads_(find_softirq_threads()) {}
 

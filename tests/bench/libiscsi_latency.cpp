@@ -36,6 +36,7 @@ struct Flags {
   int cpu = 0;
   int target_pid = 0;
   bool spin = false;
+  bool realtime = false;
 };
 
 std::uint64_t now() {
@@ -177,6 +178,7 @@ void pin(int cpu) {
 
 int measure(const Flags& flags) {
   pin(flags.cpu);
+  if (flags.realtime) bench::run_before_others();
   Load load(flags);
   bench::CpuBooks books(flags.target_pid);
   std::string error;
@@ -211,6 +213,7 @@ int main(int argc, char** argv) {
   app.add_option("-t,--seconds", flags.seconds);
   app.add_option("--cpu", flags.cpu);
   app.add_flag("--spin", flags.spin, "polls without sleeping");
+  app.add_flag("--realtime", flags.realtime, "before all other threads of its CPU");
   CLI11_PARSE(app, argc, argv);
   return measure(flags);
 }
