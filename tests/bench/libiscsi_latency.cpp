@@ -6,7 +6,6 @@
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
 #include <poll.h>
-#include <pthread.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -19,6 +18,7 @@
 #include "control/service/latency_histogram.hpp"
 #include "dataplane/base/random.hpp"
 #include "tests/bench/cpu_books.hpp"
+#include "tests/bench/thread_time.hpp"
 
 namespace {
 
@@ -169,15 +169,11 @@ class Load {
   service::LatencyHistogram latencies_;
 };
 
-void pin(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
-  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-}
-
 int measure(const Flags& flags) {
-  pin(flags.cpu);
+  if (!bench::pin_to(flags.cpu)) {
+    fmt::print(stderr, "libiscsi_latency: there is no CPU {} to run on\n", flags.cpu);
+    return 1;
+  }
   if (flags.realtime) bench::run_before_others();
   Load load(flags);
   bench::CpuBooks books(flags.target_pid);
