@@ -6,7 +6,7 @@ PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libisal-dev libfmt-
   nlohmann-json3-dev libtomlplusplus-dev libgtest-dev libgmock-dev libbenchmark-dev python3)
 PACKAGES_TARGET=(tgt iproute2 ethtool procps)
 PACKAGES_BENCH=(libiscsi-bin util-linux)
-PACKAGES_TEST=(clang-14 libclang-rt-14-dev llvm-14 tshark qemu-utils qemu-block-extra libiscsi-bin strace)
+PACKAGES_TEST=(clang-14 libclang-rt-14-dev llvm-14 tshark qemu-utils qemu-block-extra libiscsi-bin libiscsi-dev strace)
 
 say() { printf '%s\n' "$*"; }
 # Bold only for people: a test's output becomes XML, which has no place for escape characters.

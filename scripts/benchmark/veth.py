@@ -217,7 +217,8 @@ def measure_once(build, wire, contender, workload, seconds):
     row = RUNNERS[contender.program](build, wire, contender, workload, seconds)
     return row | {"contender": contender.name, "wire": contender.wire, "offloads": contender.offloads,
                   "mtu": contender.mtu, "workload": workload.name, "io_size": workload.io_size,
-                  "queue_depth": workload.depth, "sessions": 1, "digests": "none", "lun": "null"}
+                  "queue_depth": workload.depth, "sessions": 1, "digests": "none", "lun": "null",
+                  "rig": wire["TARGET_NETNS"].rpartition("-")[2]}
 
 
 def median_of(runs):
