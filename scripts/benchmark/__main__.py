@@ -25,7 +25,7 @@ def arguments():
     parser.add_argument("--only", type=re.compile, help="measurements whose name this regular expression finds")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float)
-    parser.add_argument("--out", default="build/bench")
+    parser.add_argument("--out", help="a folder; BUILD/bench without it")
     parser.add_argument("--json", help="the JSON report under this name as well")
     parser.add_argument("--build", default="build")
     parser.add_argument("--cpu", type=int, default=0)
@@ -33,13 +33,15 @@ def arguments():
     parser.add_argument("--portal", help="of the target on loopback; libiscsi is left out without one")
     parser.add_argument("--target-name", default="iqn.2026-11.io.pollux:bench")
     parser.add_argument("--target-pid", type=int, default=0)
+    parser.add_argument("--realtime", action="store_true", help="contenders before the other threads of their CPUs (root)")
     parser.add_argument("--list", action="store_true", help="the names of the measurements, and nothing else")
     options = parser.parse_args()
     rounds, seconds, warm_up = LEVELS[options.level]
     options.rounds = max(1, options.rounds or rounds)
     options.seconds = options.seconds or seconds
     options.warm_up = warm_up
-    options.is_quick = options.level in ("smoke", "quick")
+    options.out = options.out or f"{options.build}/bench"
+    options.quick = options.level in ("smoke", "quick")
     options.working_set = 64 * plan.MIB if options.level == "smoke" else machine.working_set_bytes()
     options.caller_cpu = 2 if (os.cpu_count() or 1) > 2 else options.target_cpu
     options.wants = lambda name: options.only is None or options.only.search(name) is not None
@@ -85,7 +87,7 @@ def outside_rows(options):
         except (Failed, OSError, ValueError, KeyError, AttributeError) as error:
             options.failures.append(f"{group}: {error}")
             continue
-        rows += [complete(row, name) for name, row in found if options.wants(name)]
+        rows += [complete(row, name) for name, row in found]
     return rows
 
 
@@ -94,7 +96,7 @@ def report_of(options, rows, about, seconds):
         "version": 1,
         "machine": about,
         "options": {key: getattr(options, key) for key in ("level", "rounds", "seconds", "warm_up", "cpu", "target_cpu",
-                                                           "caller_cpu", "working_set")},
+                                                           "caller_cpu", "working_set", "realtime")},
         "seconds": round(seconds, 1),
         "goals": [goal.as_dict() for goal in goals.all_goals(rows)],
         "doubts": goals.doubts(rows),

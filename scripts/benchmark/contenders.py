@@ -11,13 +11,17 @@ PROGRAM_SECONDS_MOST = 120
 LIMIT_NAME = re.compile(r"^(memcpy|crc32c_header|crc32c|copy_crc32c)/(\d+)/(warm|cold)$")
 
 
+# Before the other threads of the CPUs; in turns, so that two which share a CPU both get on.
+REALTIME = ["chrt", "--rr", "1"]
+
+
 class Failed(Exception):
     """One sentence about a contender that did not measure anything."""
 
 
-def run_program(command, what):
+def run_program(command, what, realtime=False):
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS_MOST, check=False)
+        done = subprocess.run((REALTIME if realtime else []) + command, capture_output=True, text=True, timeout=PROGRAM_SECONDS_MOST, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"{what}: {error}") from None
     if done.returncode != 0:
@@ -35,7 +39,7 @@ def pollux(measurement, settings):
                "--target-cpu", settings.target_cpu, "--caller-cpu", settings.caller_cpu]
     if m.software_checksums:
         command.append("--software-checksums")
-    return json.loads(run_program([str(word) for word in command], m.name))
+    return json.loads(run_program([str(word) for word in command], m.name, settings.realtime))
 
 
 def packets(measurement, settings):
@@ -43,7 +47,7 @@ def packets(measurement, settings):
     command = [f"{settings.build}/tests/bench/bench_packets", "--wire", m.wire, "--frame-bytes", m.io_size,
                "--request-bytes", m.request_bytes, "--depth", max(m.queue_depth, 1), "--seconds", settings.seconds,
                "--warm-up", settings.warm_up, "--cpu", settings.cpu, "--peer-cpu", settings.target_cpu]
-    row = json.loads(run_program([str(word) for word in command], m.name))
+    row = json.loads(run_program([str(word) for word in command], m.name, settings.realtime))
     # A frame is to this limit what a command is to the others.
     return row | {"io_size": row["frame_bytes"], "sessions": 0, "digests": "none", "iops": row["frames_per_second"],
                   "busy_cycles_per_io": row["busy_cycles_per_frame"],

@@ -57,11 +57,10 @@ def working_set_bytes(most=2**30):
 def build_flags(build):
     try:
         options = json.loads((Path(build) / "meson-info/intro-buildoptions.json").read_text(encoding="utf-8"))
-        compilers = json.loads((Path(build) / "meson-info/intro-compilers.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {"compiler": "unknown", "options": {}}
+        options = []
     known = {option["name"]: option["value"] for option in options}
-    compiler = compilers.get("host", {}).get("cpp", {}).get("full_version", "unknown")
+    compiler = first_match(Path(build) / "meson-logs/meson-log.txt", r"^C\+\+ compiler for the host machine: (.*)$")
     return {"compiler": compiler, "options": {name: known[name] for name in BUILD_OPTIONS if known.get(name) not in (None, [])}}
 
 
@@ -106,5 +105,6 @@ def lines(machine, options):
         f"commit {machine['commit']}, {machine['build']['compiler']}, {flags}; "
         + ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if name != "g++"),
         f"medians of {options['rounds']} round(s) of {options['seconds']:g} s after {options['warm_up']:g} s of warm-up; "
-        f"worker or initiator on CPU {options['cpu']}, target on CPU {options['target_cpu']}; in process: MTU 9000",
+        f"worker or initiator on CPU {options['cpu']}, target on CPU {options['target_cpu']}; in process: MTU 9000"
+        + ("; before other threads (SCHED_RR)" if options.get("realtime") else ""),
     ]

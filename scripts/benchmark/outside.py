@@ -4,12 +4,14 @@ What is not there is left out; its goals then read "not measured".
 """
 import importlib
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
 
 from . import contenders
 from .contenders import Failed
+from .plan import size_word
 
 SCALE_MEASURES = ("scale_cycles", "memory_per_connection", "fairness", "two_workers")
 RING_LATENCY = re.compile(r"p50 ([\d.]+) us, p99 ([\d.]+) us")
@@ -24,14 +26,19 @@ def veth(settings):
         module = importlib.import_module("benchmark.veth")
     except ModuleNotFoundError:
         return []
-    found = module.measure(settings)
-    return [(row.get("name") or row_name(row), row) for row in found]
+    if os.geteuid() != 0 or not (settings.only is None or settings.only.search("veth")):
+        return []
+    try:
+        return [(row_name(row), row) for row in module.measure(settings)]
+    except module.VethError as error:
+        raise Failed(str(error)) from None
 
 
 def row_name(row):
-    parts = [row["contender"], row["wire"], row.get("workload", row.get("measure", "")),
-             f"{row.get('io_size', 0) // 1024}k", f"q{row.get('queue_depth', 0)}"]
-    return "/".join(parts + [str(row[key]) for key in ("offloads", "variant") if row.get(key)])
+    parts = [row["contender"], row["wire"], row["workload"], size_word(row["io_size"]), f"q{row['queue_depth']}"]
+    parts += [f"mtu{row['mtu']}"] if row.get("mtu") else []
+    parts += [f"offloads-{row['offloads']}"] if row.get("offloads") and row["contender"] != "pollux" else []
+    return "/".join(parts)
 
 
 def lines_of_json(output):
@@ -50,7 +57,7 @@ def scale(settings):
             continue
         command = [str(program), measure, "--cpu", str(settings.cpu), "--target-cpu", str(settings.target_cpu)]
         try:
-            found = lines_of_json(contenders.run_program(command + (["--short"] if settings.is_quick else []), name))
+            found = lines_of_json(contenders.run_program(command + (["--short"] if settings.quick else []), name))
         except Failed as error:
             settings.failures.append(str(error))
             continue

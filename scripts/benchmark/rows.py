@@ -9,6 +9,8 @@ SPREAD_OF = ("iops", "mibps", "avg_latency_us", "p50_latency_us", "p99_latency_u
              "busy_cycles_per_io", "frames_per_second")
 QUIET_SHARE = 0.95
 SATURATED_SHARE = 0.95
+# Of a target that sleeps when it has nothing to do, by CPU time: the rest is waking up.
+SATURATED_SLEEPER_SHARE = 0.9
 
 
 def is_number(value):
@@ -55,9 +57,6 @@ def median_of(runs):
     for key in ("failed", "violations"):
         if key in result:
             result[key] = max(run[key] for run in runs)
-    for key in ("cpu_share",):
-        if is_number(result.get(key)):
-            result["least_" + key] = min(run[key] for run in runs)
     result["spread"] = {key: [min(run[key] for run in runs), max(run[key] for run in runs)]
                         for key in SPREAD_OF if all(is_number(run.get(key)) for run in runs)}
     result["rounds"] = len(runs)
@@ -71,11 +70,17 @@ def spread_share(row, field="iops"):
 
 
 def is_noisy(row):
-    return is_number(row.get("cpu_share")) and row["cpu_share"] < QUIET_SHARE
+    """Somebody else took CPU time of a thread that never sleeps: the measuring one or the target's."""
+    return any(is_number(row.get(field)) and row[field] < QUIET_SHARE for field in ("cpu_share", "target_poll_share"))
 
 
 def is_saturated(row):
-    """The target's core had no time left: the row shows the target's limit."""
+    """The target's core had no time left: the row shows the target's limit. Time taken by others looks like work, so a
+    noisy row shows nothing of the kind."""
+    if is_noisy(row):
+        return False
+    if is_number(row.get("target_cpu_share")):
+        return row["target_cpu_share"] >= SATURATED_SLEEPER_SHARE
     return is_number(row.get("target_busy_share")) and row["target_busy_share"] >= SATURATED_SHARE
 
 

@@ -37,17 +37,18 @@ COLUMNS = (
 
 
 def rows_text(rows):
-    lines = ["".join(f"{title:<{width}}" if i == 0 else f"{title:>{width}}"
+    lines = ["".join(f"{title:<{width}} " if i == 0 else f"{title:>{width}} "
                      for i, (title, width, _) in enumerate(COLUMNS)).rstrip()]
     for row in rows:
-        lines.append("".join(f"{cell(row):<{width}}" if i == 0 else f"{cell(row):>{width}}"
+        lines.append("".join(f"{cell(row):<{width}} " if i == 0 else f"{cell(row):>{width}} "
                              for i, (_, width, cell) in enumerate(COLUMNS)).rstrip())
     return lines
 
 
 LEGEND = ("Per I/O: CPU of worker and caller (libiscsi: user and system time), the worker's busy cycles; for packets an I/O is "
-          "a frame. target: how busy its CPU was. s: saturated; !: the measuring thread lost its CPU for more than 5 % of the "
-          "time. libiscsi's mean latency is depth / IOPS: iscsi-perf prints no percentiles.")
+          "a frame. target: how busy its CPU was. s: saturated; !: worker or target lost its CPU for more than 5 % of the "
+          "time. libiscsi: iscsi-perf prints no percentiles, its mean latency is depth / IOPS; what stands at depth 1 is of "
+          "libiscsi_latency.")
 
 
 def goal_text(goal):

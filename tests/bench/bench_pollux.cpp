@@ -35,9 +35,16 @@ struct Flags {
 
 bool is_library_run(const Flags& flags) { return flags.poll == "library"; }
 
-double worker_seconds(const Flags& flags) {
-  return is_library_run(flags) ? bench::seconds_of_threads("pollux-worker")
-                               : bench::thread_seconds();
+struct CpuTimes {
+  double worker = 0;
+  double target = 0;  ///< what is left of the process: control sleeps meanwhile
+};
+
+CpuTimes cpu_times(const Flags& flags) {
+  const double ours = bench::thread_seconds();
+  if (!is_library_run(flags)) return {ours, bench::process_seconds() - ours};
+  const double worker = bench::seconds_of_threads("pollux-worker");
+  return {worker, bench::process_seconds() - ours - worker};
 }
 
 /// Until all is answered; what is reaped before `end` is submitted anew. Returns the cycles of the
@@ -64,12 +71,14 @@ bench::Figures run(const Flags& flags, bench::Rig& rig, bench::Load& load, doubl
   target::LabThread* const target = rig.target();
   const std::uint64_t target_busy = target != nullptr ? target->busy_cycles() : 0;
   const std::uint64_t target_idle = target != nullptr ? target->idle_cycles() : 0;
-  const double cpu_before = worker_seconds(flags);
+  const CpuTimes cpu_before = cpu_times(flags);
   const std::uint64_t start = TscClock::cycles();
   const std::uint64_t end = start + static_cast<std::uint64_t>(seconds * hz);
   figures.caller_cycles = keep_busy(rig, load, end, !is_library_run(flags));
   figures.elapsed_cycles = TscClock::cycles() - start;
-  figures.cpu_seconds = worker_seconds(flags) - cpu_before;
+  const CpuTimes cpu_after = cpu_times(flags);
+  figures.cpu_seconds = cpu_after.worker - cpu_before.worker;
+  figures.target_cpu_seconds = cpu_after.target - cpu_before.target;
   figures.after = rig.stats(0);
   if (target != nullptr) {
     figures.target_busy_cycles = target->busy_cycles() - target_busy;

@@ -123,6 +123,7 @@ std::string to_json(const RigOptions& rig, const LoadOptions& options, const Loa
   json["target_busy_share"] = rounded(target_all == 0 ? 0 : target_busy / target_all, 3);
   json["tsc_hz"] = figures.after.tsc_hz;
   json["cpu_share"] = rounded(figures.cpu_seconds / seconds, 3);
+  if (target_all != 0) json["target_poll_share"] = rounded(figures.target_cpu_seconds / seconds, 3);
   json["failed"] = load.failed();
   json["violations"] = figures.violations;
   json["latency_percentiles_us"] = percentiles(load.latencies(), 1e6 / hz);

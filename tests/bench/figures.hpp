@@ -20,6 +20,7 @@ struct Figures {
   pollux_worker_stats after{};
   std::uint64_t target_busy_cycles = 0;
   std::uint64_t target_idle_cycles = 0;
+  double target_cpu_seconds = 0;  ///< of the embedded target's thread
   std::uint64_t violations = 0;  ///< of the protocol, as the embedded target saw them
 };
 

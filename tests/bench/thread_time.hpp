@@ -22,12 +22,16 @@ inline bool pin_to(int cpu) {
   return pthread_setaffinity_np(pthread_self(), sizeof(set), &set) == 0;
 }
 
-/// CPU time of the calling thread.
-inline double thread_seconds() {
+inline double clock_seconds(clockid_t clock) {
   timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  clock_gettime(clock, &now);
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
+
+/// CPU time of the calling thread.
+inline double thread_seconds() { return clock_seconds(CLOCK_THREAD_CPUTIME_ID); }
+/// CPU time of all threads.
+inline double process_seconds() { return clock_seconds(CLOCK_PROCESS_CPUTIME_ID); }
 
 /// CPU time of all threads of this process that bear the name.
 inline double seconds_of_threads(std::string_view name) {
