@@ -96,7 +96,7 @@ def quick(working_set):
         replace(SEQUENTIAL, wire="virtio_user"), replace(SEQUENTIAL, wire="virtio_user", memory="lent"),
         replace(large, wire="virtio_user"), replace(large, wire="virtio_user", memory="lent"),
         replace(PACKETS, wire="virtio_user"), replace(PACKETS, wire="virtio_user", io_size=SMALL_FRAME),
-        replace(READ, queue_depth=128), replace(READ, sessions=1024, queue_depth=1),
+        replace(READ, queue_depth=128),
     ]
 
 

@@ -2,6 +2,8 @@
 // pollux. Warm means the same bytes again and again; cold walks through --working-set bytes, so
 // that each piece was last touched a working set ago. `cycles` is of the time stamp counter.
 //
+// `buffers` copies as placed reads do: from the same bytes to one buffer of a load after the other.
+//
 //   bench_limits [--working-set BYTES] [flags of Google Benchmark, such as --benchmark_format=json]
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -25,6 +27,9 @@ namespace {
 using namespace pollux;
 
 constexpr std::size_t kLineBytes = 64;
+/// Of a load: 32 buffers of 128 KiB. What a placed read copies comes from warm packets and goes to
+/// the next of these.
+constexpr std::size_t kBuffers = 4 * MiB;
 using Work = std::function<void(std::byte* to, const std::byte* from, std::size_t length)>;
 
 struct Area {
@@ -36,16 +41,26 @@ struct Area {
   std::unique_ptr<std::byte, decltype(&std::free)> data;
 };
 
-/// Source and destination lie in the two halves of `area`, of which `spread` bytes each are used.
-void repeat(benchmark::State& state, Area& area, std::size_t length, std::size_t spread,
+/// Bytes that destination and source walk through.
+struct Spread {
+  std::size_t to;
+  std::size_t from;
+};
+
+/// Source and destination lie in the two halves of `area`.
+void repeat(benchmark::State& state, Area& area, std::size_t length, Spread spread,
             const Work& work) {
   const std::size_t half = area.size / 2;
-  const std::size_t pieces = std::max<std::size_t>(1, std::min(spread, half) / length);
-  std::size_t piece = 0;
+  const std::size_t step = std::max(length, kLineBytes);
+  const std::size_t pieces_to = std::max<std::size_t>(1, std::min(spread.to, half) / step);
+  const std::size_t pieces_from = std::max<std::size_t>(1, std::min(spread.from, half) / step);
+  std::size_t to = 0;
+  std::size_t from = 0;
   for (auto _ : state) {
-    work(area.data.get() + piece * length, area.data.get() + half + piece * length, length);
+    work(area.data.get() + to * step, area.data.get() + half + from * step, length);
     benchmark::ClobberMemory();
-    piece = piece + 1 == pieces ? 0 : piece + 1;
+    to = to + 1 == pieces_to ? 0 : to + 1;
+    from = from + 1 == pieces_from ? 0 : from + 1;
   }
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(length));
 }
@@ -68,14 +83,17 @@ void copy_with_crc(std::byte* to, const std::byte* from, std::size_t length) {
   benchmark::DoNotOptimize(platform::crc32c_copy_extend(platform::kCrc32cStart, to, from, length));
 }
 
-void add(Area& area, const char* name, std::size_t length, bool cold, const Work& work) {
-  const std::size_t step = (length + kLineBytes - 1) / kLineBytes * kLineBytes;
-  const std::size_t spread = cold ? area.size : step;
-  benchmark::RegisterBenchmark(
-      fmt::format("{}/{}/{}", name, length, cold ? "cold" : "warm").c_str(),
-      [&area, length, spread, work](benchmark::State& state) {
-        repeat(state, area, length, spread, work);
-      });
+void add(Area& area, const char* name, std::size_t length, const char* memory, Spread spread,
+         const Work& work) {
+  benchmark::RegisterBenchmark(fmt::format("{}/{}/{}", name, length, memory).c_str(),
+                               [&area, length, spread, work](benchmark::State& state) {
+                                 repeat(state, area, length, spread, work);
+                               });
+}
+
+void add_warm_and_cold(Area& area, const char* name, std::size_t length, const Work& work) {
+  add(area, name, length, "warm", {length, length}, work);
+  add(area, name, length, "cold", {area.size, area.size}, work);
 }
 
 /// Takes --working-set out of the arguments. 0: it is not a number.
@@ -104,12 +122,14 @@ int main(int argc, char** argv) {
     return 2;
   }
   for (const std::size_t length : {4 * KiB, 128 * KiB, MiB})
-    for (const bool cold : {false, true}) add(area, "memcpy", length, cold, copy);
-  add(area, "crc32c_header", 48, false, header_crc);
-  add(area, "crc32c", 48, false, isal_crc);
+    add_warm_and_cold(area, "memcpy", length, copy);
+  for (const std::size_t length : {128 * KiB, MiB})
+    add(area, "memcpy", length, "buffers", {kBuffers, length}, copy);
+  add(area, "crc32c_header", 48, "warm", {48, 48}, header_crc);
+  add(area, "crc32c", 48, "warm", {48, 48}, isal_crc);
   for (const std::size_t length : {4 * KiB, 8 * KiB, 128 * KiB})
-    for (const bool cold : {false, true}) add(area, "crc32c", length, cold, isal_crc);
-  for (const bool cold : {false, true}) add(area, "copy_crc32c", 128 * KiB, cold, copy_with_crc);
+    add_warm_and_cold(area, "crc32c", length, isal_crc);
+  add_warm_and_cold(area, "copy_crc32c", 128 * KiB, copy_with_crc);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();

@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <string>
+#include <thread>
 
 #include "dataplane/platform/tsc_clock.hpp"
 #include "tests/bench/cpu_books.hpp"
@@ -19,6 +21,8 @@ namespace {
 
 using namespace pollux;
 using platform::TscClock;
+
+constexpr auto kNap = std::chrono::microseconds(20);
 
 struct Flags {
   bench::RigOptions rig;
@@ -49,7 +53,10 @@ CpuTimes cpu_times(const Flags& flags) {
 
 /// Until all is answered; what is reaped before `end` is submitted anew. Returns the cycles of the
 /// calls that found something.
-std::uint64_t keep_busy(bench::Rig& rig, bench::Load& load, std::uint64_t end, bool polls) {
+std::uint64_t keep_busy(const Flags& flags, bench::Rig& rig, bench::Load& load, std::uint64_t end) {
+  const bool polls = !is_library_run(flags);
+  // On a CPU that the target needs as well, spinning would keep back the very answers.
+  const bool shares_cpu = !polls && flags.caller_cpu == flags.rig.target_cpu;
   std::uint64_t caller_cycles = 0;
   load.fill();
   while (load.in_flight() != 0) {
@@ -57,8 +64,8 @@ std::uint64_t keep_busy(bench::Rig& rig, bench::Load& load, std::uint64_t end, b
     const std::uint64_t start = TscClock::cycles();
     if (load.reap(start < end) != 0)
       caller_cycles += TscClock::cycles() - start;
-    else if (!polls)
-      sched_yield();  // who shares a CPU with the target must let it answer
+    else if (shares_cpu)
+      std::this_thread::sleep_for(kNap);
   }
   return caller_cycles;
 }
@@ -74,7 +81,7 @@ bench::Figures run(const Flags& flags, bench::Rig& rig, bench::Load& load, doubl
   const CpuTimes cpu_before = cpu_times(flags);
   const std::uint64_t start = TscClock::cycles();
   const std::uint64_t end = start + static_cast<std::uint64_t>(seconds * hz);
-  figures.caller_cycles = keep_busy(rig, load, end, !is_library_run(flags));
+  figures.caller_cycles = keep_busy(flags, rig, load, end);
   figures.elapsed_cycles = TscClock::cycles() - start;
   const CpuTimes cpu_after = cpu_times(flags);
   figures.cpu_seconds = cpu_after.worker - cpu_before.worker;
@@ -116,7 +123,7 @@ int measure(Flags flags) {
   // After the control thread was made, which may run anywhere.
   const int cpu = is_library_run(flags) ? flags.caller_cpu : flags.cpu;
   if (!bench::pin_to(cpu)) return fail(fmt::format("there is no CPU {} to run on", cpu));
-  if (flags.realtime) bench::run_before_others();
+  if (flags.realtime) bench::run_all_before_others();
   bench::Load load(flags.load, rig.instance(), 0, rig.sessions(), rig.lun());
   if (!load.open(error)) return fail(error);
   run(flags, rig, load, flags.warm_up);
