@@ -28,6 +28,7 @@ bool Rig::open(std::string& error) {
   setup.config.instance = fmt::format("bench{}", getpid());
   setup.config.memory.hugepages = false;
   setup.config.worker.workers = options_.workers;
+  setup.config.worker.cpus = options_.worker_cpus;
   setup.config.worker.sessions_max = std::max(16u, options_.sessions);
   const std::string port = lab_
                                ? fmt::format("name=wire device=ring:{} address=10.99.0.2/24 mtu={}",

@@ -27,6 +27,7 @@ struct RigOptions {
   bool ram_lun = false;  ///< of the embedded target; else the null unit
   int target_cpu = -1;
   pollux_poll_mode poll_mode = POLLUX_POLL_EMBEDDER;
+  std::vector<std::uint32_t> worker_cpus;  ///< of lcores that the library runs; empty: not pinned
 };
 
 class Rig {
