@@ -36,10 +36,12 @@ class SteadyState : public testing::TestWithParam<Wire> {
     platform::stop_eal();
   }
   void SetUp() override {
-    if (application_ == nullptr)
+    if (application_ == nullptr) {
       application_ = std::make_unique<Application>(GetParam().name, GetParam().digests);
+      ASSERT_TRUE(application_->ready());
+      ASSERT_EQ(application_->run({.commands = 3000}).failed, 0u);
+    }
     ASSERT_TRUE(application_->ready());
-    ASSERT_EQ(application_->run({.commands = 3000}).failed, 0u);
   }
 
   static std::unique_ptr<Application> application_;
@@ -54,7 +56,7 @@ constexpr auto kSeveralPortChecks = 350ms;
 TEST_P(SteadyState, NeitherAllocatesNorLocks) {
   start_watch();
   const Application::Done done =
-      application_->run({.commands = 12'000, .at_least = kSeveralPortChecks});
+      application_->run({.commands = 6000, .at_least = kSeveralPortChecks});
   const Calls calls = stop_watch();
   EXPECT_EQ(done.failed, 0u);
   EXPECT_EQ(calls.allocations, 0u);
@@ -70,28 +72,32 @@ TEST_P(SteadyState, MakesNoSystemCall) {
     is_filtered = forbid_system_calls();
     if (!is_filtered) return;
     count_system_calls(true);
-    done = application_->run({.commands = 12'000, .at_least = kSeveralPortChecks});
+    done = application_->run({.commands = 6000, .at_least = kSeveralPortChecks});
     count_system_calls(false);
   });
   thread.join();
   ASSERT_TRUE(is_filtered);
-  EXPECT_EQ(done.commands, 12'000u);
+  EXPECT_EQ(done.commands, 6000u);
   EXPECT_EQ(done.failed, 0u);
   const SystemCalls caught = take_system_calls();
   EXPECT_EQ(caught.count, 0u) << "the last was number " << caught.last;
 }
 
+// What watch_areas() is given, in this order.
+constexpr std::size_t kCaller = 0;
+constexpr std::size_t kSnapshots = 1;
+
 struct Copied {
   Application::Done done;
   Calls calls;
-  CopyCounters counted;  ///< the difference
+  CopyCounters counted;
 };
 
-Copied copies_of(Application& application, Kind kind) {
+Copied copies_of(Application& application, Kind kind, std::uint64_t commands) {
   watch_areas(application.memory(), application.snapshots());
   const CopyCounters before = application.copies();
   start_watch();
-  const Application::Done done = application.run({.kind = kind, .commands = 4000});
+  const Application::Done done = application.run({.kind = kind, .commands = commands});
   Copied copied{.done = done, .calls = stop_watch(), .counted = application.copies()};
   watch_areas({}, {});
   copied.counted.iscsi -= before.iscsi;
@@ -101,73 +107,115 @@ Copied copies_of(Application& application, Kind kind) {
   return copied;
 }
 
-/// A machine that holds the target's thread up makes the worker send again, which copies; such a
-/// run says nothing.
-Copied undisturbed_copies_of(Application& application, Kind kind) {
-  Copied copied;
-  for (int tries = 0; tries < 5; ++tries) {
-    copied = copies_of(application, kind);
-    if (copied.counted.sent_again == 0) break;
+void add(Copied& sum, const Copied& part) {
+  sum.done.commands += part.done.commands;
+  sum.done.bytes += part.done.bytes;
+  sum.done.failed += part.done.failed;
+  for (std::size_t area : {kCaller, kSnapshots}) {
+    sum.calls.area_bytes[area] += part.calls.area_bytes[area];
+    sum.calls.area_large_bytes[area] += part.calls.area_large_bytes[area];
   }
-  EXPECT_EQ(copied.counted.sent_again, 0u);
-  EXPECT_EQ(copied.done.failed, 0u);
-  // Between buffers of the worker itself nothing is moved, and no frame is put together anew.
-  EXPECT_EQ(copied.calls.other_large_bytes, 0u);
-  EXPECT_EQ(copied.counted.linearised, 0u);
-  return copied;
+  sum.calls.other_large_bytes += part.calls.other_large_bytes;
+  sum.counted.iscsi += part.counted.iscsi;
+  sum.counted.tcp += part.counted.tcp;
+  sum.counted.linearised += part.counted.linearised;
+}
+
+/// Of 4,096 commands. They go in small lots, and a lot in which TCP has sent something again is
+/// left out: that copies, and it happens when a busy machine holds the target's thread up.
+Copied copies_of(Application& application, Kind kind) {
+  constexpr std::uint64_t kLots = 32;
+  constexpr std::uint64_t kLotCommands = 128;
+  Copied sum;
+  std::uint64_t lots = 0;
+  for (std::uint64_t tries = 0; lots < kLots && tries < 4 * kLots; ++tries) {
+    const Copied lot = copies_of(application, kind, kLotCommands);
+    if (lot.counted.sent_again != 0) continue;
+    add(sum, lot);
+    ++lots;
+  }
+  EXPECT_EQ(lots, kLots) << "TCP sends again all the time";
+  EXPECT_EQ(sum.done.commands, kLots * kLotCommands);
+  EXPECT_EQ(sum.done.failed, 0u);
+  // No frame is put together anew for the driver.
+  EXPECT_EQ(sum.counted.linearised, 0u);
+  return sum;
+}
+
+/// TCP counts `payload` and headers of PDUs, and nothing but a run of such headers is ever moved
+/// from one buffer of the worker to another.
+void expect_only_headers_beside(std::uint64_t payload, const Copied& copied) {
+  // 48 bytes and two digests for each PDU; every sixteenth write takes several PDUs.
+  constexpr std::uint64_t kHeaderBytesMost = 128;
+  ASSERT_GE(copied.counted.tcp, payload);
+  const std::uint64_t headers = copied.counted.tcp - payload;
+  EXPECT_LE(headers, kHeaderBytesMost * copied.done.commands);
+  EXPECT_LE(copied.calls.other_large_bytes, headers);
+}
+
+/// TCP copies a piece that is shorter than attaching it is worth (kCopyBelow): the end or the
+/// beginning of what a frame's edge has cut.
+void expect_short_pieces_only(std::size_t area, const Copied& copied) {
+  EXPECT_EQ(copied.calls.area_large_bytes[area], 0u);
+  EXPECT_LE(copied.calls.area_bytes[area], copied.done.bytes / 20);
 }
 
 TEST_P(SteadyState, LentReadsAreNotCopied) {
-  const Copied copied = undisturbed_copies_of(*application_, Kind::lent_read);
+  const Copied copied = copies_of(*application_, Kind::lent_read);
   EXPECT_EQ(copied.counted.iscsi, 0u);
-  EXPECT_EQ(copied.calls.area_bytes[0], 0u);
-  EXPECT_EQ(copied.calls.area_bytes[1], 0u);
+  EXPECT_EQ(copied.calls.area_bytes[kCaller], 0u);
+  EXPECT_EQ(copied.calls.area_bytes[kSnapshots], 0u);
+  expect_only_headers_beside(0, copied);
 }
 
 TEST_P(SteadyState, PlacedReadsAreCopiedOnce) {
-  const Copied copied = undisturbed_copies_of(*application_, Kind::placed_read);
+  const Copied copied = copies_of(*application_, Kind::placed_read);
   EXPECT_EQ(copied.counted.iscsi, copied.done.bytes);
-  EXPECT_EQ(copied.calls.area_bytes[0], copied.done.bytes);
-  EXPECT_EQ(copied.calls.area_bytes[1], 0u);
+  EXPECT_EQ(copied.calls.area_bytes[kCaller], copied.done.bytes);
+  EXPECT_EQ(copied.calls.area_bytes[kSnapshots], 0u);
+  expect_only_headers_beside(0, copied);
 }
 
-TEST_P(SteadyState, RegisteredWritesAreNotCopied) {
-  const Copied copied = undisturbed_copies_of(*application_, Kind::registered_write);
+TEST_P(SteadyState, RegisteredWritesAreNotCopiedButWhereTheDriverNeedsIt) {
+  const Copied copied = copies_of(*application_, Kind::registered_write);
   EXPECT_EQ(copied.counted.iscsi, 0u);
-  EXPECT_EQ(copied.calls.area_bytes[1], 0u);
-  if (GetParam().copies_on_send) {
-    EXPECT_EQ(copied.calls.area_bytes[0], copied.done.bytes);
-    EXPECT_GE(copied.counted.tcp, copied.done.bytes);
-  } else {
-    // TCP copies a piece that is shorter than attaching it is worth (kCopyBelow), and counts it.
-    EXPECT_EQ(copied.calls.area_large_bytes[0], 0u);
-    EXPECT_LE(copied.calls.area_bytes[0], copied.counted.tcp);
-    EXPECT_LE(copied.calls.area_bytes[0], copied.done.bytes / 20);
-  }
+  EXPECT_EQ(copied.calls.area_bytes[kSnapshots], 0u);
+  if (GetParam().copies_on_send)
+    EXPECT_EQ(copied.calls.area_bytes[kCaller], copied.done.bytes);
+  else
+    expect_short_pieces_only(kCaller, copied);
+  expect_only_headers_beside(copied.calls.area_bytes[kCaller], copied);
 }
 
 TEST_P(SteadyState, PlainWritesAreCopiedOnceToASnapshot) {
-  const Copied copied = undisturbed_copies_of(*application_, Kind::plain_write);
+  const Copied copied = copies_of(*application_, Kind::plain_write);
   EXPECT_EQ(copied.counted.iscsi, copied.done.bytes);
-  EXPECT_EQ(copied.calls.area_bytes[0], copied.done.bytes);
-  if (GetParam().copies_on_send) {
-    EXPECT_EQ(copied.calls.area_bytes[1], copied.done.bytes);
-    EXPECT_GE(copied.counted.tcp, copied.done.bytes);
-  } else {
-    EXPECT_EQ(copied.calls.area_large_bytes[1], 0u);
-    EXPECT_LE(copied.calls.area_bytes[1], copied.counted.tcp);
-    EXPECT_LE(copied.calls.area_bytes[1], copied.done.bytes / 20);
-  }
+  EXPECT_EQ(copied.calls.area_bytes[kCaller], copied.done.bytes);
+  if (GetParam().copies_on_send)
+    EXPECT_EQ(copied.calls.area_bytes[kSnapshots], copied.done.bytes);
+  else
+    expect_short_pieces_only(kSnapshots, copied);
+  expect_only_headers_beside(copied.calls.area_bytes[kSnapshots], copied);
 }
 
-/// Where a worker may execute a locked instruction, and why.
+/// Where a polling thread may take a cache line for itself, how often for each command of the mix
+/// below (a quarter of each kind), and why. None of these waits for another thread.
 struct AllowedPlace {
   const char* name;
+  double most;
   const char* reason;
 };
 
 constexpr AllowedPlace kAllowedPlaces[] = {
-    {"pollux_worker_poll", "one exchange a turn, so that two threads never turn one worker"},
+    {"pollux_worker_poll", 4, "once a turn: two threads never turn one worker"},
+    {"pollux_queue_reap", 0.25, "once for a lent read: how many the application holds"},
+    {"pollux_release", 0.5, "twice for a lent read: any thread may give it back"},
+    {"pollux::iscsi::Initiator::take_returned(", 0.25, "lent reads given back, all at once"},
+    {"pollux::platform::DpdkPacketMemory::release(", 0.5, "a buffer that two reads' views share"},
+    {"pollux::platform::DpdkPort::Impl::build(", 1, "a frame that points into a caller's memory"},
+    {"rte_pktmbuf_detach", 3, "net_ring passes the target's frames, which point into its disk"},
+    {"librte_mempool_ring", 0.25,
+     "buffers that go back to the peer's pool, a cache full at a time"},
 };
 
 std::string demangled(const std::string& name) {
@@ -178,21 +226,24 @@ std::string demangled(const std::string& name) {
 }
 
 TEST_P(SteadyState, ExecutesLockedInstructionsOnlyWhereTheyAreKnown) {
-  constexpr std::uint64_t kCommands = 64;
+  constexpr std::uint64_t kCommands = 128;
   start_stepping();
   const Application::Done done =
       application_->run({.kind = Kind::all, .commands = kCommands, .long_ones = false});
   const Instructions seen = stop_stepping();
   EXPECT_EQ(done.failed, 0u);
-  std::printf("%.0f instructions for each command, idle turns included; locked ones:\n",
-              static_cast<double>(seen.executed) / kCommands);
+  EXPECT_EQ(done.commands, kCommands);
   for (const LockedPlace& place : seen.locked) {
     const std::string name = demangled(place.name);
-    std::printf("  %6.2f  %s\n", static_cast<double>(place.executed) / kCommands, name.c_str());
-    EXPECT_TRUE(
-        std::any_of(std::begin(kAllowedPlaces), std::end(kAllowedPlaces),
-                    [&](const AllowedPlace& allowed) { return name.starts_with(allowed.name); }))
-        << name << " executes a locked instruction";
+    const double each = static_cast<double>(place.executed) / kCommands;
+    std::printf("%6.2f for each command: %s\n", each, name.c_str());
+    const auto* allowed =
+        std::find_if(std::begin(kAllowedPlaces), std::end(kAllowedPlaces),
+                     [&](const AllowedPlace& one) { return name.starts_with(one.name); });
+    if (allowed == std::end(kAllowedPlaces))
+      ADD_FAILURE() << name << " executes a locked instruction";
+    else
+      EXPECT_LE(each, allowed->most) << name << ": " << allowed->reason;
   }
 }
 

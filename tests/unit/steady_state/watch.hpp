@@ -59,7 +59,7 @@ struct SystemCalls {
 // --- Instructions
 
 /// One place of the program where a processor takes a cache line for itself: an instruction with a
-/// lock prefix, or an exchange with memory, which is locked without one.
+/// lock prefix, or an exchange with memory, which is locked without one. Fences do not count.
 struct LockedPlace {
   std::string name;  ///< of the function, or of the stripped library that holds it
   std::uint64_t executed = 0;

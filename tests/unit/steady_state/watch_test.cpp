@@ -108,6 +108,7 @@ TEST(SteadyWatch, SeesLockedInstructions) {
     asm volatile("incl %0" : "+m"(plain));
   }
   shared.exchange(5, std::memory_order_relaxed);
+  asm volatile("lock; orl $0, (%%rsp)" ::: "memory");  // a fence
   const Instructions seen = stop_stepping();
   EXPECT_GE(seen.executed, 20u);
   ASSERT_EQ(seen.locked.size(), 1u);

@@ -36,13 +36,26 @@ bool is_prefix(std::uint8_t byte) noexcept {
   return std::find(kPrefixes.begin(), kPrefixes.end(), byte) != kPrefixes.end();
 }
 
+/// Of the instruction behind a lock prefix: "or" or "add" of zero beside the top of the stack is
+/// how compilers and DPDK write a full fence. No other thread wants that line.
+bool is_fence(const std::uint8_t* at) noexcept {
+  constexpr std::uint8_t kByteConstant = 0x83;
+  constexpr std::uint8_t kSibFollows = 0x04;
+  constexpr std::uint8_t kStackPointer = 0x24;
+  constexpr std::array<std::size_t, 4> kDisplacementBytes = {0, 1, 4, 0};
+  if ((*at & 0xf0) == 0x40) ++at;  // REX
+  const std::size_t zero = 3 + kDisplacementBytes[at[1] >> 6];
+  return at[0] == kByteConstant && (at[1] & 0x07) == kSibFollows && at[2] == kStackPointer &&
+         at[zero] == 0;
+}
+
 bool is_locked(const std::uint8_t* at) noexcept {
   constexpr std::uint8_t kLock = 0xf0;
   constexpr std::uint8_t kExchangeBytes = 0x86;
   constexpr std::uint8_t kExchange = 0x87;
   constexpr std::uint8_t kRegisterOperand = 0xc0;
   while (is_prefix(*at)) ++at;
-  if (*at == kLock) return true;
+  if (*at == kLock) return !is_fence(at + 1);
   if ((*at & 0xf0) == 0x40) ++at;  // REX
   return (*at == kExchangeBytes || *at == kExchange) &&
          (at[1] & kRegisterOperand) != kRegisterOperand;
