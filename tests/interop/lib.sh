@@ -92,12 +92,12 @@ need_af_xdp() {
   [ "$code" = 0 ] || { cat "$DIR/words"; fail "the self-test over net_af_xdp ended with $code"; }
 }
 
-# start_af_xdp_polluxd: in the background, and waits until it is ready.
+# start_af_xdp_polluxd [DEVICE ARGUMENTS]: in the background, and waits until it is ready.
 start_af_xdp_polluxd() {
   RIG_POLLUXD_LOG=$DIR/polluxd.log
   background "$RIG_POLLUXD_LOG" ip netns exec "$POLLUX_NETNS" "$BUILD/control/library/polluxd" --no-hugepages \
     --instance "plx$$" --socket "$POLLUX_SOCKET" --state-dir "$DIR/state" --cpus "$RIG_WORKER_CPU" \
-    --port "device=net_af_xdp0,iface=$VETH address=$RIG_POLLUX_ADDRESS/24 mtu=1500"
+    --port "device=net_af_xdp0,iface=$VETH${1:+,$1} address=$RIG_POLLUX_ADDRESS/24 mtu=1500"
   RIG_POLLUXD_PID=$RIG_PID
   remember_pid "$RIG_PID"
   wait_for 30 polluxd_is_ready_or_gone && grep -q '^polluxd: ready' "$RIG_POLLUXD_LOG" || fail "polluxd did not start"
