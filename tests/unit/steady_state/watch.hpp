@@ -58,8 +58,7 @@ struct SystemCalls {
 
 // --- Instructions
 
-/// One place of the program where a processor takes a cache line for itself: an instruction with a
-/// lock prefix, or an exchange with memory, which is locked without one. Fences do not count.
+/// A place of the program where a processor takes a cache line for itself (is_locked()).
 struct LockedPlace {
   std::string name;  ///< of the function, or of the stripped library that holds it
   std::uint64_t executed = 0;
@@ -67,6 +66,7 @@ struct LockedPlace {
 
 struct Instructions {
   std::uint64_t executed = 0;
+  std::uint64_t vector_bytes = 0;   ///< moved to memory the way copies in line do it
   std::vector<LockedPlace> locked;  ///< by name
 };
 

@@ -1,6 +1,7 @@
 // The watchers see what they are there to see: without these tests "nothing was seen" says nothing.
 #include "tests/unit/steady_state/watch.hpp"
 
+#include <emmintrin.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -15,6 +16,8 @@
 #include <new>
 #include <thread>
 #include <vector>
+
+#include "tests/unit/steady_state/instruction_forms.hpp"
 
 namespace pollux::steady {
 namespace {
@@ -115,6 +118,52 @@ TEST(SteadyWatch, SeesLockedInstructions) {
   EXPECT_EQ(seen.locked[0].executed, 11u);
   EXPECT_NE(seen.locked[0].name.find("SeesLockedInstructions"), std::string::npos)
       << seen.locked[0].name;
+}
+
+template <std::size_t N>
+std::array<std::uint8_t, 16> code(const std::uint8_t (&bytes)[N]) {
+  std::array<std::uint8_t, 16> padded{};
+  std::copy_n(bytes, N, padded.begin());
+  return padded;
+}
+
+TEST(SteadyWatch, KnowsLockedForms) {
+  EXPECT_TRUE(is_locked(code({0xf0, 0x83, 0x44, 0x24, 0x18, 0x01}).data()));  // add $1, 24(%rsp)
+  EXPECT_TRUE(is_locked(code({0x66, 0xf0, 0x83, 0x29, 0x01}).data()));        // subw $1, (%rcx)
+  EXPECT_TRUE(is_locked(code({0xf0, 0x48, 0x0f, 0xb1, 0x0f}).data()));   // cmpxchg %rcx, (%rdi)
+  EXPECT_TRUE(is_locked(code({0x87, 0x44, 0x24, 0x18}).data()));         // xchg %eax, 24(%rsp)
+  EXPECT_FALSE(is_locked(code({0xf0, 0x83, 0x0c, 0x24, 0x00}).data()));  // or $0, (%rsp)
+  EXPECT_FALSE(is_locked(code({0xf0, 0x83, 0x44, 0x24, 0x80, 0x00}).data()));  // add $0, -128(%rsp)
+  EXPECT_FALSE(is_locked(code({0x48, 0x87, 0xd8}).data()));                    // xchg %rbx, %rax
+  EXPECT_FALSE(is_locked(code({0x66, 0x90}).data()));                          // nop
+}
+
+TEST(SteadyWatch, KnowsVectorStores) {
+  EXPECT_EQ(vector_bytes_stored(code({0x0f, 0x11, 0x07}).data()), 16u);                    // movups
+  EXPECT_EQ(vector_bytes_stored(code({0x66, 0x0f, 0x7f, 0x07}).data()), 16u);              // movdqa
+  EXPECT_EQ(vector_bytes_stored(code({0xf3, 0x41, 0x0f, 0x7f, 0x04, 0x24}).data()), 16u);  // movdqu
+  EXPECT_EQ(vector_bytes_stored(code({0xc5, 0xfe, 0x7f, 0x07}).data()), 32u);  // vmovdqu %ymm0
+  EXPECT_EQ(vector_bytes_stored(code({0xc5, 0xfa, 0x7f, 0x07}).data()), 16u);  // vmovdqu %xmm0
+  EXPECT_EQ(vector_bytes_stored(code({0xc4, 0xc1, 0x7e, 0x7f, 0x04, 0x24}).data()), 32u);
+  EXPECT_EQ(vector_bytes_stored(code({0x62, 0xf1, 0xfe, 0x48, 0x7f, 0x07}).data()), 64u);  // %zmm0
+  EXPECT_EQ(vector_bytes_stored(code({0xf3, 0xa4}).data()), 1u);        // rep movsb
+  EXPECT_EQ(vector_bytes_stored(code({0xf3, 0x48, 0xa5}).data()), 8u);  // rep movsq
+  EXPECT_EQ(vector_bytes_stored(code({0x0f, 0x10, 0x07}).data()), 0u);  // a load
+  EXPECT_EQ(vector_bytes_stored(code({0x0f, 0x11, 0xc1}).data()), 0u);  // between registers
+  EXPECT_EQ(vector_bytes_stored(code({0x48, 0x89, 0x07}).data()), 0u);  // mov %rax, (%rdi)
+}
+
+TEST(SteadyWatch, SeesCopiesInLine) {
+  const std::vector<char> from(4096, 'x');
+  std::vector<char> to(4096);
+  start_stepping();
+  for (std::size_t i = 0; i < to.size(); i += sizeof(__m128i))
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(&to[i]),
+                     _mm_loadu_si128(reinterpret_cast<const __m128i*>(&from[i])));
+  const Instructions seen = stop_stepping();
+  EXPECT_EQ(to, from);
+  EXPECT_GE(seen.vector_bytes, to.size());
+  EXPECT_LE(seen.vector_bytes, to.size() + 256);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <map>
 
 #include "dataplane/base/assert.hpp"
+#include "tests/unit/steady_state/instruction_forms.hpp"
 #include "tests/unit/steady_state/watch.hpp"
 
 namespace pollux::steady {
@@ -27,39 +28,9 @@ struct Place {
 
 bool wants_stepping = false;
 std::uint64_t executed = 0;
+std::uint64_t vector_bytes = 0;
 std::array<Place, kPlacesMost> places;
 std::size_t place_count = 0;
-
-bool is_prefix(std::uint8_t byte) noexcept {
-  constexpr std::array<std::uint8_t, 10> kPrefixes = {0x66, 0x67, 0xf2, 0xf3, 0x2e,
-                                                      0x36, 0x3e, 0x26, 0x64, 0x65};
-  return std::find(kPrefixes.begin(), kPrefixes.end(), byte) != kPrefixes.end();
-}
-
-/// Of the instruction behind a lock prefix: "or" or "add" of zero beside the top of the stack is
-/// how compilers and DPDK write a full fence. No other thread wants that line.
-bool is_fence(const std::uint8_t* at) noexcept {
-  constexpr std::uint8_t kByteConstant = 0x83;
-  constexpr std::uint8_t kSibFollows = 0x04;
-  constexpr std::uint8_t kStackPointer = 0x24;
-  constexpr std::array<std::size_t, 4> kDisplacementBytes = {0, 1, 4, 0};
-  if ((*at & 0xf0) == 0x40) ++at;  // REX
-  const std::size_t zero = 3 + kDisplacementBytes[at[1] >> 6];
-  return at[0] == kByteConstant && (at[1] & 0x07) == kSibFollows && at[2] == kStackPointer &&
-         at[zero] == 0;
-}
-
-bool is_locked(const std::uint8_t* at) noexcept {
-  constexpr std::uint8_t kLock = 0xf0;
-  constexpr std::uint8_t kExchangeBytes = 0x86;
-  constexpr std::uint8_t kExchange = 0x87;
-  constexpr std::uint8_t kRegisterOperand = 0xc0;
-  while (is_prefix(*at)) ++at;
-  if (*at == kLock) return !is_fence(at + 1);
-  if ((*at & 0xf0) == 0x40) ++at;  // REX
-  return (*at == kExchangeBytes || *at == kExchange) &&
-         (at[1] & kRegisterOperand) != kRegisterOperand;
-}
 
 void note_locked(const std::uint8_t* at) noexcept {
   std::size_t i = 0;
@@ -78,6 +49,7 @@ void on_trap(int, siginfo_t*, void* context) {
   registers[REG_EFL] |= kTrapFlag;
   ++executed;
   const auto* next = reinterpret_cast<const std::uint8_t*>(registers[REG_RIP]);
+  vector_bytes += vector_bytes_stored(next);
   if (is_locked(next)) note_locked(next);
 }
 
@@ -140,6 +112,7 @@ void start_stepping() {
   action.sa_flags = SA_SIGINFO;
   POLLUX_ASSERT(sigaction(SIGTRAP, &action, nullptr) == 0);
   executed = 0;
+  vector_bytes = 0;
   place_count = 0;
   places = {};
   wants_stepping = true;
@@ -153,7 +126,7 @@ Instructions stop_stepping() {
   std::map<std::string, std::uint64_t> by_name;
   for (std::size_t i = 0; i < place_count; ++i)
     by_name[symbols.name_of(places[i].at)] += places[i].executed;
-  Instructions result{.executed = executed, .locked = {}};
+  Instructions result{.executed = executed, .vector_bytes = vector_bytes, .locked = {}};
   for (const auto& [name, count] : by_name) result.locked.push_back({name, count});
   return result;
 }
