@@ -14,10 +14,10 @@ GOAL_BUSY_CYCLES = 2600  # of one 4 KiB read at depth 32: one million IOPS at 2.
 
 def run_pollux(depth, seconds, extra=()):
     out = subprocess.run(
-        ["build/tests/bench/bench_ring", "-q", str(depth), "-t", str(seconds), *extra],
+        ["build/tests/bench/bench_pollux", "-q", str(depth), "-t", str(seconds), *extra],
         capture_output=True, text=True, timeout=120, check=False)
     if out.returncode != 0:
-        sys.exit(f"bench_ring failed: {out.stderr.strip() or out.stdout.strip()}")
+        sys.exit(f"bench_pollux failed: {out.stderr.strip() or out.stdout.strip()}")
     return json.loads(out.stdout)
 
 

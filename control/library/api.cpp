@@ -15,7 +15,6 @@
 #include "control/url/iscsi_url.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
 #include "dataplane/platform/external_memory.hpp"
-#include "dataplane/tcp/counters.hpp"
 
 namespace {
 
@@ -315,29 +314,6 @@ int pollux_queue_destroy(pollux_queue* queue) {
   // Without a control thread the workers have stopped: nobody else looks at the queue.
   (void)served;
   forget();
-  return POLLUX_OK;
-}
-
-int pollux_worker_stats_get(const pollux_instance* instance, std::uint32_t worker,
-                            pollux_worker_stats* stats) {
-  if (worker >= instance->units.size() || stats->size != sizeof(*stats)) return POLLUX_EINVAL;
-  const worker::Worker& source = *instance->units[worker]->worker;
-  const worker::WorkerCounters& counters = source.counters();
-  const iscsi::Counters& commands = source.initiator().counters();
-  stats->turns = counters.turns.get();
-  stats->busy_cycles = counters.busy_cycles.get();
-  stats->idle_cycles = counters.idle_cycles.get();
-  stats->tsc_hz = instance->tsc_hz;
-  stats->commands = commands.commands_completed.get();
-  stats->copied_bytes = commands.copied_bytes.get();
-  stats->frames_received = counters.frames_received.get();
-  stats->frames_sent = counters.frames_sent.get();
-  stats->retransmitted_segments = 0;
-  for (std::size_t i = 0; i < source.path_count(); ++i)
-    stats->retransmitted_segments += source.engine(i).counters().segments_retransmitted.get();
-  stats->buffers_in_use = counters.buffers_in_use.get();
-  stats->tasks_in_use = counters.tasks_in_use.get();
-  stats->timers_armed = counters.timers_armed.get();
   return POLLUX_OK;
 }
 

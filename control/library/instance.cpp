@@ -280,7 +280,7 @@ void pollux_instance::run_worker(pollux_worker_unit& unit) {
   std::uint64_t cycles = platform::TscClock::cycles();
   while (!unit.worker->stop_requested()) {
     unit.worker->poll_counted(clock->at(cycles), cycles, &platform::TscClock::cycles);
-    cycles = platform::TscClock::cycles();
+    cycles = unit.worker->turn_ended();
   }
   platform::unregister_worker_thread();
 }

@@ -46,6 +46,7 @@ void Initiator::complete_with(Task& task, int result, Instant now) noexcept {
 }
 
 void Initiator::complete(Task& task, const pollux_completion& outcome, Instant now) noexcept {
+  const StageScope stage(stages_, Stage::completion);
   Connection& connection = *task.connection;
   unlink(task);
   counters_.commands_completed.add();

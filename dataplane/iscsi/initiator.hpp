@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/base/stage_clock.hpp"
 #include "dataplane/base/time.hpp"
 #include "dataplane/base/timer_wheel.hpp"
 #include "dataplane/iscsi/connection.hpp"
@@ -50,7 +51,7 @@ struct InitiatorSetup {
 class Initiator {
  public:
   Initiator(const InitiatorSetup& setup, std::span<const Path> paths,
-            platform::PacketMemory& memory, worker::Link& link, Instant start);
+            platform::PacketMemory& memory, worker::Link& link, StageClock& stages, Instant start);
   Initiator(const Initiator&) = delete;
   Initiator& operator=(const Initiator&) = delete;
 
@@ -112,6 +113,7 @@ class Initiator {
   // reader.cpp
   void read(Connection& connection, Instant now) noexcept;
   bool read_header(Connection& connection, Instant now) noexcept;
+  bool header_digest_matches(const std::byte* header) noexcept;
   bool read_data(Connection& connection, Instant now) noexcept;
   bool read_trailer(Connection& connection, Instant now) noexcept;
   bool place(Connection& connection) noexcept;
@@ -180,6 +182,7 @@ class Initiator {
   std::vector<Path> paths_;
   platform::PacketMemory& memory_;
   worker::Link& link_;
+  StageClock& stages_;
   TimerWheel wheel_;
   TaskTable tasks_;
   SnapshotPool snapshots_;

@@ -8,11 +8,13 @@
 namespace pollux::iscsi {
 
 Initiator::Initiator(const InitiatorSetup& setup, std::span<const Path> paths,
-                     platform::PacketMemory& memory, worker::Link& link, Instant start)
+                     platform::PacketMemory& memory, worker::Link& link, StageClock& stages,
+                     Instant start)
     : setup_(setup),
       paths_(paths.begin(), paths.end()),
       memory_(memory),
       link_(link),
+      stages_(stages),
       wheel_(start),
       tasks_(setup.limits.tasks, memory),
       snapshots_(setup.limits, setup.snapshot_area, memory, setup.limits.tasks),

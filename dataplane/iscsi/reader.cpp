@@ -59,8 +59,7 @@ bool Initiator::read_header(Connection& connection, Instant now) noexcept {
     connection.engine->peek(connection.tcp, {straddling.data(), needed});
     header = straddling.data();
   }
-  if (needed > wire::kBhsBytes &&
-      !digest_matches(platform::crc32c_header48(header), header + wire::kBhsBytes)) {
+  if (needed > wire::kBhsBytes && !header_digest_matches(header)) {
     // RFC 7143 7.8: without a header digest that fits, the length cannot be trusted and the stream
     // is lost.
     counters_.header_digest_errors.add();
@@ -81,6 +80,11 @@ bool Initiator::read_header(Connection& connection, Instant now) noexcept {
   reader.crc = platform::kCrc32cStart;
   reader.stage = ReadStage::data;
   return true;
+}
+
+bool Initiator::header_digest_matches(const std::byte* header) noexcept {
+  const StageScope stage(stages_, Stage::digest);
+  return digest_matches(platform::crc32c_header48(header), header + wire::kBhsBytes);
 }
 
 bool Initiator::read_data(Connection& connection, Instant now) noexcept {
@@ -121,6 +125,7 @@ bool Initiator::place(Connection& connection) noexcept {
   const std::size_t bytes = std::min<std::size_t>(front.size(), reader.data_left);
   if (bytes == 0) return false;
   const bool digest = has_data_digest(connection);
+  const StageScope stage(stages_, digest ? Stage::digest : Stage::copy);
   for (std::size_t done = 0; done < bytes;) {
     const std::span<std::byte> piece = reader.task->cursor.piece(bytes - done);
     if (piece.empty()) {
@@ -170,8 +175,10 @@ bool Initiator::lend(Connection& connection) noexcept {
     lent_budget_ -= buffer;
     record.reserved_bytes += buffer;
   }
-  if (has_data_digest(connection))
+  if (has_data_digest(connection)) {
+    const StageScope stage(stages_, Stage::digest);
     reader.crc = platform::crc32c_extend(reader.crc, {view.data, view.length});
+  }
   record.views[record.view_count] = {.data = view.data, .length = view.length, .reserved = 0};
   record.handles[record.view_count] = view.handle;
   ++record.view_count;
@@ -187,6 +194,7 @@ bool Initiator::keep(Connection& connection, std::span<std::byte> room,
   const std::span<std::byte> front = connection.engine->front(connection.tcp);
   const std::size_t bytes = std::min<std::size_t>(front.size(), reader.data_left);
   if (bytes == 0) return false;
+  const StageScope stage(stages_, has_data_digest(connection) ? Stage::digest : Stage::copy);
   const std::size_t copied = std::min(bytes, room.size() - used);
   if (copied != 0) std::memcpy(room.data() + used, front.data(), copied);
   used += static_cast<std::uint32_t>(copied);

@@ -98,6 +98,7 @@ void Initiator::queue_header(Connection& connection, const std::byte* bhs) noexc
   std::memcpy(bytes.data(), bhs, wire::kBhsBytes);
   std::size_t length = wire::kBhsBytes;
   if (full_feature_digest(connection, &Parameters::header_digest)) {
+    const StageScope stage(stages_, Stage::digest);
     store(bytes.data() + length, platform::crc32c_wire(platform::crc32c_header48(bytes.data())));
     length += wire::kDigestBytes;
   }
@@ -329,7 +330,10 @@ std::uint32_t Initiator::queue_registered(Connection& connection, Task& task,
   std::uint32_t crc = platform::kCrc32cStart;
   while (bytes != 0) {
     const std::span<std::byte> piece = task.cursor.piece(bytes);
-    if (digest) crc = platform::crc32c_extend(crc, piece);
+    if (digest) {
+      const StageScope stage(stages_, Stage::digest);
+      crc = platform::crc32c_extend(crc, piece);
+    }
     connection.engine->send_external(connection.tcp, piece.data(),
                                      static_cast<std::uint32_t>(piece.size()), task.tracker,
                                      &task.reference);
@@ -342,6 +346,7 @@ std::uint32_t Initiator::queue_registered(Connection& connection, Task& task,
 std::uint32_t Initiator::queue_snapshot(Connection& connection, Task& task, SnapshotChunk& chunk,
                                         std::uint32_t bytes) noexcept {
   const bool digest = full_feature_digest(connection, &Parameters::data_digest);
+  const StageScope stage(stages_, digest ? Stage::digest : Stage::copy);
   std::uint32_t crc = platform::kCrc32cStart;
   for (std::uint32_t done = 0; done != bytes;) {
     std::span<std::byte> piece = task.cursor.piece(bytes - done);

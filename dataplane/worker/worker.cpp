@@ -1,6 +1,7 @@
 #include "dataplane/worker/worker.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "dataplane/base/assert.hpp"
 #include "dataplane/net/path_error.hpp"
@@ -26,6 +27,12 @@ std::vector<iscsi::Path> make_paths(const WorkerSetup& setup, platform::PacketMe
   return paths;
 }
 
+/// Of WorkerCounters::kBurstSizes.
+std::size_t burst_size(std::size_t frames) noexcept {
+  const auto size = static_cast<std::size_t>(std::bit_width(frames - 1));
+  return std::min(size, WorkerCounters::kBurstSizes - 1);
+}
+
 }  // namespace
 
 Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& link, Instant start)
@@ -33,7 +40,7 @@ Worker::Worker(const WorkerSetup& setup, platform::PacketMemory& memory, Link& l
       reclaims_(paths_.size()),
       memory_(memory),
       link_(link),
-      initiator_(setup.iscsi, paths_, memory, link, start),
+      initiator_(setup.iscsi, paths_, memory, link, stages_, start),
       next_port_check_(start),
       last_turn_at_(start) {
   POLLUX_ASSERT(paths_.size() <= kPortsMost);
@@ -57,13 +64,17 @@ Worker::~Worker() = default;
 
 std::size_t Worker::receive(iscsi::Path& path, Instant now) noexcept {
   std::size_t frames = 0;
+  stages_.enter(Stage::receive);
   const std::size_t count = path.interface->receive(now, datagrams_, frames);
+  if (frames == 0) return path.interface->take_passed_on();
+  stages_.enter(Stage::tcp);
   path.engine->input(std::span(datagrams_).first(count), now);
-  if (frames != 0) take_path_errors(path, now);
+  take_path_errors(path, now);
   // Whoever has our address says so in a frame that is no segment.
   if (frames != count) [[unlikely]]
     check_addresses(now);
   counters_.frames_received.add(frames);
+  counters_.received_bursts[burst_size(frames)].add();
   return frames + path.interface->take_passed_on();
 }
 
@@ -80,12 +91,19 @@ std::size_t Worker::send(std::size_t path, Instant now) noexcept {
     interface.drop_queued();
     return 0;
   }
+  stages_.enter(Stage::tcp);
   const std::size_t frames = paths_[path].engine->output(now);
+  stages_.enter(Stage::transmit);
   if (interface.flush() != 0) reclaims_[path].on_sent(now);
+  if (frames != 0) {
+    counters_.frames_sent.add(frames);
+    counters_.sent_bursts[burst_size(frames)].add();
+  }
   return frames;
 }
 
 std::size_t Worker::hand_on_events(iscsi::Path& path, Instant now) noexcept {
+  stages_.enter(Stage::pdu);
   const std::size_t count = path.engine->take_events(events_);
   for (std::size_t i = 0; i < count; ++i) initiator_.on_event(events_[i], *path.engine, now);
   return count;
@@ -116,31 +134,34 @@ std::size_t Worker::poll_once(Instant now) noexcept {
     if (was_held_up) [[unlikely]]
       work += catch_up(path, now);
     work += receive(path, now);
+    stages_.enter(Stage::tcp);
     path.interface->run_timers(now);
     work += path.engine->run_timers(now, kTimersPerTurn);
     work += hand_on_events(path, now);
   }
+  stages_.enter(Stage::other);
   work += initiator_.run_timers(now);
   work += initiator_.take_messages(now);
+  stages_.enter(Stage::scsi);
   work += initiator_.take_submissions(now);
   work += initiator_.send(now);
-  for (std::size_t i = 0; i < paths_.size(); ++i) {
-    const std::size_t frames = send(i, now);
-    counters_.frames_sent.add(frames);
-    work += frames;
-  }
+  for (std::size_t i = 0; i < paths_.size(); ++i) work += send(i, now);
   reclaim(now);
+  stages_.enter(Stage::completion);
   initiator_.collect(now);
   if (initiator_.pushed_to_control()) ring_doorbell();
   if (counters_.turns.get() % kSampleTurns == 0) sample();
   return work;
 }
 
-std::size_t Worker::poll_counted(Instant now, std::uint64_t cycles_before,
-                                 std::uint64_t (*cycles)() noexcept) noexcept {
+std::size_t Worker::poll_counted(Instant now, std::uint64_t start,
+                                 StageClock::Cycles cycles) noexcept {
+  if (turn_ended_ != 0) counters_.away_cycles.add(start - turn_ended_);
+  stages_.begin_turn(cycles, start);
   const std::size_t work = poll_once(now);
-  const std::uint64_t spent = cycles() - cycles_before;
-  (work != 0 ? counters_.busy_cycles : counters_.idle_cycles).add(spent);
+  stages_.end_turn(work != 0);
+  turn_ended_ = cycles();
+  (work != 0 ? counters_.busy_cycles : counters_.idle_cycles).add(turn_ended_ - start);
   return work;
 }
 

@@ -11,6 +11,7 @@
 
 #include "dataplane/base/counter.hpp"
 #include "dataplane/base/random.hpp"
+#include "dataplane/base/stage_clock.hpp"
 #include "dataplane/base/time.hpp"
 #include "dataplane/iscsi/initiator.hpp"
 #include "dataplane/net/interface.hpp"
@@ -43,10 +44,18 @@ struct WorkerSetup {
 
 /// Written by the worker, read by anyone.
 struct WorkerCounters {
+  /// Frames of one burst: 1, 2, 3-4, 5-8, 9-16, 17-32, more.
+  static constexpr std::size_t kBurstSizes = 7;
+
   Counter turns;
-  Counter
-      busy_cycles;  ///< of turns that received, passed on, sent, took a command or fired a timer
+  /// Of turns that received, passed on, sent, took a command or fired a timer.
+  Counter busy_cycles;
   Counter idle_cycles;
+  /// From the end of a turn to the start of the next: whoever polls does something else. The three
+  /// add up to the time since the first turn.
+  Counter away_cycles;
+  std::array<Counter, kBurstSizes> received_bursts;
+  std::array<Counter, kBurstSizes> sent_bursts;
   Counter frames_received;
   Counter frames_sent;
   Counter doorbells;
@@ -70,15 +79,18 @@ class Worker {
   /// the units of work done; 0 means the turn was idle.
   std::size_t poll_once(Instant now) noexcept;
 
-  /// As poll_once, and accounts the cycles since the last call of `cycles` as busy or idle.
-  std::size_t poll_counted(Instant now, std::uint64_t cycles_before,
-                           std::uint64_t (*cycles)() noexcept) noexcept;
+  /// As poll_once, and accounts for the cycles since `start`, when the turn began.
+  std::size_t poll_counted(Instant now, std::uint64_t start, StageClock::Cycles cycles) noexcept;
+  /// When the last counted turn ended: whoever does nothing else between two turns starts the next
+  /// one there.
+  [[nodiscard]] std::uint64_t turn_ended() const noexcept { return turn_ended_; }
 
   [[nodiscard]] bool stop_requested() const noexcept { return initiator_.stop_requested(); }
   /// Earliest instant at which a timer has something to do. Slow: simulation and idle sleep.
   [[nodiscard]] Instant next_deadline() const noexcept;
 
   [[nodiscard]] const WorkerCounters& counters() const noexcept { return counters_; }
+  [[nodiscard]] const StageClock& stages() const noexcept { return stages_; }
   [[nodiscard]] const iscsi::Initiator& initiator() const noexcept { return initiator_; }
   [[nodiscard]] platform::PortState port_state(std::size_t path) const noexcept {
     return port_states_[path];
@@ -123,6 +135,8 @@ class Worker {
   std::vector<IdleReclaim> reclaims_;  // one for each path
   platform::PacketMemory& memory_;
   Link& link_;
+  StageClock stages_;
+  std::uint64_t turn_ended_ = 0;
   iscsi::Initiator initiator_;
   // Filled anew in every turn; here because clearing them as locals costs more than an idle turn.
   std::array<net::TcpDatagram, kBurst> datagrams_;

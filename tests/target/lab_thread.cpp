@@ -24,6 +24,7 @@ LabThread::~LabThread() { stop(); }
 
 bool LabThread::start() {
   stop_.store(false, std::memory_order_relaxed);
+  pause_.store(false, std::memory_order_relaxed);
   thread_ = std::thread([this] { run(); });
   if (options_.cpu < 0) return true;
   cpu_set_t cpus;
@@ -40,6 +41,11 @@ void LabThread::stop() {
   thread_.join();
 }
 
+void LabThread::pause() {
+  pause_.store(true, std::memory_order_relaxed);
+  stop();
+}
+
 void LabThread::run() noexcept {
   if (options_.on_start) options_.on_start();
   std::uint64_t before = platform::TscClock::cycles();
@@ -51,7 +57,7 @@ void LabThread::run() noexcept {
     if (busy) violations_.set(target_.checks().total());
     before = after;
   }
-  wind_down();
+  if (!pause_.load(std::memory_order_relaxed)) wind_down();
   if (options_.on_stop) options_.on_stop();
 }
 

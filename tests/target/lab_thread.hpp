@@ -21,7 +21,7 @@ struct LabThreadOptions {
 };
 
 /// Constructed, started and stopped by one thread. The target may be touched only before start()
-/// and after stop().
+/// and after stop() or pause().
 class LabThread {
  public:
   LabThread(LabThreadOptions options, platform::Port& port, platform::PacketMemory& memory,
@@ -35,6 +35,8 @@ class LabThread {
   [[nodiscard]] bool start();
   /// Resets all connections, waits (bounded) until no frame points into a logical unit, and joins.
   void stop();
+  /// Joins and leaves everything as it is: until start() the caller may turn the target itself.
+  void pause();
 
   [[nodiscard]] Target& target() noexcept { return target_; }
   // Any thread. Cycles of turns with and without work; together the time since start().
@@ -51,6 +53,7 @@ class LabThread {
   platform::TscClock clock_;
   Target target_;
   std::atomic<bool> stop_{false};
+  std::atomic<bool> pause_{false};
   Counter busy_cycles_;
   Counter idle_cycles_;
   Counter turns_;

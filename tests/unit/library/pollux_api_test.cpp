@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -319,6 +320,65 @@ TEST_P(PolluxApi, LoggedOutSessionRefusesCommandsAndIsNeverAnother) {
   ASSERT_EQ(pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, second, 0, iov)}.data(), 1),
             1);
   EXPECT_EQ(wait(queue).result, POLLUX_OK);
+  destroy(queue);
+}
+
+TEST_P(PolluxApi, StatsOfAnOlderCallerEndWhereItsStructureDid) {
+  pollux_worker_stats stats{};
+  stats.size = offsetof(pollux_worker_stats, away_cycles);
+  stats.stage_cycles[0] = 77;
+  ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &stats), POLLUX_OK);
+  EXPECT_EQ(stats.size, offsetof(pollux_worker_stats, away_cycles));
+  EXPECT_GT(stats.tsc_hz, 0u);
+  EXPECT_EQ(stats.stage_cycles[0], 77u);
+  stats.size = sizeof(stats) + 1;
+  EXPECT_EQ(pollux_worker_stats_get(instance_, 0, &stats), POLLUX_EINVAL);
+  stats.size = 16;
+  EXPECT_EQ(pollux_worker_stats_get(instance_, 0, &stats), POLLUX_EINVAL);
+}
+
+TEST_P(PolluxApi, CyclesAddUpToTheTimeThatPassed) {
+  const auto session = log_in();
+  pollux_queue* queue = make_queue(4, 4096);
+  std::vector<std::byte> memory(4096);
+  const iovec iov{memory.data(), memory.size()};
+  pollux_worker_stats before{};
+  before.size = sizeof(before);
+  pollux_worker_stats after = before;
+  ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &before), POLLUX_OK);
+  const std::uint64_t start = __builtin_ia32_rdtsc();
+  // Where three threads share two CPUs a command takes as long as the kernel's time slices.
+  const std::uint64_t commands = GetParam() == POLLUX_POLL_EMBEDDER ? 3000 : 30;
+  for (std::uint64_t i = 0; i < commands; ++i) {
+    ASSERT_EQ(
+        pollux_queue_submit(queue, std::array{transfer(POLLUX_READ, session, 0, iov)}.data(), 1),
+        1);
+    ASSERT_EQ(wait(queue).result, POLLUX_OK);
+  }
+  ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &after), POLLUX_OK);
+  const auto elapsed = static_cast<double>(__builtin_ia32_rdtsc() - start);
+  const std::uint64_t busy = after.busy_cycles - before.busy_cycles;
+  const auto counted = static_cast<double>(busy + after.idle_cycles - before.idle_cycles +
+                                           after.away_cycles - before.away_cycles);
+  EXPECT_NEAR(counted / elapsed, 1.0, 0.02);
+  std::uint64_t staged = 0;
+  for (std::uint32_t stage = 0; stage < POLLUX_STAGES; ++stage) {
+    EXPECT_NE(pollux_stage_name(stage), nullptr);
+    staged += after.stage_cycles[stage];
+  }
+  if (staged != 0) {  // so few turns may hold none that was measured
+    EXPECT_NEAR(static_cast<double>(staged) / static_cast<double>(after.busy_cycles), 1.0, 0.02);
+  }
+  if (GetParam() == POLLUX_POLL_EMBEDDER) {
+    EXPECT_GT(after.stage_cycles[POLLUX_STAGE_COPY], 0u);
+    EXPECT_GT(after.stage_cycles[POLLUX_STAGE_COMPLETION], 0u);
+  }
+  EXPECT_EQ(pollux_stage_name(POLLUX_STAGES), nullptr);
+  const auto sum = [](const std::uint64_t(&sizes)[POLLUX_BURST_SIZES]) {
+    return std::accumulate(std::begin(sizes), std::end(sizes), std::uint64_t{0});
+  };
+  EXPECT_GE(sum(after.received_bursts) - sum(before.received_bursts), commands);
+  EXPECT_GE(sum(after.sent_bursts) - sum(before.sent_bursts), commands);
   destroy(queue);
 }
 
