@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <thread>
 
 namespace pollux::steady {
 namespace {
@@ -105,7 +106,8 @@ Application::Done Application::run(const Work& work) {
   const auto least = std::chrono::duration_cast<Duration>(work.at_least);
   const Instant start = instance_->clock->now();
   while (done.commands < submitted || instance_->clock->now() < start + least) {
-    pollux_worker_poll(instance_, 0);
+    if (pollux_worker_poll(instance_, 0) == 0 && work.rests)
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
     std::array<pollux_completion, 16> completions;
     const int count = pollux_queue_reap(queue_, completions.data(), completions.size());
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {

@@ -44,13 +44,15 @@ class Application {
     bool long_ones = true;
     /// The worker is turned for that long at least, without commands if need be.
     std::chrono::milliseconds at_least{0};
+    /// Sleeps after a turn without work, so that turns do not add up while the target is held up.
+    bool rests = false;
   };
   struct Done {
     std::uint64_t commands = 0;
     std::uint64_t bytes = 0;
     std::uint64_t failed = 0;
   };
-  /// On the calling thread. Allocates nothing and makes no system call of its own.
+  /// On the calling thread. Allocates nothing and makes no system call of its own but to rest.
   Done run(const Work& work);
 
   [[nodiscard]] CopyCounters copies() const;

@@ -226,10 +226,10 @@ std::string demangled(const std::string& name) {
 }
 
 TEST_P(SteadyState, ExecutesLockedInstructionsOnlyWhereTheyAreKnown) {
-  constexpr std::uint64_t kCommands = 128;
+  constexpr std::uint64_t kCommands = 64;
   start_stepping();
-  const Application::Done done =
-      application_->run({.kind = Kind::all, .commands = kCommands, .long_ones = false});
+  const Application::Done done = application_->run(
+      {.kind = Kind::all, .commands = kCommands, .long_ones = false, .rests = true});
   const Instructions seen = stop_stepping();
   EXPECT_EQ(done.failed, 0u);
   EXPECT_EQ(done.commands, kCommands);
@@ -249,8 +249,9 @@ TEST_P(SteadyState, ExecutesLockedInstructionsOnlyWhereTheyAreKnown) {
 
 /// What the replaced memcpy does not see: rte_memcpy and other loops that are compiled in line.
 TEST_P(SteadyState, LentReadsAreNotCopiedInLineEither) {
-  // The first four of a run are long: beside 64 KiB the headers and completions do not count.
-  constexpr Application::Work kLongReads = {.kind = Kind::lent_read, .commands = 4};
+  // The first of a run is long: beside 64 KiB its headers and completion do not count. One at a
+  // time, or a single turn takes seconds on a busy machine and the session times out.
+  constexpr Application::Work kLongReads = {.kind = Kind::lent_read, .commands = 1, .rests = true};
   constexpr int kRuns = 4;
   std::uint64_t bytes = 0;
   std::uint64_t failed = 0;
@@ -262,7 +263,7 @@ TEST_P(SteadyState, LentReadsAreNotCopiedInLineEither) {
   }
   const Instructions seen = stop_stepping();
   EXPECT_EQ(failed, 0u);
-  EXPECT_EQ(bytes, kRuns * 4 * 64 * KiB);
+  EXPECT_EQ(bytes, kRuns * 64 * KiB);
   EXPECT_LE(seen.vector_bytes, bytes / 4);
 }
 
