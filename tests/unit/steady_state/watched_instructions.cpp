@@ -104,9 +104,16 @@ class Symbols {
   std::map<std::uint64_t, Function> functions_;
 };
 
+/// Read once, before the first step: meanwhile nobody turns the worker.
+const Symbols& symbols() {
+  static const Symbols program;
+  return program;
+}
+
 }  // namespace
 
 void start_stepping() {
+  symbols();
   struct sigaction action {};
   action.sa_sigaction = on_trap;
   action.sa_flags = SA_SIGINFO;
@@ -122,10 +129,9 @@ void start_stepping() {
 Instructions stop_stepping() {
   wants_stepping = false;
   asm volatile("int3" ::: "memory");
-  const Symbols symbols;
   std::map<std::string, std::uint64_t> by_name;
   for (std::size_t i = 0; i < place_count; ++i)
-    by_name[symbols.name_of(places[i].at)] += places[i].executed;
+    by_name[symbols().name_of(places[i].at)] += places[i].executed;
   Instructions result{.executed = executed, .vector_bytes = vector_bytes, .locked = {}};
   for (const auto& [name, count] : by_name) result.locked.push_back({name, count});
   return result;
