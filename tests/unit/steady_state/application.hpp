@@ -55,6 +55,10 @@ class Application {
   /// On the calling thread. Allocates nothing and makes no system call of its own but to rest.
   Done run(const Work& work);
 
+  /// From here on, for good, each turn comes 50 microseconds of the worker's time after the last,
+  /// however long it takes: else a stepped worker finds that all its timers have expired.
+  void hold_time();
+
   [[nodiscard]] CopyCounters copies() const;
   /// Memory of the caller, which reads go to and writes come from.
   [[nodiscard]] std::span<const std::byte> memory() const { return {memory_, kSlots * kLongBytes}; }
@@ -69,6 +73,7 @@ class Application {
   void open(const std::string& wire);
   void log_in(bool digests);
   void make_queue();
+  std::size_t turn();
   std::uint32_t submit(std::size_t slot, std::uint64_t number, const Work& work);
 
   std::optional<target::Lab> lab_;
@@ -78,6 +83,7 @@ class Application {
   pollux_region* region_ = nullptr;
   std::byte* memory_ = nullptr;
   std::array<iovec, kSlots> iov_{};
+  std::optional<Instant> held_now_;
 };
 
 }  // namespace pollux::steady
