@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "control/library/telemetry.hpp"
 #include "control/service/eal_setup.hpp"
 #include "control/service/memory_check.hpp"
 #include "control/service/worker_sizes.hpp"
@@ -139,6 +140,7 @@ int pollux_instance::start(std::string& error) {
     service->run();
     control_ended.store(true, std::memory_order_release);
   });
+  if (setup.config.telemetry.enabled) library::attach_telemetry(*this);
   return POLLUX_OK;
 }
 
@@ -357,6 +359,7 @@ bool pollux_instance::registered_memory_in_use() noexcept {
 }
 
 void pollux_instance::stop() {
+  library::detach_telemetry(*this);
   if (control_thread.joinable()) {
     service->request_stop();
     // In embedder mode the log-outs need the workers to turn, and nobody else turns them any more.

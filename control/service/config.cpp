@@ -233,6 +233,7 @@ std::string to_toml(const Config& config) {
   write_text(out, "monitor_group", config.ring.monitor_group);
   out += fmt::format("\n[memory]\nhugepages = {}\nmemory_mib = {}\n", config.memory.hugepages,
                      config.memory.memory_mib);
+  out += fmt::format("\n[telemetry]\nenabled = {}\n", config.telemetry.enabled);
   return out;
 }
 

@@ -87,6 +87,11 @@ struct MemoryConfig {
   std::uint32_t memory_mib = 0;  ///< for the EAL; 0: what the pools need
 };
 
+/// [telemetry]
+struct TelemetryConfig {
+  bool enabled = false;  ///< DPDK's telemetry socket, for dpdk-telemetry.py and collectors
+};
+
 struct Config {
   std::string instance = "default";
   std::string initiator_name;  ///< empty: default_initiator_name()
@@ -100,6 +105,7 @@ struct Config {
   LogoutConfig logout;
   RingConfig ring;
   MemoryConfig memory;
+  TelemetryConfig telemetry;
 };
 
 /// `source` is named in refusals (a path, or "configuration"). Nothing is returned when `error` is

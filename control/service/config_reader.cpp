@@ -124,6 +124,11 @@ void read_sections(Section& root, std::string_view source, Config& config, std::
     section.integer("memory_mib", config.memory.memory_mib, 0, 1u << 20);
     section.end();
   }
+  if (const toml::table* telemetry = root.table("telemetry")) {
+    Section section(*telemetry, "telemetry", source, error);
+    section.boolean("enabled", config.telemetry.enabled);
+    section.end();
+  }
 }
 
 }  // namespace

@@ -275,6 +275,11 @@ typedef struct pollux_worker_stats {
   uint64_t sent_bursts[POLLUX_BURST_SIZES];
   uint64_t naps;       /* sleeps of an idle library-run worker; configured with idle_sleep_max_us */
   uint64_t nap_cycles; /* of them, part of idle_cycles */
+  uint64_t read_bytes; /* payload that came from targets and that went to them */
+  uint64_t written_bytes;
+  /* Cycles by stage in the turns that were measured. Unlike stage_cycles these only grow: the
+   * differences of two calls are the shares of the time between them. */
+  uint64_t sampled_cycles[POLLUX_STAGES];
 } pollux_worker_stats;
 
 POLLUX_EXPORT int pollux_worker_stats_get(const pollux_instance* instance, uint32_t worker,

@@ -64,10 +64,16 @@ void add_worker(Json& json, const Figures& figures, double ios) {
   json["busy_cycles_per_io"] = per_io(&pollux_worker_stats::busy_cycles, 1);
   json["idle_cycles_per_io"] = per_io(&pollux_worker_stats::idle_cycles, 1);
   json["caller_cycles_per_io"] = rounded(static_cast<double>(figures.caller_cycles) / ios, 1);
+  // The shares of the turns that were measured meanwhile, of all busy cycles.
   Json stages = Json::object();
+  double sampled = 0;
   for (std::uint32_t i = 0; i < POLLUX_STAGES; ++i)
-    stages[pollux_stage_name(i)] =
-        rounded(static_cast<double>(after.stage_cycles[i] - before.stage_cycles[i]) / ios, 1);
+    sampled += static_cast<double>(after.sampled_cycles[i] - before.sampled_cycles[i]);
+  const double busy = static_cast<double>(after.busy_cycles - before.busy_cycles) / ios;
+  for (std::uint32_t i = 0; i < POLLUX_STAGES && sampled != 0; ++i)
+    stages[pollux_stage_name(i)] = rounded(
+        busy * static_cast<double>(after.sampled_cycles[i] - before.sampled_cycles[i]) / sampled,
+        1);
   json["stage_cycles_per_io"] = stages;
   json["copied_bytes_per_io"] = per_io(&pollux_worker_stats::copied_bytes, 1);
   json["frames_received_per_io"] = per_io(&pollux_worker_stats::frames_received, 4);

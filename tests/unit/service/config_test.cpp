@@ -72,6 +72,8 @@ monitor_group = "b"
 [memory]
 hugepages = false
 memory_mib = 256
+[telemetry]
+enabled = true
 )",
                                    "f.toml", error);
   ASSERT_TRUE(config) << error;
@@ -99,6 +101,7 @@ memory_mib = 256
   EXPECT_DOUBLE_EQ(config->login.timeout.count(), 2.5);
   EXPECT_TRUE(config->login.initial_r2t);
   EXPECT_FALSE(config->memory.hugepages);
+  EXPECT_TRUE(config->telemetry.enabled);
   // What is written back reads the same.
   const std::string written = to_toml(*config);
   const auto again = parse_config(written, "again", error);
