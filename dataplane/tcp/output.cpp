@@ -38,7 +38,7 @@ std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
     return 0;
   }
   settle_timer(c, now);
-  if (std::exchange(c.was_read, false)) after_read(c);
+  if (std::exchange(c.was_read, false)) after_read(c, now);
   if (c.waits_for_egress) drop_acknowledged(c);
   if (c.fin_known) take_fin(c, now);  // a reader may have drained what lay before it
   switch (refresh_route(c, now)) {

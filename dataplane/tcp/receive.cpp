@@ -191,7 +191,7 @@ bool Engine::Impl::move_to_buffer(ReceivedView& view) noexcept {
 }
 
 /// In the output pass: however much is read in a turn, the window is looked at once.
-void Engine::Impl::after_read(Connection& c) noexcept {
+void Engine::Impl::after_read(Connection& c, Instant now) noexcept {
   if (!may_receive(c.state)) return;
   if (!c.reassembly.empty() && c.reassembly.front().start == c.rcv_nxt.raw()) {
     drain_reassembly(c);
@@ -205,10 +205,12 @@ void Engine::Impl::after_read(Connection& c) noexcept {
   if (could_offer <= offered) return;
   const std::uint32_t gain = could_offer - offered;
   const bool was_nearly_closed = offered < std::max<std::uint32_t>(buffer / 8, c.rcv_mss);
-  if (gain >= buffer / 4 ||
-      (was_nearly_closed && gain >= std::min<std::uint32_t>(2u * c.rcv_mss, buffer / 2))) {
+  if (was_nearly_closed && gain >= std::min<std::uint32_t>(2u * c.rcv_mss, buffer / 2)) {
     c.reader_made_room = true;
     c.ack_now = true;
+  } else if (gain >= buffer / 4) {
+    c.reader_made_room = true;
+    hold_ack(c, now);
   }
 }
 

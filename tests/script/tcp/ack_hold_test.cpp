@@ -58,10 +58,12 @@ TEST(TcpAckHold, ItLeavesAloneWhenItsTimeIsOver) {
 TEST(TcpAckHold, AWindowInFlightIsAcknowledgedAtOnce) {
   TcpScript s(holding());
   s.establish();
-  for (std::uint32_t i = 0; i < 16; ++i)
+  for (std::uint32_t i = 0; i < 63; ++i)
     s.inject({.seq = 1 + i * kSegment, .payload = pattern(kSegment)});
   s.turn();
-  s.expect({.flags = "A", .ack = 1 + 16 * kSegment});
+  s.expect_silence();
+  s.receive({.seq = 1 + 63 * kSegment, .payload = pattern(kSegment)});
+  s.expect({.flags = "A", .ack = 1 + 64 * kSegment});
 }
 
 TEST(TcpAckHold, AHoleIsReportedAtOnce) {
