@@ -70,7 +70,8 @@ std::string sessions_text(const TopView& view) {
   if (view.sessions.empty()) return "\nno sessions\n";
   Table table({"SESSION", "STATE", "WORKER", "PORTAL", "TARGET"});
   for (const TopSession& session : view.sessions)
-    table.add({session.id, session.state, session.worker, session.portal, session.target});
+    table.add({session.id, session.state, fmt::format("{}", session.worker), session.portal,
+               session.target});
   return "\n" + table.text();
 }
 
@@ -105,7 +106,7 @@ TopView top_view(const std::vector<WorkerSnapshot>& before,
     if (!entry.is_object()) continue;
     view.sessions.push_back({.id = text_in(entry, "id"),
                              .state = in_words(text_in(entry, "state")),
-                             .worker = fmt::format("{}", number_in(entry, "worker")),
+                             .worker = number_in(entry, "worker"),
                              .portal = text_in(entry, "portal"),
                              .target = text_in(entry, "target")});
   }

@@ -13,7 +13,7 @@ namespace pollux::cli {
 struct TopSession {
   std::string id;
   std::string state;  ///< "logged in"
-  std::string worker;
+  std::uint64_t worker = 0;
   std::string portal;
   std::string target;
 };

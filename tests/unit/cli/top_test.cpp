@@ -91,7 +91,7 @@ TEST(TopView, Text) {
   rates.busy_percent = 73.21;
   rates.cycles_per_io = 1298;
   rates.stage_percent = {{"receive", 12.34}, {"completion", 87.66}};
-  view.sessions = {{"0x5e1f000000000001", "logged in", "0", "10.0.0.1:3260", "iqn.x:disk"}};
+  view.sessions = {{"0x5e1f000000000001", "logged in", 0, "10.0.0.1:3260", "iqn.x:disk"}};
   EXPECT_EQ(top_text(view),
             "pollux san  pid 7  up 1:02:03  over 1.00 s\n"
             "\n"
@@ -136,6 +136,7 @@ TEST_F(CliTest, TopWritesOneObjectALine) {
     EXPECT_EQ(worker["buffers_in_use"], 77);
     EXPECT_EQ(look["sessions"][0]["session_id"], id);
     EXPECT_EQ(look["sessions"][0]["state"], "logged in");
+    EXPECT_EQ(look["sessions"][0]["worker"], 3);
   }
 }
 
