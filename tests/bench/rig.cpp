@@ -11,6 +11,14 @@
 #include "dataplane/platform/dpdk_runtime.hpp"
 
 namespace pollux::bench {
+namespace {
+
+// Several may be open at once in one process; they share the EAL.
+std::uint32_t rigs_made = 0;
+std::uint32_t rigs_open = 0;
+
+}  // namespace
+
 Rig::Rig(RigOptions options) : options_(std::move(options)) {
   if (!options_.port.empty()) return;
   target::LabOptions lab;
@@ -25,10 +33,12 @@ Rig::Rig(RigOptions options) : options_(std::move(options)) {
 
 bool Rig::open(std::string& error) {
   library::OpenSetup setup;
-  setup.config.instance = fmt::format("bench{}", getpid());
+  setup.config.instance = fmt::format("bench{}_{}", getpid(), ++rigs_made);
   setup.config.memory.hugepages = false;
   setup.config.worker.workers = options_.workers;
-  setup.config.worker.sessions_max = std::max(16u, options_.sessions);
+  setup.config.worker.sessions_max =
+      options_.sessions_max != 0 ? options_.sessions_max : std::max(16u, options_.sessions);
+  setup.config.worker.queue_depth = options_.queue_depth;
   const std::string port = lab_
                                ? fmt::format("name=wire device=ring:{} address=10.99.0.2/24 mtu={}",
                                              options_.wire, options_.mtu)
@@ -38,10 +48,19 @@ bool Rig::open(std::string& error) {
   setup.config.ports = {*config};
   setup.poll_mode = options_.poll_mode;
   if (lab_) {
-    setup.ring_ports = lab_->port_source();
-    setup.ring_memory_mib = target::kLabMemoryMib;
+    setup.ring_ports = [source = lab_->port_source(), note = options_.note_target](
+                           const std::string& kind, const service::PortConfig& wire,
+                           platform::DpdkPacketMemory& memory, std::string& reason) {
+      if (note != nullptr) note(true);
+      auto opened = source(kind, wire, memory, reason);
+      if (note != nullptr) note(false);
+      return opened;
+    };
+    setup.ring_memory_mib = target::kLabMemoryMib + options_.spare_memory_mib;
   }
-  return library::open_instance(std::move(setup), instance_, error) == POLLUX_OK && log_in(error);
+  if (library::open_instance(std::move(setup), instance_, error) != POLLUX_OK) return false;
+  ++rigs_open;
+  return log_in(error);
 }
 
 bool Rig::log_in(std::string& error) {
@@ -68,7 +87,7 @@ Rig::~Rig() {
   if (instance_ == nullptr) return;
   for (const pollux_session_id session : sessions_) pollux_logout(instance_, session, nullptr);
   pollux_close(instance_);
-  platform::stop_eal();
+  if (--rigs_open == 0) platform::stop_eal();
 }
 
 pollux_worker_stats Rig::stats(std::uint32_t worker) const {
