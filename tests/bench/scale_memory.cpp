@@ -69,12 +69,14 @@ class Sizes {
       const tcp::Engine engine(tcp, {}, interface, memory, Random(1), Instant{});
       look();
     });
+    tcp::Engine few({}, {}, interface, memory, Random(1), Instant{});
+    const iscsi::Path path{&interface, &few};
     std::vector<std::byte> area(iscsi::SnapshotPool::bytes_needed(iscsi));
     worker::Link link(16);
     StageClock stages;
     sizes_[kIscsi] = blocks_of([&](const auto& look) {
-      const iscsi::Initiator initiator({.limits = iscsi, .timeouts = {}, .snapshot_area = area}, {},
-                                       memory, link, stages, Instant{});
+      const iscsi::Initiator initiator({.limits = iscsi, .timeouts = {}, .snapshot_area = area},
+                                       {&path, 1}, memory, link, stages, Instant{});
       look();
     });
     sizes_[kRings] = blocks_of([&](const auto& look) {
