@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <utility>
 
 #include "control/library/instance.hpp"
+#include "control/url/iscsi_url.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
 
 namespace pollux::bench {
@@ -16,6 +18,9 @@ namespace {
 // Several may be open at once in one process; they share the EAL.
 std::uint32_t rigs_made = 0;
 std::uint32_t rigs_open = 0;
+constexpr std::uint32_t kLoginsAtOnce = 32;
+/// Pools of many small pieces waste more than the plan expects.
+constexpr std::uint32_t kSessionsPerMib = 16;
 
 }  // namespace
 
@@ -56,7 +61,8 @@ bool Rig::open(std::string& error) {
       if (note != nullptr) note(false);
       return opened;
     };
-    setup.ring_memory_mib = target::kLabMemoryMib + options_.spare_memory_mib;
+    setup.ring_memory_mib =
+        target::kLabMemoryMib + options_.spare_memory_mib + options_.sessions / kSessionsPerMib;
   }
   if (library::open_instance(std::move(setup), instance_, error) != POLLUX_OK) return false;
   ++rigs_open;
@@ -68,24 +74,72 @@ bool Rig::log_in(std::string& error) {
                                       options_.portal, options_.target_name, options_.lun,
                                       options_.digests == "none" ? "none" : "crc32c",
                                       options_.digests == "both" ? "crc32c" : "none");
-  pollux_login_options login;
-  pollux_login_options_init(&login);
   pollux_error reason{};
-  for (std::uint32_t i = 0; i < options_.sessions; ++i) {
-    login.worker = i % options_.workers;
-    pollux_session_id session = 0;
-    if (pollux_login(instance_, url.c_str(), &login, &session, nullptr, &reason) != POLLUX_OK) {
-      error = reason.message;
-      return false;
+  if (options_.sessions <= kLoginsAtOnce) {
+    pollux_login_options login;
+    pollux_login_options_init(&login);
+    for (std::uint32_t i = 0; i < options_.sessions; ++i) {
+      login.worker = i % options_.workers;
+      pollux_session_id session = 0;
+      if (pollux_login(instance_, url.c_str(), &login, &session, nullptr, &reason) != POLLUX_OK) {
+        error = reason.message;
+        return false;
+      }
+      sessions_.push_back(session);
     }
-    sessions_.push_back(session);
+    return true;
   }
-  return true;
+  return log_in_many(error);
+}
+
+/// As pollux_login() does for one, with several under way: thousands one by one would wait for as
+/// many wake-ups of the control thread.
+bool Rig::log_in_many(std::string& error) {
+  service::LoginRequest request;
+  const auto url =
+      url::parse_url(fmt::format("iscsi://{}/{}", options_.portal, options_.target_name));
+  if (!url) {
+    error = url.error().message;
+    return false;
+  }
+  request.portal.host = url->portal.host;
+  request.portal.port = url->portal.port;
+  request.target_name = options_.target_name;
+  request.allows_several = true;
+  request.offer = service::make_offer(instance_->setup.config.login);
+  using Digests = std::vector<session::Digest>;
+  if (options_.digests != "none") request.offer.header_digest = Digests{session::Digest::crc32c};
+  if (options_.digests == "both") request.offer.data_digest = Digests{session::Digest::crc32c};
+  // Written by the control thread, read when all are done.
+  std::string failure;
+  std::atomic<std::uint32_t> done{0};
+  sessions_.resize(options_.sessions);
+  std::uint32_t begun = 0;
+  while (done.load(std::memory_order_acquire) < options_.sessions) {
+    while (begun < options_.sessions && begun - done.load() < kLoginsAtOnce) {
+      const std::uint32_t index = begun++;
+      request.worker = index % options_.workers;
+      const bool posted = instance_->service->post([&, request, index] {
+        instance_->service->sessions().login(request, instance_->clock->now(),
+                                             [&, index](const service::LoginReply& reply) {
+                                               sessions_[index] = reply.session_id;
+                                               if (!reply.is_ok()) failure = reply.sentence;
+                                               done.fetch_add(1, std::memory_order_release);
+                                             });
+      });
+      if (!posted) done.fetch_add(1);
+    }
+    for (std::uint32_t i = 0; i < options_.workers; ++i) pollux_worker_poll(instance_, i);
+  }
+  error = failure;
+  return failure.empty();
 }
 
 Rig::~Rig() {
   if (instance_ == nullptr) return;
-  for (const pollux_session_id session : sessions_) pollux_logout(instance_, session, nullptr);
+  // Many go together, as the instance is closed.
+  if (sessions_.size() <= kLoginsAtOnce)
+    for (const pollux_session_id session : sessions_) pollux_logout(instance_, session, nullptr);
   pollux_close(instance_);
   if (--rigs_open == 0) platform::stop_eal();
 }

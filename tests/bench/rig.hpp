@@ -62,6 +62,7 @@ class Rig {
 
  private:
   bool log_in(std::string& error);
+  bool log_in_many(std::string& error);
 
   RigOptions options_;
   std::optional<target::Lab> lab_;
