@@ -64,11 +64,13 @@ class Round {
 
  private:
   static constexpr std::uint64_t kWorkingSet = 4u << 20;
-  static constexpr std::uint64_t kChunkIos = 2048;
+  static constexpr std::uint64_t kWarmUpIos = 4096;
+  /// Short enough that many pass without the machine taking the CPU away.
+  static constexpr std::uint64_t kChunkIos = 128;
 
   void in_turns(Load& load, std::uint64_t chunks) {
     Turns turns(rig_);
-    turns.run(load, 2 * kChunkIos);
+    turns.run(load, kWarmUpIos);
     const pollux_worker_stats before = rig_.stats(0);
     std::uint64_t ios = 0;
     for (std::uint64_t i = 0; i < chunks; ++i) {
@@ -129,7 +131,7 @@ int measure_scale_cycles(const ScaleOptions& options) {
   pin(options.cpu);
   std::vector<Point> points = points_up_to(rig_options.sessions);
   const int rounds = options.is_short ? 3 : 7;
-  const std::uint64_t chunks = options.is_short ? 4 : 16;
+  const std::uint64_t chunks = options.is_short ? 64 : 256;
   const double seconds = options.is_short ? 0.05 : 0.25;
   for (int i = 0; i < rounds; ++i)
     for (Point& point : points)

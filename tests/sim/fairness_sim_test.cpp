@@ -162,7 +162,7 @@ INSTANTIATE_TEST_SUITE_P(
         Shape{.name = "a_queue_each", .queue_each = true},
         // A quarter of what the queues ask for can be open.
         Shape{
-            .name = "too_few_tasks", .depth = 16, .queue_each = true, .tasks = 256, .rounds = 12}),
+            .name = "too_few_tasks", .depth = 16, .queue_each = true, .tasks = 256, .rounds = 40}),
     [](const auto& shape) { return shape.param.name; });
 
 TEST(GreedySession, LeavesTheOthersTheirTurn) {
