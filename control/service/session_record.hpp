@@ -4,8 +4,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -108,8 +108,9 @@ struct SessionRecord {
 
   // Logging in.
   std::unique_ptr<session::Login> login;
-  std::deque<net::Endpoint> candidates;             ///< addresses of the portal not yet tried
-  std::deque<session::TargetAddress> next_portals;  ///< of the latest redirection, not yet tried
+  // Lists, because a deque takes 600 bytes even while it is empty, and there are many sessions.
+  std::list<net::Endpoint> candidates;             ///< addresses of the portal not yet tried
+  std::list<session::TargetAddress> next_portals;  ///< of the latest redirection, not yet tried
   std::uint32_t hops = 0;
   std::uint32_t resolution = 0;  ///< a late answer has an older number
   Outcome last_failure;          ///< of the latest address that was tried
@@ -118,7 +119,7 @@ struct SessionRecord {
   // Full feature.
   std::optional<TextTask> text;
   /// One exchange at a time (RFC 7143 6.2): others wait, in their order, at most kTextsWaitingMax.
-  std::deque<TextTask> texts_waiting;
+  std::list<TextTask> texts_waiting;
   std::optional<KeptText> kept;
 
   // Logging out.

@@ -125,7 +125,7 @@ void SessionManager::on_text_step(SessionRecord& record, session::TextStep step,
 
 void SessionManager::end_text(SessionRecord& record, TextReply reply) {
   const TextDone done = std::move(record.text->done);
-  std::deque<TextTask> given_up;
+  std::list<TextTask> given_up;
   record.text.reset();
   if (record.step == SessionStep::logged_in) {
     start_next_text(record);
@@ -138,7 +138,7 @@ void SessionManager::end_text(SessionRecord& record, TextReply reply) {
 }
 
 bool SessionManager::expire_waiting_texts(SessionRecord& record, Instant now) {
-  std::deque<TextTask> late;
+  std::list<TextTask> late;
   std::erase_if(record.texts_waiting, [&](TextTask& task) {
     if (task.deadline > now) return false;
     late.push_back(std::move(task));

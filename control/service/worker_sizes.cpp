@@ -1,7 +1,6 @@
 #include "control/service/worker_sizes.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <string>
 
 #include "control/service/memory_check.hpp"
@@ -13,6 +12,8 @@ namespace {
 constexpr std::size_t kTasksLeast = 256;  // control's own queues need some even with one session
 constexpr std::size_t kTasksMost =
     8192;  // a worker saturates long before; each takes about half a KiB
+
+constexpr std::uint32_t kConnectionsToSpare = 16;
 
 }  // namespace
 
@@ -40,8 +41,10 @@ tcp::EngineTimers tcp_timers(const Config& config) {
 tcp::EngineLimits tcp_limits(const Config& config) {
   tcp::EngineLimits limits;
   limits.congestion = config.tcp.congestion;
-  // Twice the sessions: an old connection may be in TIME-WAIT while the new one logs in.
-  limits.connections = std::bit_ceil(2 * config.worker.sessions_max);
+  // An old connection may wait for the acknowledgment of its FIN or for room for its RST while the
+  // new one logs in. TIME-WAIT takes no connection.
+  const std::uint32_t sessions = config.worker.sessions_max;
+  limits.connections = sessions + std::max(sessions / 4, kConnectionsToSpare);
   platform::MemoryPlan plan;
   std::string error;
   const platform::MemoryPlanInput input = memory_plan_input(config);

@@ -209,6 +209,7 @@ class Initiator {
       draining_frames_;  ///< wait for frames of a dead connection
   std::array<worker::CommandQueue*, kQueuesMax> queues_{};
   std::size_t queue_count_ = 0;
+  std::size_t next_queue_ = 0;  ///< served first in the next turn
   // Filled anew in every turn; as a local it would be cleared each time.
   std::array<ToWorker, kMessagesPerTurn> messages_;
   bool pushed_to_control_ = false;

@@ -39,14 +39,19 @@ void Initiator::take_returned(worker::CommandQueue& queue) noexcept {
 
 std::size_t Initiator::take_submissions(Instant now) noexcept {
   std::size_t taken = 0;
-  for (std::size_t q = 0; q < queue_count_; ++q) {
+  std::size_t q = next_queue_ < queue_count_ ? next_queue_ : 0;
+  for (std::size_t left = queue_count_; left != 0; --left) {
     worker::CommandQueue& queue = *queues_[q];
     take_returned(queue);
-    const std::size_t room = std::min(kSubmissionsPerTurn, setup_.limits.tasks - tasks_.in_use());
+    const std::size_t free = setup_.limits.tasks - tasks_.in_use();
+    const std::size_t room = std::min(kSubmissionsPerTurn, free);
     const std::size_t count = queue.submissions.available(room);
     for (std::size_t i = 0; i < count; ++i) start_command(queue, queue.submissions.item(i), now);
     if (count != 0) queue.submissions.drop(count);
     taken += count;
+    if (++q == queue_count_) q = 0;
+    // Whoever comes behind the one that took the last task is the first to get the next.
+    if (free != 0 && count == free) next_queue_ = q;
   }
   return taken;
 }

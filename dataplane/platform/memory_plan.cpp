@@ -11,6 +11,11 @@ namespace {
 
 constexpr std::uint64_t kBurst = 64;          // frames a port holds between driver and stack
 constexpr std::uint64_t kEgressFrames = 256;  // built, waiting in an interface for the port
+/// What a turn may build is bounded by the interface's queue (net::Egress), not by the sessions:
+/// who finds no room in it is asked again in the next turn.
+constexpr std::uint64_t kCommandFrames = 1024;
+/// Of connections whose data the peer of an in-process wire has taken and not read, at once.
+constexpr std::uint64_t kHoldingPeers = 256;
 constexpr std::uint64_t kReserveFrames =
     256;  // acknowledgements and resets when all else is used up
 constexpr std::uint64_t kHandoverSegments = 1024;  // of each ring between two workers of a port
@@ -91,7 +96,8 @@ void add_transmit(const MemoryPlanInput& in, std::uint64_t connections, std::uin
   // On their way to a worker that has a queue, and copied there.
   if (in.workers > 1) frames("relayed", in.ports * (kHandoverSegments + kBurst));
   // One for each command that starts in the same turn.
-  frames("commands", sessions * std::min<std::uint64_t>(in.queue_depth, kBurst));
+  frames("commands", std::min(sessions * std::min<std::uint64_t>(in.queue_depth, kBurst),
+                              in.ports * kCommandFrames));
   frames("caches", kThreads * kCacheSlack);
 
   // Attached memory: a frame has a header of its own and up to seven pieces.
@@ -103,8 +109,9 @@ void add_transmit(const MemoryPlanInput& in, std::uint64_t connections, std::uin
 
   if (in.in_process_wire) {
     // What the peer has received and not read is still ours: its windows, out of our pools.
-    const std::uint64_t held = connections * divide_up(in.window_bytes_min, segment_bytes) +
-                               divide_up(in.window_bytes_budget, segment_bytes);
+    const std::uint64_t held =
+        std::min(connections, kHoldingPeers) * divide_up(in.window_bytes_min, segment_bytes) +
+        divide_up(in.window_bytes_budget, segment_bytes);
     frames("held by the peer of the wire", held);
     external("held by the peer of the wire", held * 2);
   }

@@ -132,7 +132,7 @@ struct RecoveryOptions {
 
 /// Every maximum of one engine (memory is taken once at construction), and how it shares the path.
 struct EngineLimits {
-  std::uint32_t connections = 64;                ///< power of two
+  std::uint32_t connections = 64;
   std::uint32_t receive_window_bytes = 1 << 20;  ///< most that one connection advertises
   std::uint32_t receive_views = 512;  ///< pieces waiting to be read, per connection; power of two
   /// Pieces (so packet buffers) that all connections together may keep. When they are used up,

@@ -17,11 +17,11 @@ class FlowTable {
  public:
   static constexpr std::uint32_t kNone = 0xffff'ffff;
 
-  /// `connections` is a power of two: the most entries there will be.
+  /// `connections`: the most entries there will be.
   FlowTable(std::uint32_t connections, const HashKey& key)
-      : entries_(new Entry[std::size_t{connections} * 2]), mask_(connections * 2 - 1), key_(key) {
-    POLLUX_ASSERT(std::has_single_bit(connections));
-  }
+      : mask_(2 * std::bit_ceil(connections) - 1),
+        entries_(new Entry[std::size_t{mask_} + 1]),
+        key_(key) {}
 
   /// Multiply and fold, with a secret key. It needs no more strength than that: entries exist only
   /// for connections that this side opened, or that a listener of its own took.
@@ -74,8 +74,8 @@ class FlowTable {
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
   }
 
-  std::unique_ptr<Entry[]> entries_;
   std::uint32_t mask_;
+  std::unique_ptr<Entry[]> entries_;
   HashKey key_;
 };
 

@@ -1,6 +1,7 @@
 // The pair of rings between control and one worker, and the doorbell to a sleeping control thread.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -30,8 +31,12 @@ inline constexpr std::size_t kPortsMost = 16;
 
 /// Created by control before the worker starts, destroyed after it has stopped.
 struct Link {
+  /// Control keeps what finds no room and sends it later, so that this need not grow with the
+  /// connections.
+  static constexpr std::size_t kMessagesToWorkerMost = 2048;
+
   explicit Link(std::size_t connections)
-      : to_worker(std::bit_ceil(8 * connections + 64)),
+      : to_worker(std::min(std::bit_ceil(8 * connections + 64), kMessagesToWorkerMost)),
         to_control(std::bit_ceil(8 * connections + 64)) {}
 
   SpscRing<iscsi::ToWorker> to_worker;

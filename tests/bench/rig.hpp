@@ -26,6 +26,13 @@ struct RigOptions {
   bool software_checksums = false;
   bool ram_lun = false;  ///< of the embedded target; else the null unit
   int target_cpu = -1;
+  /// Sessions that there is room for; 0: as many as log in.
+  std::uint32_t sessions_max = 0;
+  std::uint32_t queue_depth = 128;  ///< of each session at most
+  /// For instances that are opened later in this process: the EAL takes its memory once.
+  std::uint32_t spare_memory_mib = 0;
+  /// Called before and after the embedded target is built: whose memory it is.
+  void (*note_target)(bool begins) = nullptr;
   pollux_poll_mode poll_mode = POLLUX_POLL_EMBEDDER;
   std::vector<std::uint32_t> worker_cpus;  ///< of lcores that the library runs; empty: not pinned
 };
@@ -60,6 +67,7 @@ class Rig {
 
  private:
   bool log_in(std::string& error);
+  bool log_in_many(std::string& error);
 
   RigOptions options_;
   std::optional<target::Lab> lab_;
