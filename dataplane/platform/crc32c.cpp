@@ -19,6 +19,14 @@ constexpr std::size_t kLongestCall = GiB;
 // Small enough that a chunk is still in the first-level cache when the sum follows the copy.
 constexpr std::size_t kCopyChunk = 4 * KiB;
 
+const bool kHasAvx = __builtin_cpu_supports("avx") != 0;
+
+/// ISA-L returns from its AVX-512 loops without a vzeroupper. Ours is code of x86-64-v2, whose
+/// every SSE instruction then drags the upper halves of the registers along.
+void clear_upper_halves() noexcept {
+  if (kHasAvx) asm volatile("vzeroupper");
+}
+
 std::uint32_t extend_short(std::uint32_t state, const std::byte* bytes,
                            std::size_t length) noexcept {
   std::uint64_t wide = state;
@@ -43,6 +51,7 @@ std::uint32_t crc32c_extend(std::uint32_t state, std::span<const std::byte> byte
     state = crc32_iscsi(data, static_cast<int>(piece.size()), state);
     bytes = bytes.subspan(piece.size());
   }
+  clear_upper_halves();
   return state;
 }
 
