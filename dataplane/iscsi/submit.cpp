@@ -4,6 +4,12 @@
 #include "dataplane/iscsi/initiator.hpp"
 
 namespace pollux::iscsi {
+namespace {
+
+/// Submissions whose connections are on their way from memory.
+constexpr std::size_t kAhead = 3;
+
+}  // namespace
 
 void Initiator::attach(worker::CommandQueue& queue) noexcept {
   POLLUX_ASSERT(queue_count_ < kQueuesMax);
@@ -37,6 +43,16 @@ void Initiator::take_returned(worker::CommandQueue& queue) noexcept {
   }
 }
 
+/// Commands of one session often come one behind the other: what the first needs is there then.
+void Initiator::prefetch_for(std::size_t submission) const noexcept {
+  const std::uint64_t session = submissions_[submission].session_id;
+  const std::size_t slot = session & 0xffff;
+  if (session == submissions_[submission - 1].session_id || slot >= setup_.limits.connections)
+    return;
+  const Connection& connection = connections_[slot];
+  prefetch(connection);
+}
+
 std::size_t Initiator::take_submissions(Instant now) noexcept {
   std::size_t taken = 0;
   std::size_t q = next_queue_ < queue_count_ ? next_queue_ : 0;
@@ -46,7 +62,11 @@ std::size_t Initiator::take_submissions(Instant now) noexcept {
     const std::size_t free = setup_.limits.tasks - tasks_.in_use();
     const std::size_t room = std::min(submissions_.size(), free);
     const std::size_t count = queue.submissions.pop({submissions_.data(), room});
-    for (std::size_t i = 0; i < count; ++i) start_command(queue, submissions_[i], now);
+    for (std::size_t i = 1; i < std::min(count, kAhead); ++i) prefetch_for(i);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i + kAhead < count) prefetch_for(i + kAhead);
+      start_command(queue, submissions_[i], now);
+    }
     taken += count;
     if (++q == queue_count_) q = 0;
     // Whoever comes behind the one that took the last task is the first to get the next.
@@ -104,6 +124,8 @@ void Initiator::start_command(worker::CommandQueue& queue, const worker::Submiss
   task.solicited_end = 0;
   ++queue.open_commands;
 
+  // Once for the commands of a turn; the send that follows finds it there.
+  if (!connection->send_link.linked) connection->engine->prefetch_send(connection->tcp);
   connection->session.pending.push_back(task);
   if ((task.flags & POLLUX_LENT) != 0 && !reserve_lent(task)) {
     counters_.lent_reads_refused.add();
