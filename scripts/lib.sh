@@ -5,7 +5,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libisal-dev libfmt-dev libcli11-dev
   nlohmann-json3-dev libtomlplusplus-dev libgtest-dev libgmock-dev libbenchmark-dev python3)
 PACKAGES_TARGET=(tgt iproute2 ethtool procps)
-PACKAGES_TEST=(clang-14 libclang-rt-14-dev llvm-14 tshark qemu-utils qemu-block-extra libiscsi-bin strace)
+PACKAGES_BENCH=(libiscsi-bin util-linux)
+PACKAGES_TEST=(clang-14 libclang-rt-14-dev llvm-14 tshark qemu-utils qemu-block-extra libiscsi-bin libiscsi-dev strace valgrind)
 
 say() { printf '%s\n' "$*"; }
 # Bold only for people: a test's output becomes XML, which has no place for escape characters.

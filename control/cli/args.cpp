@@ -16,6 +16,9 @@ constexpr std::uint32_t kTimeoutSecondsMax = 86'400;
 constexpr std::uint32_t kQueueDepthMax = 65'536;
 constexpr std::uint32_t kIoSizeMax = 4u << 20;
 constexpr std::uint32_t kBenchSecondsMax = 86'400;
+// More often would show the service's own answers at work.
+constexpr double kTopIntervalLeast = 0.1;
+constexpr double kTopIntervalMost = 86'400;
 
 constexpr const char* kSessionHelp =
     "a session id (0x..., decimal, or <adapter>-<session>), the end of a target name, a portal, or "
@@ -199,6 +202,25 @@ void add_bench_verb(CLI::App& app, Options& options) {
   verb->add_option("--seed", bench.seed, "of the random workloads")->type_name("N");
 }
 
+void add_service_verbs(CLI::App& app, Options& options) {
+  add_verb(app, options, "status", "Show what the service is and does", "  pollux status\n");
+  CLI::App* stats = add_verb(app, options, "stats", "Show the service's counters",
+                             "  pollux stats\n"
+                             "  pollux stats --json\n"
+                             "  pollux stats --prometheus > /var/lib/node_exporter/pollux.prom\n");
+  stats->add_flag("--prometheus", options.prometheus, "print them in Prometheus' text format");
+  CLI::App* top = add_verb(app, options, "top", "Watch what the workers do, until Ctrl-C",
+                           "  pollux top\n"
+                           "  pollux top --interval 5\n"
+                           "  pollux top --count 10 --json\n");
+  top->add_option("--interval", options.top.interval_s, "between two looks (default 1)")
+      ->check(CLI::Range(kTopIntervalLeast, kTopIntervalMost))
+      ->type_name("SECONDS");
+  top->add_option("--count", options.top.count, "end after so many looks")
+      ->check(CLI::Range(1u, UINT32_MAX))
+      ->type_name("N");
+}
+
 void add_globals(CLI::App& app, Options& options) {
   app.add_option("--instance", options.service.instance, "which service (default 'default')")
       ->envname("POLLUX_INSTANCE")
@@ -276,8 +298,7 @@ ParsedArgs parse_args(std::vector<std::string> arguments) {
   add_scsi_verbs(app, parsed.options);
   add_io_verbs(app, parsed.options);
   add_bench_verb(app, parsed.options);
-  add_verb(app, parsed.options, "status", "Show what the service is and does", "  pollux status\n");
-  add_verb(app, parsed.options, "stats", "Show the service's counters", "  pollux stats --json\n");
+  add_service_verbs(app, parsed.options);
 
   std::reverse(arguments.begin(), arguments.end());  // the order CLI11 takes a vector in
   try {

@@ -36,6 +36,7 @@ constexpr auto kVerbs = std::to_array<Verb>({
     {"bench", run_bench},
     {"status", run_status},
     {"stats", run_stats},
+    {"top", run_top},
 });
 
 ExitCode run_verb(const Options& options) {
@@ -52,12 +53,13 @@ bool wants_json_error(const Options& options, const Failure& failure) {
   return options.json && failure.code() != ExitCode::no_objects && !is_data_on_stdout;
 }
 
-void print_json_error(const Failure& failure) {
+void print_json_error(const Options& options, const Failure& failure) {
   Json json = document("error");
   json["exit_code"] = static_cast<int>(failure.code());
   json["status"] = failure.isdsc() == 0 ? Json(nullptr) : Json(pollux_isdsc_name(failure.isdsc()));
   json["message"] = failure.what();
-  print_json(json);
+  // What top writes is read line by line.
+  print(options.verb == "top" ? line_of(json) : text_of(json));
 }
 
 int run(std::vector<std::string> arguments) {
@@ -71,7 +73,7 @@ int run(std::vector<std::string> arguments) {
     return static_cast<int>(run_verb(parsed.options));
   } catch (const Failure& failure) {
     fmt::print(stderr, "pollux: {}\n", failure.what());
-    if (wants_json_error(parsed.options, failure)) print_json_error(failure);
+    if (wants_json_error(parsed.options, failure)) print_json_error(parsed.options, failure);
     return static_cast<int>(failure.code());
   }
 }

@@ -21,6 +21,11 @@ struct BenchOptions {
   std::uint64_t seed = 0;
 };
 
+struct TopOptions {
+  double interval_s = 1;
+  std::uint32_t count = 0;  ///< looks; 0: until Ctrl-C
+};
+
 struct Options {
   std::string verb;
   ServiceAddress service;
@@ -46,6 +51,8 @@ struct Options {
   bool force_unit_access = false;
   std::optional<std::uint32_t> vpd_page;
   BenchOptions bench;
+  TopOptions top;
+  bool prometheus = false;  ///< of stats
 
   /// The deadline of one operation on the ring, in milliseconds.
   [[nodiscard]] std::uint32_t deadline_ms(std::uint32_t default_s = 30) const noexcept {

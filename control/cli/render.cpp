@@ -69,6 +69,10 @@ std::string text_of(const Json& json) {
   return json.dump(kJsonIndent, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+std::string line_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 std::string human_size(std::uint64_t bytes) {
   constexpr std::array<std::string_view, 6> kUnits = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   constexpr std::uint64_t kStep = 1024;

@@ -36,6 +36,9 @@ class Table {
 /// Pretty-printed and ended by a newline; bytes that are not UTF-8 are replaced.
 [[nodiscard]] std::string text_of(const Json& json);
 
+/// Without spaces and in one line, ended by a newline.
+[[nodiscard]] std::string line_of(const Json& json);
+
 /// "64.0 MiB", "512 B".
 [[nodiscard]] std::string human_size(std::uint64_t bytes);
 /// "0x00000000000000ff"

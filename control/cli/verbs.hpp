@@ -20,5 +20,6 @@ ExitCode run_verify(const Options& options);
 ExitCode run_bench(const Options& options);
 ExitCode run_status(const Options& options);
 ExitCode run_stats(const Options& options);
+ExitCode run_top(const Options& options);
 
 }  // namespace pollux::cli

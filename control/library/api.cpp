@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <thread>
@@ -124,6 +125,16 @@ int pollux_worker_poll(pollux_instance* instance, std::uint32_t worker) {
       unit.worker->poll_counted(instance->clock->at(cycles), cycles, &platform::TscClock::cycles);
   unit.in_turn.store(false, std::memory_order_release);
   return static_cast<int>(work);
+}
+
+std::int64_t pollux_worker_idle_ns(pollux_instance* instance, std::uint32_t worker) {
+  if (worker >= instance->units.size() || instance->setup.poll_mode != POLLUX_POLL_EMBEDDER)
+    return POLLUX_EINVAL;
+  const worker::Worker& source = *instance->units[worker]->worker;
+  if (source.awaits_frames()) return 0;
+  const Instant deadline = source.next_deadline();
+  if (deadline == kNever) return std::numeric_limits<std::int64_t>::max();
+  return std::max(deadline - instance->clock->now(), Duration::zero()).count();
 }
 
 int pollux_login(pollux_instance* instance, const char* url, const pollux_login_options* options,
@@ -266,6 +277,8 @@ int pollux_queue_create(pollux_instance* instance, const pollux_queue_options* o
   created->is_registered = &is_registered;
   created->worker = options->worker;
   created->lent_read_bytes_max = options->lent_read_bytes_max;
+  if (instance->workers_may_nap())
+    created->nap_bell = &instance->units[options->worker]->link.nap_bell;
   {
     const std::scoped_lock lock(instance->queues_mutex);
     const auto of_worker =

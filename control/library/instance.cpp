@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "control/library/telemetry.hpp"
 #include "control/service/eal_setup.hpp"
 #include "control/service/memory_check.hpp"
 #include "control/service/worker_sizes.hpp"
@@ -130,6 +131,7 @@ int pollux_instance::start(std::string& error) {
                               .queue_counters = [this] { return queue_counters(); },
                               .protocol_counters = [this] { return protocol_counters(); }});
 
+  for (auto& unit : units) nap_group.add(unit->link.nap_bell);
   if (setup.poll_mode == POLLUX_POLL_LIBRARY)
     for (auto& unit : units)
       unit->thread = std::thread([this, &unit = *unit] { run_worker(unit); });
@@ -138,6 +140,7 @@ int pollux_instance::start(std::string& error) {
     service->run();
     control_ended.store(true, std::memory_order_release);
   });
+  if (setup.config.telemetry.enabled) library::attach_telemetry(*this);
   return POLLUX_OK;
 }
 
@@ -220,7 +223,7 @@ int pollux_instance::make_worker(std::size_t index, std::string& error) {
          .index = static_cast<unsigned>(index)});
   }
   worker_setup.tcp_limits = service::tcp_limits(setup.config);
-  worker_setup.tcp_timers = tcp::EngineTimers::of(setup.config.tcp.timers);
+  worker_setup.tcp_timers = service::tcp_timers(setup.config);
   worker_setup.iscsi.limits = service::iscsi_limits(setup.config);
   worker_setup.random_seed = kernel_random();
 
@@ -277,6 +280,14 @@ void pollux_instance::run_worker(pollux_worker_unit& unit) {
     log(fmt::format("a worker cannot be pinned to CPU {}: it runs unpinned", *unit.cpu));
   std::string error;
   if (!platform::register_worker_thread(error)) log("a worker runs without a pool cache: " + error);
+  if (workers_may_nap()) {
+    const service::WorkerConfig& config = setup.config.worker;
+    library::NappingWorker(*unit.worker, unit.link.nap_bell, nap_group, *clock, tsc_hz,
+                           {.spin = std::chrono::microseconds(config.idle_spin_us),
+                            .nap_max = std::chrono::microseconds(config.idle_sleep_max_us)})
+        .run();
+  }
+  // A worker that has napped until it was told to stop makes no further turn here.
   std::uint64_t cycles = platform::TscClock::cycles();
   while (!unit.worker->stop_requested()) {
     unit.worker->poll_counted(clock->at(cycles), cycles, &platform::TscClock::cycles);
@@ -348,6 +359,7 @@ bool pollux_instance::registered_memory_in_use() noexcept {
 }
 
 void pollux_instance::stop() {
+  library::detach_telemetry(*this);
   if (control_thread.joinable()) {
     service->request_stop();
     // In embedder mode the log-outs need the workers to turn, and nobody else turns them any more.

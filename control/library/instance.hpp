@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "control/library/instance_ports.hpp"
+#include "control/library/napping_worker.hpp"
 #include "control/library/queue.hpp"
 #include "control/service/config.hpp"
 #include "control/service/pollux_queue_source.hpp"
@@ -91,6 +92,10 @@ struct pollux_instance {
   bool wait_for(const std::function<void(std::function<void()>)>& work);
   [[nodiscard]] bool lies_in_region(const iovec& piece) const noexcept;
   [[nodiscard]] bool registered_memory_in_use() noexcept;
+  /// Whoever brings them work rings the bells of their links. Never in embedder mode.
+  [[nodiscard]] bool workers_may_nap() const noexcept {
+    return setup.poll_mode == POLLUX_POLL_LIBRARY && setup.config.worker.idle_sleep_max_us != 0;
+  }
 
   pollux::library::OpenSetup setup;
   std::optional<pollux::platform::TscClock> clock;
@@ -98,6 +103,8 @@ struct pollux_instance {
   std::vector<std::unique_ptr<pollux_worker_unit>> units;
   std::vector<std::unique_ptr<pollux::library::PortUnit>> ports;
   std::vector<pollux::service::PortReport> port_reports;  ///< until the service has them
+  /// Of workers that may nap.
+  pollux::library::NapGroup nap_group{[this] { return pollux::library::hand_over(ports); }};
   std::unique_ptr<pollux::service::PolluxQueueSource> queue_source;
   std::unique_ptr<pollux::service::Service> service;
   std::thread control_thread;

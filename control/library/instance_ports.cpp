@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "dataplane/iscsi/counters.hpp"
@@ -57,6 +58,15 @@ bool share_port(PortUnit& unit, std::span<platform::PacketMemory* const> memorie
                               .device_steers = unit.opened.device_steers,
                               .device_steers_ipv6 = unit.opened.device_steers_ipv6});
   return true;
+}
+
+bool hand_over(std::span<const std::unique_ptr<PortUnit>> ports) noexcept {
+  return std::any_of(ports.begin(), ports.end(), [](const std::unique_ptr<PortUnit>& port) {
+    if (port->shared == nullptr) return false;
+    const platform::OpenedQueues& opened = port->opened;
+    return port->shared->verdict() != SteeringVerdict::confirmed || !opened.device_steers_ipv6 ||
+           opened.queues.size() < opened.steering->workers();
+  });
 }
 
 std::string steering_event(PortUnit& unit) {

@@ -33,6 +33,9 @@ struct PortUnit {
 [[nodiscard]] bool share_port(PortUnit& unit, std::span<platform::PacketMemory* const> memories,
                               std::string& error);
 
+/// Whether frames of one worker may arrive at, or leave by, another. Any thread.
+[[nodiscard]] bool hand_over(std::span<const std::unique_ptr<PortUnit>> ports) noexcept;
+
 /// A sentence when the port has been found not to steer as it was told, once; empty otherwise.
 [[nodiscard]] std::string steering_event(PortUnit& unit);
 [[nodiscard]] service::SteeringReport report(const PortUnit& unit, std::size_t workers);

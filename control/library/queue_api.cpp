@@ -1,6 +1,6 @@
 // Submission and completion: the calls an application makes for every command. No lock, no
-// allocation, no system call; the checks here are of form only, since what a session allows is
-// known to its worker.
+// allocation, no system call (but one to wake a worker that sleeps, where that is configured); the
+// checks here are of form only, since what a session allows is known to its worker.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -74,8 +74,7 @@ void account(pollux_queue& queue, const pollux_completion& completion) {
   if (completion.lent != nullptr) queue.lent_out.fetch_add(1, std::memory_order_relaxed);
 }
 
-Submission make_submission(const pollux_command& command) {
-  Submission submission;
+void fill(Submission& submission, const pollux_command& command) {
   submission.session_id = command.session;
   submission.lun = command.lun;
   submission.iov = command.iov;
@@ -109,11 +108,32 @@ Submission make_submission(const pollux_command& command) {
       set(pollux::wire::ScsiOperation::synchronize_cache_16);
       break;
     default:
+      // The slot may hold a longer one of before.
+      std::memset(submission.cdb, 0, sizeof(submission.cdb));
       std::memcpy(submission.cdb, command.cdb, command.cdb_length);
       submission.cdb_length = command.cdb_length;
       break;
   }
-  return submission;
+}
+
+/// As pollux_queue_submit().
+int take(pollux_queue* queue, const pollux_command* commands, std::uint32_t count) {
+  CommandQueue& rings = queue->rings;
+  count = std::min(count, rings.depth - rings.in_flight);
+  int verdict = POLLUX_OK;
+  std::uint32_t taken = 0;
+  for (; taken < count; ++taken) {
+    const pollux_command& command = commands[taken];
+    verdict = check(*queue, command);
+    if (verdict != POLLUX_OK) break;
+    Submission* const slot = rings.submissions.slot(taken);
+    POLLUX_ASSERT(slot != nullptr);  // the ring is as large as the queue is deep
+    fill(*slot, command);
+    if ((command.flags & POLLUX_REGISTERED) != 0) add(queue->registered_in_flight, 1);
+  }
+  rings.in_flight += taken;
+  rings.submissions.publish(taken);
+  return taken == 0 ? verdict : static_cast<int>(taken);
 }
 
 }  // namespace
@@ -121,18 +141,9 @@ Submission make_submission(const pollux_command& command) {
 extern "C" {
 
 int pollux_queue_submit(pollux_queue* queue, const pollux_command* commands, std::uint32_t count) {
-  CommandQueue& rings = queue->rings;
-  count = std::min(count, rings.depth - rings.in_flight);
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const int verdict = check(*queue, commands[i]);
-    if (verdict != POLLUX_OK) return i == 0 ? verdict : static_cast<int>(i);
-    // The ring is as large as the queue is deep, so there is room.
-    const bool pushed = rings.submissions.push(make_submission(commands[i]));
-    POLLUX_ASSERT(pushed);
-    ++rings.in_flight;
-    if ((commands[i].flags & POLLUX_REGISTERED) != 0) add(queue->registered_in_flight, 1);
-  }
-  return static_cast<int>(count);
+  const int taken = take(queue, commands, count);
+  if (queue->nap_bell != nullptr && taken > 0) queue->nap_bell->ring();
+  return taken;
 }
 
 int pollux_queue_process(pollux_queue* queue, std::uint32_t max) {

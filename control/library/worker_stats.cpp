@@ -13,8 +13,6 @@ namespace {
 
 using namespace pollux;
 
-constexpr std::array<const char*, POLLUX_STAGES> kStageNames = {
-    "other", "receive", "tcp", "pdu", "digest", "copy", "scsi", "completion", "transmit"};
 static_assert(StageClock::kStages == POLLUX_STAGES);
 static_assert(static_cast<int>(Stage::digest) == POLLUX_STAGE_DIGEST &&
               static_cast<int>(Stage::transmit) == POLLUX_STAGE_TRANSMIT);
@@ -22,16 +20,16 @@ static_assert(worker::WorkerCounters::kBurstSizes == POLLUX_BURST_SIZES);
 
 /// The shares of the turns that were measured, of all busy cycles.
 void fill_stages(const StageClock& stages, pollux_worker_stats& stats) {
-  std::array<std::uint64_t, POLLUX_STAGES> sampled{};
   std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < sampled.size(); ++i) {
-    sampled[i] = stages.sampled(static_cast<Stage>(i));
-    sum += sampled[i];
+  for (std::size_t i = 0; i < POLLUX_STAGES; ++i) {
+    stats.sampled_cycles[i] = stages.sampled(static_cast<Stage>(i));
+    sum += stats.sampled_cycles[i];
   }
   const double scale =
       sum == 0 ? 0 : static_cast<double>(stats.busy_cycles) / static_cast<double>(sum);
-  for (std::size_t i = 0; i < sampled.size(); ++i)
-    stats.stage_cycles[i] = static_cast<std::uint64_t>(static_cast<double>(sampled[i]) * scale);
+  for (std::size_t i = 0; i < POLLUX_STAGES; ++i)
+    stats.stage_cycles[i] =
+        static_cast<std::uint64_t>(static_cast<double>(stats.sampled_cycles[i]) * scale);
 }
 
 void fill(const pollux_instance& instance, const worker::Worker& source,
@@ -52,6 +50,10 @@ void fill(const pollux_instance& instance, const worker::Worker& source,
   stats.buffers_in_use = counters.buffers_in_use.get();
   stats.tasks_in_use = counters.tasks_in_use.get();
   stats.timers_armed = counters.timers_armed.get();
+  stats.naps = counters.naps.get();
+  stats.nap_cycles = counters.nap_cycles.get();
+  stats.read_bytes = commands.read_bytes.get();
+  stats.written_bytes = commands.written_bytes.get();
   fill_stages(source.stages(), stats);
   for (std::size_t i = 0; i < POLLUX_BURST_SIZES; ++i) {
     stats.received_bursts[i] = counters.received_bursts[i].get();

@@ -210,6 +210,8 @@ std::string to_toml(const Config& config) {
   out += fmt::format("\n[worker]\nworkers = {}\ncpus = [{}]\nsessions_max = {}\nqueue_depth = {}\n",
                      config.worker.workers, fmt::join(config.worker.cpus, ", "),
                      config.worker.sessions_max, config.worker.queue_depth);
+  out += fmt::format("idle_spin_us = {}\nidle_sleep_max_us = {}\n", config.worker.idle_spin_us,
+                     config.worker.idle_sleep_max_us);
   const tcp::CongestionOptions& congestion = config.tcp.congestion;
   out += fmt::format("\n[tcp]\ntimers = \"{}\"\ncongestion = \"{}\"\necn = {}\nidle_restart = {}\n",
                      to_text(config.tcp.timers), to_text(congestion.algorithm), congestion.ecn,
@@ -231,6 +233,7 @@ std::string to_toml(const Config& config) {
   write_text(out, "monitor_group", config.ring.monitor_group);
   out += fmt::format("\n[memory]\nhugepages = {}\nmemory_mib = {}\n", config.memory.hugepages,
                      config.memory.memory_mib);
+  out += fmt::format("\n[telemetry]\nenabled = {}\n", config.telemetry.enabled);
   return out;
 }
 

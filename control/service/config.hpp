@@ -41,10 +41,12 @@ enum class DigestPreference : std::uint8_t {
 
 /// [worker]
 struct WorkerConfig {
-  std::vector<std::uint32_t> cpus;  ///< of the workers, one each; empty: none is pinned
-  std::uint32_t workers = 0;        ///< 0: one for each of `cpus`, at least one
-  std::uint32_t sessions_max = 64;  ///< for each worker
-  std::uint32_t queue_depth = 128;  ///< commands in flight of one session at most
+  std::vector<std::uint32_t> cpus;      ///< of the workers, one each; empty: none is pinned
+  std::uint32_t workers = 0;            ///< 0: one for each of `cpus`, at least one
+  std::uint32_t sessions_max = 64;      ///< for each worker
+  std::uint32_t queue_depth = 128;      ///< commands in flight of one session at most
+  std::uint32_t idle_spin_us = 50;      ///< a worker that may sleep polls on for that long first
+  std::uint32_t idle_sleep_max_us = 0;  ///< longest sleep of an idle worker; 0: it polls for ever
 };
 
 /// [tcp]
@@ -85,6 +87,11 @@ struct MemoryConfig {
   std::uint32_t memory_mib = 0;  ///< for the EAL; 0: what the pools need
 };
 
+/// [telemetry]
+struct TelemetryConfig {
+  bool enabled = false;  ///< DPDK's telemetry socket, for dpdk-telemetry.py and collectors
+};
+
 struct Config {
   std::string instance = "default";
   std::string initiator_name;  ///< empty: default_initiator_name()
@@ -98,6 +105,7 @@ struct Config {
   LogoutConfig logout;
   RingConfig ring;
   MemoryConfig memory;
+  TelemetryConfig telemetry;
 };
 
 /// `source` is named in refusals (a path, or "configuration"). Nothing is returned when `error` is

@@ -61,6 +61,9 @@ void read_worker(const toml::table& table, std::string_view source, Config& conf
   section.integers("cpus", config.worker.cpus, 1023);
   section.integer("sessions_max", config.worker.sessions_max, 1, 16384);
   section.integer("queue_depth", config.worker.queue_depth, 1, 4096);
+  section.integer("idle_spin_us", config.worker.idle_spin_us, 0, 1'000'000);
+  // Longer ones save nothing more, and what arrives unasked meanwhile must fit the receive ring.
+  section.integer("idle_sleep_max_us", config.worker.idle_sleep_max_us, 0, 10'000);
   section.end();
 }
 
@@ -119,6 +122,11 @@ void read_sections(Section& root, std::string_view source, Config& config, std::
     Section section(*memory, "memory", source, error);
     section.boolean("hugepages", config.memory.hugepages);
     section.integer("memory_mib", config.memory.memory_mib, 0, 1u << 20);
+    section.end();
+  }
+  if (const toml::table* telemetry = root.table("telemetry")) {
+    Section section(*telemetry, "telemetry", source, error);
+    section.boolean("enabled", config.telemetry.enabled);
     section.end();
   }
 }

@@ -19,6 +19,7 @@ platform::EalOptions eal_options(const Config& config, const platform::MemoryPla
   platform::EalOptions options;
   options.instance = config.instance;
   options.hugepages = config.memory.hugepages;
+  options.telemetry = config.telemetry.enabled;
   options.memory_mib = std::max(config.memory.memory_mib, plan.memory_mib) + extra_mib;
   for (const PortConfig& port : config.ports)
     if (is_pci_address(port.device)) options.pci_devices.push_back(port.device);

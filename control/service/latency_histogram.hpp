@@ -33,6 +33,13 @@ class LatencyHistogram {
     return max_;
   }
 
+  /// Every step that holds something, in order: visit(its greatest value, how many).
+  template <typename Visit>
+  void for_each_step(Visit&& visit) const {
+    for (std::size_t i = 0; i < counts_.size(); ++i)
+      if (counts_[i] != 0) visit(upper_edge(i), counts_[i]);
+  }
+
  private:
   static constexpr unsigned kStepBits = 6;
   static constexpr std::size_t kSteps = std::size_t{1} << kStepBits;

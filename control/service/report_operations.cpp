@@ -1,15 +1,18 @@
 // What the service knows about itself: session list in the structures of
-// MSiSCSI_InitiatorSessionInfo, status and counters as JSON with a schema name that changes when a
-// member does.
+// MSiSCSI_InitiatorSessionInfo, status and counters as JSON. The number at the end of a schema's
+// name grows when a member goes or comes to mean something else; members are added without a new
+// number, so that a reader leaves alone what it does not know.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "control/ring/text.hpp"
 #include "control/service/config_text.hpp"
 #include "control/service/operations.hpp"
+#include "dataplane/base/stage_clock.hpp"
 #include "dataplane/wire/ipv6.hpp"
 
 namespace pollux::service {
@@ -184,6 +187,46 @@ Json port_json(const PortConfig& port) {
   return json;
 }
 
+constexpr std::array<const char*, POLLUX_BURST_SIZES> kBurstNames = {"1",    "2",     "3-4",  "5-8",
+                                                                     "9-16", "17-32", "33 up"};
+static_assert(kStageNames.size() == POLLUX_STAGES);
+
+template <std::size_t kCount>
+Json by_name(const std::array<const char*, kCount>& names, const std::uint64_t (&values)[kCount]) {
+  Json json;
+  for (std::size_t i = 0; i < kCount; ++i) json[names[i]] = values[i];
+  return json;
+}
+
+Json worker_json(const pollux_worker_stats& stats) {
+  const std::uint64_t cycles = stats.busy_cycles + stats.idle_cycles + stats.away_cycles;
+  const auto busy = static_cast<double>(stats.busy_cycles);
+  return {{"turns", stats.turns},
+          {"busy_cycles", stats.busy_cycles},
+          {"idle_cycles", stats.idle_cycles},
+          {"away_cycles", stats.away_cycles},
+          {"busy_share", cycles == 0 ? 0.0 : busy / static_cast<double>(cycles)},
+          {"tsc_hz", stats.tsc_hz},
+          {"commands", stats.commands},
+          {"cycles_per_command",
+           stats.commands == 0 ? 0.0 : busy / static_cast<double>(stats.commands)},
+          {"read_bytes", stats.read_bytes},
+          {"written_bytes", stats.written_bytes},
+          {"copied_bytes", stats.copied_bytes},
+          {"frames_received", stats.frames_received},
+          {"frames_sent", stats.frames_sent},
+          {"retransmitted_segments", stats.retransmitted_segments},
+          {"buffers_in_use", stats.buffers_in_use},
+          {"tasks_in_use", stats.tasks_in_use},
+          {"timers_armed", stats.timers_armed},
+          {"naps", stats.naps},
+          {"nap_cycles", stats.nap_cycles},
+          {"stage_cycles", by_name(kStageNames, stats.stage_cycles)},
+          {"sampled_cycles", by_name(kStageNames, stats.sampled_cycles)},
+          {"received_bursts", by_name(kBurstNames, stats.received_bursts)},
+          {"sent_bursts", by_name(kBurstNames, stats.sent_bursts)}};
+}
+
 }  // namespace
 
 void Operations::status(Serial serial, Instant now) {
@@ -238,18 +281,7 @@ void Operations::stats(Serial serial, Instant) {
   for (std::uint32_t worker = 0; worker < options_.workers.size(); ++worker) {
     pollux_worker_stats stats{};
     if (!options_.queues.stats(worker, stats)) continue;
-    json["workers"].push_back({{"turns", stats.turns},
-                               {"busy_cycles", stats.busy_cycles},
-                               {"idle_cycles", stats.idle_cycles},
-                               {"tsc_hz", stats.tsc_hz},
-                               {"commands", stats.commands},
-                               {"copied_bytes", stats.copied_bytes},
-                               {"frames_received", stats.frames_received},
-                               {"frames_sent", stats.frames_sent},
-                               {"retransmitted_segments", stats.retransmitted_segments},
-                               {"buffers_in_use", stats.buffers_in_use},
-                               {"tasks_in_use", stats.tasks_in_use},
-                               {"timers_armed", stats.timers_armed}});
+    json["workers"].push_back(worker_json(stats));
   }
   json["queues"] = counters_of(options_.queue_counters);
   json["protocols"] = counters_of(options_.protocol_counters);

@@ -70,6 +70,7 @@ void WorkerChannel::send(iscsi::ToWorkerKind kind, iscsi::ConnectionRef connecti
 void WorkerChannel::push(const iscsi::ToWorker& message) {
   // A gate takes effect between the PDUs it was sent between: nothing may overtake what waits.
   if (!waiting_.empty() || !link_.to_worker.push(message)) waiting_.push_back(message);
+  link_.nap_bell.ring();
 }
 
 bool WorkerChannel::flush() {
@@ -78,6 +79,7 @@ bool WorkerChannel::flush() {
     waiting_.pop_front();
     moved = true;
   }
+  if (moved) link_.nap_bell.ring();
   return moved;
 }
 

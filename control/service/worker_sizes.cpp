@@ -30,6 +30,14 @@ iscsi::Limits iscsi_limits(const Config& config) noexcept {
   return limits;
 }
 
+tcp::EngineTimers tcp_timers(const Config& config) {
+  tcp::EngineTimers timers = tcp::EngineTimers::of(config.tcp.timers);
+  // Longer than an application takes to answer a completion with its next command, and far shorter
+  // than any round trip that a network makes.
+  if (config.tcp.timers != tcp::TimerProfile::strict) timers.ack_hold = 5us;
+  return timers;
+}
+
 tcp::EngineLimits tcp_limits(const Config& config) {
   tcp::EngineLimits limits;
   limits.congestion = config.tcp.congestion;

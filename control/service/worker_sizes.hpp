@@ -14,6 +14,7 @@ namespace pollux::service {
 [[nodiscard]] std::size_t worker_count(const Config& config) noexcept;
 [[nodiscard]] iscsi::Limits iscsi_limits(const Config& config) noexcept;
 [[nodiscard]] tcp::EngineLimits tcp_limits(const Config& config);
+[[nodiscard]] tcp::EngineTimers tcp_timers(const Config& config);
 /// Trackers of external memory that a worker's packet memory must have.
 [[nodiscard]] std::size_t trackers_needed(const Config& config) noexcept;
 

@@ -40,6 +40,24 @@ class SpscRing {
   }
   bool push(const T& item) noexcept { return push(std::span<const T>(&item, 1)) == 1; }
 
+  /// Producer thread. The slot `ahead` places behind those published, to be filled where it lies;
+  /// nullptr when the ring is full there.
+  [[nodiscard]] T* slot(std::uint32_t ahead = 0) noexcept {
+    const std::uint32_t at = producer_.index.load(std::memory_order_relaxed) + ahead;
+    if (at - producer_.cached_peer > mask_) {
+      // As in push().
+      producer_.cached_peer = consumer_.index.load(std::memory_order_acquire);
+      if (at - producer_.cached_peer > mask_) return nullptr;
+    }
+    return &items_[at & mask_];
+  }
+  /// Producer thread. Shows the first `count` slots that were filled.
+  void publish(std::uint32_t count) noexcept {
+    const std::uint32_t tail = producer_.index.load(std::memory_order_relaxed);
+    // As in push().
+    producer_.index.store(tail + count, std::memory_order_release);
+  }
+
   /// Consumer thread. Fills as much of `out` as there is; returns how many.
   std::size_t pop(std::span<T> out) noexcept {
     const std::uint32_t head = consumer_.index.load(std::memory_order_relaxed);
@@ -56,6 +74,26 @@ class SpscRing {
     return count;
   }
   bool pop(T& out) noexcept { return pop(std::span<T>(&out, 1)) == 1; }
+
+  /// Consumer thread. How many items there are, `most` at most: item() may look at them.
+  [[nodiscard]] std::size_t available(std::size_t most) noexcept {
+    const std::uint32_t head = consumer_.index.load(std::memory_order_relaxed);
+    if (consumer_.cached_peer - head < most)
+      // As in pop().
+      consumer_.cached_peer = producer_.index.load(std::memory_order_acquire);
+    const std::size_t count = consumer_.cached_peer - head;
+    return count < most ? count : most;
+  }
+  /// Consumer thread. Where it lies, `ahead` places behind the front.
+  [[nodiscard]] const T& item(std::size_t ahead) const noexcept {
+    return items_[(consumer_.index.load(std::memory_order_relaxed) + ahead) & mask_];
+  }
+  /// Consumer thread. Done with the first `count` items.
+  void drop(std::size_t count) noexcept {
+    const std::uint32_t head = consumer_.index.load(std::memory_order_relaxed);
+    // As in pop().
+    consumer_.index.store(head + static_cast<std::uint32_t>(count), std::memory_order_release);
+  }
 
   /// Consumer thread. The item pop() would give next, or nullptr.
   [[nodiscard]] const T* front() noexcept {

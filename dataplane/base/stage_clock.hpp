@@ -26,6 +26,10 @@ enum class Stage : std::uint8_t {
   count_,
 };
 
+/// As reports and counters call them.
+inline constexpr std::array<const char*, static_cast<std::size_t>(Stage::count_)> kStageNames = {
+    "other", "receive", "tcp", "pdu", "digest", "copy", "scsi", "completion", "transmit"};
+
 class StageClock {
  public:
   using Cycles = std::uint64_t (*)() noexcept;

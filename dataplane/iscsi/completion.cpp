@@ -2,14 +2,40 @@
 // gets it only when no frame can carry the caller's memory any more
 // (docs/decisions/0004-write-completion.md).
 #include <algorithm>
+#include <cstring>
 
 #include "dataplane/iscsi/initiator.hpp"
 
 namespace pollux::iscsi {
+namespace {
 
-void Initiator::deliver(worker::CommandQueue& queue, const pollux_completion& completion) noexcept {
-  const bool pushed = queue.completions.push(completion);
-  POLLUX_ASSERT(pushed);  // the ring is as large as the queue is deep
+/// Key, ASC and ASCQ of fixed (70h, 71h) and descriptor (72h, 73h) sense data (SPC-4 4.5).
+void decode_sense(std::span<const std::byte> sense, pollux_completion& completion) noexcept {
+  const auto at = [&](std::size_t i) {
+    return i < sense.size() ? std::to_integer<std::uint8_t>(sense[i]) : std::uint8_t{0};
+  };
+  const std::uint8_t format = at(0) & 0x7f;
+  if (format == 0x70 || format == 0x71) {
+    completion.sense_key = at(2) & 0x0f;
+    completion.asc = at(12);
+    completion.ascq = at(13);
+  } else if (format == 0x72 || format == 0x73) {
+    completion.sense_key = at(1) & 0x0f;
+    completion.asc = at(2);
+    completion.ascq = at(3);
+  }
+}
+
+}  // namespace
+
+pollux_completion& Initiator::next_completion(worker::CommandQueue& queue) noexcept {
+  pollux_completion* const slot = queue.completions.slot();
+  POLLUX_ASSERT(slot != nullptr);  // the ring is as large as the queue is deep
+  return *slot;
+}
+
+void Initiator::deliver(worker::CommandQueue& queue) noexcept {
+  queue.completions.publish(1);
   --queue.open_commands;
 }
 
@@ -40,18 +66,20 @@ void Initiator::drop_lent(Task& task) noexcept {
 }
 
 void Initiator::complete_with(Task& task, int result, Instant now) noexcept {
-  pollux_completion outcome{};
-  outcome.result = result;
-  complete(task, outcome, now);
+  complete(task, {.result = result}, now);
 }
 
-void Initiator::complete(Task& task, const pollux_completion& outcome, Instant now) noexcept {
-  const StageScope stage(stages_, Stage::completion);
-  Connection& connection = *task.connection;
-  unlink(task);
-  counters_.commands_completed.add();
-
-  pollux_completion completion = outcome;
+void Initiator::fill(pollux_completion& completion, Task& task, const Outcome& outcome) noexcept {
+  completion = {};
+  completion.result = outcome.result;
+  completion.scsi_status = outcome.scsi_status;
+  completion.transferred = outcome.transferred;
+  if (!outcome.sense.empty()) [[unlikely]] {
+    decode_sense(outcome.sense, completion);
+    completion.sense_length =
+        static_cast<std::uint8_t>(std::min(outcome.sense.size(), sizeof(completion.sense)));
+    std::memcpy(completion.sense, outcome.sense.data(), completion.sense_length);
+  }
   completion.context = task.context;
   completion.callback = task.callback;
   completion.flags = task.flags;
@@ -64,26 +92,35 @@ void Initiator::complete(Task& task, const pollux_completion& outcome, Instant n
     completion.lent = reinterpret_cast<pollux_lent*>(std::exchange(task.lent, nullptr));
   }
   drop_lent(task);
+}
+
+void Initiator::complete(Task& task, const Outcome& outcome, Instant now) noexcept {
+  const StageScope stage(stages_, Stage::completion);
+  Connection& connection = *task.connection;
+  unlink(task);
+  counters_.commands_completed.add();
 
   // In the common case the response came after TCP's acknowledgement of the data, and the first
   // copies of the frames have left because they were sent in order.
   const bool alive = connection.state != ConnectionState::ended;
   const bool registered = task.writes() && (task.flags & POLLUX_REGISTERED) != 0;
   if (!registered || (alive && task.reference.count == 0)) {
-    deliver(*task.queue, completion);
+    fill(next_completion(*task.queue), task, outcome);
+    deliver(*task.queue);
     tasks_.give_back(task);
     report_drained(connection);
     return;
   }
   task.state = TaskState::draining;
-  task.completion = completion;
+  fill(task.completion, task, outcome);
   task.started = now;
   (alive ? draining_acks_ : draining_frames_).push_back(task);
 }
 
 void Initiator::finish(Task& task) noexcept {
   Connection& connection = *task.connection;
-  deliver(*task.queue, task.completion);
+  next_completion(*task.queue) = task.completion;
+  deliver(*task.queue);
   tasks_.give_back(task);
   report_drained(connection);
 }

@@ -17,6 +17,7 @@ struct Counters {
   Counter written_bytes;
   Counter copied_bytes;  ///< payload: placed reads, snapshots of writes, PDUs for control
   Counter lent_bytes;
+  Counter digested_bytes;  ///< payload that a CRC32C was made of or checked over, either way
   Counter header_digest_errors;
   Counter data_digest_errors;
   Counter late_messages_dropped;    ///< from control, about an earlier use of a slot
@@ -46,6 +47,7 @@ inline constexpr CounterRow kCounterRows[] = {
     {"iscsi_written_bytes", "payload sent with commands and Data-Out", &Counters::written_bytes},
     {"iscsi_copied_bytes", "payload copied by the worker, either way", &Counters::copied_bytes},
     {"iscsi_lent_bytes", "payload lent without copying", &Counters::lent_bytes},
+    {"iscsi_digested_bytes", "payload under a data digest, either way", &Counters::digested_bytes},
     {"iscsi_header_digest_errors_total", "header digests that did not match",
      &Counters::header_digest_errors},
     {"iscsi_data_digest_errors_total", "data digests that did not match",

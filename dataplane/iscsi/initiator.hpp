@@ -119,7 +119,8 @@ class Initiator {
   void take_returned(worker::CommandQueue& queue) noexcept;
   void start_command(worker::CommandQueue& queue, const worker::Submission& submission,
                      Instant now) noexcept;
-  void prefetch_for(std::size_t submission) const noexcept;
+  /// For the i-th submission that waits in `queue`; i > 0.
+  void prefetch_for(const worker::CommandQueue& queue, std::size_t i) const noexcept;
   bool reserve_lent(Task& task) noexcept;
   void refuse(worker::CommandQueue& queue, const worker::Submission& submission,
               int result) noexcept;
@@ -174,10 +175,20 @@ class Initiator {
                                std::uint32_t bytes) noexcept;
 
   // completion.cpp
-  void complete(Task& task, const pollux_completion& outcome, Instant now) noexcept;
+  /// What a command came to.
+  struct Outcome {
+    int result = 0;  ///< POLLUX_OK, or why there is no status
+    std::uint8_t scsi_status = 0;
+    std::uint32_t transferred = 0;
+    std::span<const std::byte> sense;
+  };
+  void complete(Task& task, const Outcome& outcome, Instant now) noexcept;
+  void fill(pollux_completion& completion, Task& task, const Outcome& outcome) noexcept;
   void complete_with(Task& task, int result, Instant now) noexcept;
   void finish(Task& task) noexcept;
-  void deliver(worker::CommandQueue& queue, const pollux_completion& completion) noexcept;
+  /// Where deliver() expects it.
+  [[nodiscard]] static pollux_completion& next_completion(worker::CommandQueue& queue) noexcept;
+  static void deliver(worker::CommandQueue& queue) noexcept;
   void drop_lent(Task& task) noexcept;
   void unlink(Task& task) noexcept;
   void end_tasks(Connection& connection, int result, Instant now) noexcept;
@@ -214,9 +225,8 @@ class Initiator {
   std::array<worker::CommandQueue*, kQueuesMax> queues_{};
   std::size_t queue_count_ = 0;
   std::size_t next_queue_ = 0;  ///< served first in the next turn
-  // Filled anew in every turn; as locals they would be cleared each time.
+  // Filled anew in every turn; as a local it would be cleared each time.
   std::array<ToWorker, kMessagesPerTurn> messages_;
-  std::array<worker::Submission, kSubmissionsPerTurn> submissions_;
   bool pushed_to_control_ = false;
   bool stop_requested_ = false;
   Counters counters_;

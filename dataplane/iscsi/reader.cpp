@@ -216,6 +216,7 @@ bool Initiator::read_trailer(Connection& connection, Instant now) noexcept {
   connection.engine->peek(connection.tcp, {trailer.data(), needed});
   connection.engine->consume(connection.tcp, needed);
   if (digest) {
+    counters_.digested_bytes.add(reader.bhs.data_segment_length.get());
     reader.crc = platform::crc32c_extend(reader.crc, {trailer.data(), padding});
     if (!digest_matches(platform::crc32c_finish(reader.crc), trailer.data() + padding)) {
       // RFC 7143 7.8: at ErrorRecoveryLevel 0 a data digest error ends the session.

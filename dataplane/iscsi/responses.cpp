@@ -23,23 +23,6 @@ bool fits_data_in(std::uint8_t scsi_status) noexcept {
 constexpr std::uint8_t kCheckCondition = 0x02;
 constexpr std::size_t kSenseLengthBytes = 2;
 
-/// Key, ASC and ASCQ of fixed (70h, 71h) and descriptor (72h, 73h) sense data (SPC-4 4.5).
-void decode_sense(std::span<const std::byte> sense, pollux_completion& completion) noexcept {
-  const auto at = [&](std::size_t i) {
-    return i < sense.size() ? std::to_integer<std::uint8_t>(sense[i]) : std::uint8_t{0};
-  };
-  const std::uint8_t format = at(0) & 0x7f;
-  if (format == 0x70 || format == 0x71) {
-    completion.sense_key = at(2) & 0x0f;
-    completion.asc = at(12);
-    completion.ascq = at(13);
-  } else if (format == 0x72 || format == 0x73) {
-    completion.sense_key = at(1) & 0x0f;
-    completion.asc = at(2);
-    completion.ascq = at(3);
-  }
-}
-
 }  // namespace
 
 Initiator::Begin Initiator::fail(Connection& connection, ProtocolError error,
@@ -310,7 +293,7 @@ void Initiator::finish_data_in(Connection& connection, Instant now) noexcept {
   counters_.read_bytes.add(data_in.data_segment_length.get());
   if (!status) return;
 
-  pollux_completion outcome{};
+  Outcome outcome;
   outcome.scsi_status = data_in.status;
   outcome.transferred = task->received;
   // RFC 7143 11.4.5: the residual accounts for what was not sent; anything else lost bytes on the
@@ -328,7 +311,7 @@ void Initiator::finish_scsi_response(Connection& connection, Instant now) noexce
   Task* task = reader.task;
   if (task == nullptr) return;  // answered after its command was aborted
 
-  pollux_completion outcome{};
+  Outcome outcome;
   if (response.response != 0) {
     // RFC 7143 11.4.3: the command was not delivered; status and residuals mean nothing.
     outcome.result = POLLUX_ETARGET;
@@ -342,11 +325,8 @@ void Initiator::finish_scsi_response(Connection& connection, Instant now) noexce
       fail(connection, ProtocolError::sense_malformed, now);
       return;
     }
-    const auto sense =
+    outcome.sense =
         data.subspan(kSenseLengthBytes, std::min(claimed, data.size() - kSenseLengthBytes));
-    decode_sense(sense, outcome);
-    outcome.sense_length = static_cast<std::uint8_t>(std::min(sense.size(), sizeof(outcome.sense)));
-    std::memcpy(outcome.sense, sense.data(), outcome.sense_length);
   }
   const std::uint32_t residual =
       (response.flags & wire::ScsiResponse::kUnderflow) != 0 ? response.residual_count.get() : 0;

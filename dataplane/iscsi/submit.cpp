@@ -44,13 +44,12 @@ void Initiator::take_returned(worker::CommandQueue& queue) noexcept {
 }
 
 /// Commands of one session often come one behind the other: what the first needs is there then.
-void Initiator::prefetch_for(std::size_t submission) const noexcept {
-  const std::uint64_t session = submissions_[submission].session_id;
+void Initiator::prefetch_for(const worker::CommandQueue& queue, std::size_t i) const noexcept {
+  const std::uint64_t session = queue.submissions.item(i).session_id;
   const std::size_t slot = session & 0xffff;
-  if (session == submissions_[submission - 1].session_id || slot >= setup_.limits.connections)
+  if (session == queue.submissions.item(i - 1).session_id || slot >= setup_.limits.connections)
     return;
-  const Connection& connection = connections_[slot];
-  prefetch(connection);
+  prefetch(connections_[slot]);
 }
 
 std::size_t Initiator::take_submissions(Instant now) noexcept {
@@ -60,13 +59,14 @@ std::size_t Initiator::take_submissions(Instant now) noexcept {
     worker::CommandQueue& queue = *queues_[q];
     take_returned(queue);
     const std::size_t free = setup_.limits.tasks - tasks_.in_use();
-    const std::size_t room = std::min(submissions_.size(), free);
-    const std::size_t count = queue.submissions.pop({submissions_.data(), room});
-    for (std::size_t i = 1; i < std::min(count, kAhead); ++i) prefetch_for(i);
+    const std::size_t room = std::min(kSubmissionsPerTurn, free);
+    const std::size_t count = queue.submissions.available(room);
+    for (std::size_t i = 1; i < std::min(count, kAhead); ++i) prefetch_for(queue, i);
     for (std::size_t i = 0; i < count; ++i) {
-      if (i + kAhead < count) prefetch_for(i + kAhead);
-      start_command(queue, submissions_[i], now);
+      if (i + kAhead < count) prefetch_for(queue, i + kAhead);
+      start_command(queue, queue.submissions.item(i), now);
     }
+    if (count != 0) queue.submissions.drop(count);
     taken += count;
     if (++q == queue_count_) q = 0;
     // Whoever comes behind the one that took the last task is the first to get the next.
@@ -77,13 +77,14 @@ std::size_t Initiator::take_submissions(Instant now) noexcept {
 
 void Initiator::refuse(worker::CommandQueue& queue, const worker::Submission& submission,
                        int result) noexcept {
-  pollux_completion completion{};
+  pollux_completion& completion = next_completion(queue);
+  completion = {};
   completion.context = submission.context;
   completion.callback = submission.callback;
   completion.flags = submission.flags;
   completion.result = result;
   ++queue.open_commands;
-  deliver(queue, completion);
+  deliver(queue);
 }
 
 void Initiator::start_command(worker::CommandQueue& queue, const worker::Submission& submission,

@@ -110,6 +110,7 @@ void Initiator::queue_trailer(Connection& connection, std::uint32_t length,
   std::array<std::byte, 3 + wire::kDigestBytes> bytes{};
   std::size_t trailer = wire::padding_bytes(length);
   if (full_feature_digest(connection, &Parameters::data_digest)) {
+    counters_.digested_bytes.add(length);
     crc = platform::crc32c_extend(crc, {bytes.data(), trailer});
     store(bytes.data() + trailer, platform::crc32c_wire(platform::crc32c_finish(crc)));
     trailer += wire::kDigestBytes;

@@ -19,16 +19,17 @@ static_assert(kLongHeadBytes >= kHeadBytes);
 
 }  // namespace
 
-// The frame everybody waits for: IPv4 without options in one piece, whose sums the port has
-// checked, with TCP inside. Reads the headers a word at a time. False: not such a frame, or
-// something is wrong with it, which input() finds out and counts; nothing has changed then.
-bool Interface::Impl::plain_tcp(platform::RxSegment& segment, TcpDatagram& datagram) noexcept {
+// The frame everybody waits for: IPv4 without options, its headers in one piece, whose sums the
+// port has checked, with TCP inside. Reads the headers a word at a time. False: not such a frame,
+// or something is wrong with it, which input() finds out and counts; nothing has changed then.
+bool Interface::Impl::plain_tcp(TcpDatagram& datagram) noexcept {
   static_assert(std::endian::native == std::endian::little);
   constexpr unsigned kWanted = platform::kRxIpChecksumGood | platform::kRxL4ChecksumGood;
-  constexpr unsigned kOdd = platform::kRxMore | platform::kRxVlanStripped |
-                            platform::kRxIpChecksumBad | platform::kRxL4ChecksumBad;
+  constexpr unsigned kOdd =
+      platform::kRxVlanStripped | platform::kRxIpChecksumBad | platform::kRxL4ChecksumBad;
   constexpr std::size_t kTcpAt = kEthernetHeaderBytes + kIpv4HeaderBytes;
   constexpr std::uint32_t kTcpHeaderBytes = 20;
+  platform::RxSegment& segment = burst[next];
   if ((segment.flags & (kWanted | kOdd)) != kWanted || segment.length < kTcpAt + kTcpHeaderBytes)
     return false;
   const std::byte* at = segment.data;
@@ -52,24 +53,40 @@ bool Interface::Impl::plain_tcp(platform::RxSegment& segment, TcpDatagram& datag
   }
   const std::uint32_t total = byteswap(static_cast<std::uint16_t>(ip));
   const std::uint32_t header = std::to_integer<std::uint32_t>(at[kTcpAt + 12]) >> 4 << 2;
-  if (total > segment.length - kEthernetHeaderBytes || header < kTcpHeaderBytes ||
-      kIpv4HeaderBytes + header > total)
+  const std::uint32_t payload_at = static_cast<std::uint32_t>(kTcpAt) + header;
+  if (header < kTcpHeaderBytes || kIpv4HeaderBytes + header > total || payload_at > segment.length)
     return false;
+  const std::size_t pieces = segments_of_frame(kEthernetHeaderBytes + total);
+  if (pieces == 0) return false;
   datagram.source = IpAddress::from_v4_host(byteswap(source));
   datagram.destination = config.address;
   datagram.header = {at + kTcpAt, header};
   datagram.ecn = static_cast<std::uint8_t>(middle >> 56 & wire::kEcnMask);
   datagram.payload_bytes = static_cast<std::uint32_t>(total - kIpv4HeaderBytes - header);
-  if (datagram.payload_bytes == 0) {
+  segment.data += payload_at;
+  segment.length = pieces == 1 ? datagram.payload_bytes : segment.length - payload_at;
+  datagram.payload = {&segment, pieces};
+  if (segment.length == 0) {
     drop(segment.handle);
-    datagram.payload = {};
-  } else {
-    segment.data += kTcpAt + header;
-    segment.length = datagram.payload_bytes;
-    datagram.payload = {&segment, 1};
+    datagram.payload = datagram.payload.subspan(1);
   }
+  next += pieces;
   counters.rx_tcp.add();
   return true;
+}
+
+// How many segments the frame at `next` has, if it has `bytes` in all: padding that a single
+// segment may have behind them would lie anywhere in several. 0: another length.
+std::size_t Interface::Impl::segments_of_frame(std::size_t bytes) const noexcept {
+  if ((burst[next].flags & platform::kRxMore) == 0) return burst[next].length >= bytes ? 1 : 0;
+  std::size_t length = 0;
+  std::size_t end = next;
+  bool more = true;
+  while (more && end < filled) {
+    more = (burst[end].flags & platform::kRxMore) != 0;
+    length += burst[end++].length;
+  }
+  return length == bytes ? end - next : 0;
 }
 
 // The port hands over whole frames; the bound is for a port that forgets to end the last one.
@@ -215,8 +232,7 @@ std::size_t Interface::receive(Instant now, std::span<TcpDatagram> datagrams,
   while (self.next < self.filled && count < datagrams.size()) {
     if (self.next + kPrefetchAhead < self.filled)
       __builtin_prefetch(self.burst[self.next + kPrefetchAhead].data);
-    if (self.plain_tcp(self.burst[self.next], datagrams[count])) [[likely]] {
-      ++self.next;
+    if (self.plain_tcp(datagrams[count])) [[likely]] {
       ++frames;
       ++count;
       continue;

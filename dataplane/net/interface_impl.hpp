@@ -51,7 +51,8 @@ struct Interface::Impl {
     dead_count = 0;
   }
 
-  bool plain_tcp(platform::RxSegment& segment, TcpDatagram& datagram) noexcept;
+  bool plain_tcp(TcpDatagram& datagram) noexcept;
+  [[nodiscard]] std::size_t segments_of_frame(std::size_t bytes) const noexcept;
   FrameView next_frame() noexcept;
   void pull_up(FrameView& frame, std::size_t bytes) noexcept;
   bool input(FrameView& frame, TcpDatagram& datagram, Instant now) noexcept;

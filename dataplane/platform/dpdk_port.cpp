@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/base/assert.hpp"
 #include "dataplane/platform/dpdk_port_impl.hpp"
@@ -15,14 +16,39 @@
 namespace pollux::platform {
 namespace {
 
-constexpr std::uint16_t kPrefetchAhead = 3;
+/// Segments of one frame whose lines are fetched ahead.
+constexpr unsigned kPrefetchSegments = 6;
 // One call of reclaim() frees at most this many frames.
 constexpr std::uint32_t kReclaimFrames = 256;
 // Fruitless reclaims in a row after which deferred frames are dropped: some milliseconds of a
 // worker that polls, far longer than any driver that lives needs.
 constexpr std::uint32_t kReclaimPatience = 65'536;
 
-void prefetch_frame(const rte_mbuf* mbuf) noexcept { rte_prefetch0(rte_pktmbuf_mtod(mbuf, void*)); }
+void prefetch_mbuf(rte_mbuf* mbuf) noexcept {
+  rte_mbuf_prefetch_part1(mbuf);
+  rte_mbuf_prefetch_part2(mbuf);
+}
+
+/// Another core may have written all of it: mbufs, the links between them and the headers they lead
+/// to. Step by step over the whole burst, so that the lines of one step are on their way together.
+void prefetch_frames(std::span<rte_mbuf* const> frames) noexcept {
+  std::array<rte_mbuf*, DpdkPort::Impl::kBurst> at;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    at[i] = frames[i];
+    prefetch_mbuf(at[i]);
+  }
+  std::size_t left = frames.size();
+  for (unsigned step = 0; step < kPrefetchSegments && left != 0; ++step) {
+    const std::size_t count = std::exchange(left, 0);
+    for (std::size_t i = 0; i < count; ++i) {
+      rte_prefetch0(rte_pktmbuf_mtod(at[i], void*));
+      rte_mbuf* const next = at[i]->next;
+      if (next == nullptr) continue;
+      prefetch_mbuf(next);
+      at[left++] = next;
+    }
+  }
+}
 
 DpdkPort::Impl::FrameSpan next_frame(std::span<const TxSegment> segments,
                                      std::size_t first) noexcept {
@@ -103,8 +129,7 @@ std::size_t DpdkPort::Impl::receive(std::span<RxSegment> segments) noexcept {
     rx_end = rte_eth_rx_burst(traits.id, queue, rx_waiting.data(), most);
     if (rx_end == 0) return 0;
     counters.rx_bursts.add();
-    for (std::uint16_t i = 0; i < std::min(kPrefetchAhead, rx_end); ++i)
-      prefetch_frame(rx_waiting[i]);
+    prefetch_frames(std::span(rx_waiting).first(rx_end));
   }
   std::size_t used = 0;
   while (rx_first < rx_end) {
@@ -116,20 +141,24 @@ std::size_t DpdkPort::Impl::receive(std::span<RxSegment> segments) noexcept {
       continue;
     }
     if (frame->nb_segs > segments.size() - used) break;
-    if (rx_first + kPrefetchAhead < rx_end) prefetch_frame(rx_waiting[rx_first + kPrefetchAhead]);
     used += convert(frame, segments.subspan(used));
     ++rx_first;
   }
+  counters.rx_segments.add(used);
   return used;
 }
 
 // --- Transmitting
 
 void DpdkPort::Impl::count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent,
-                                std::uint64_t bytes) noexcept {
-  // Frames that were taken may be the peer's by now: `bytes` was summed before, the rest is still
-  // ours.
-  for (std::size_t i = sent; i < frames.size(); ++i) bytes -= rte_pktmbuf_pkt_len(frames[i]);
+                                std::uint64_t bytes, std::uint64_t pieces) noexcept {
+  // Frames that were taken may be the peer's by now: what was summed before holds, the rest is
+  // still ours.
+  for (std::size_t i = sent; i < frames.size(); ++i) {
+    bytes -= rte_pktmbuf_pkt_len(frames[i]);
+    pieces -= frames[i]->nb_segs;
+  }
+  counters.tx_segments.add(pieces);
   counters.tx_frames.add(sent);
   counters.tx_bytes.add(bytes);
   counters.tx_bursts.add();
@@ -140,10 +169,14 @@ void DpdkPort::Impl::count_sent(std::span<rte_mbuf* const> frames, std::uint16_t
 bool DpdkPort::Impl::send(std::size_t count) noexcept {
   const std::span<rte_mbuf*> frames{tx_frames.data(), count};
   std::uint64_t bytes = 0;
-  for (const rte_mbuf* frame : frames) bytes += rte_pktmbuf_pkt_len(frame);
+  std::uint64_t pieces = 0;
+  for (const rte_mbuf* frame : frames) {
+    bytes += rte_pktmbuf_pkt_len(frame);
+    pieces += frame->nb_segs;
+  }
   const std::uint16_t sent =
       rte_eth_tx_burst(traits.id, queue, frames.data(), static_cast<std::uint16_t>(count));
-  count_sent(frames, sent, bytes);
+  count_sent(frames, sent, bytes, pieces);
   if (sent > 0) fruitless_reclaims = 0;
   std::move(frames.begin() + sent, frames.end(), frames.begin());
   tx_waiting = static_cast<std::uint16_t>(count - sent);

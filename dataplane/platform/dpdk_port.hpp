@@ -44,11 +44,13 @@ struct PortOptions {
 struct PortCounters {
   Counter rx_frames;
   Counter rx_bytes;
+  Counter rx_segments;          ///< buffers that frames came in
   Counter rx_bursts;            ///< that brought something
   Counter rx_dropped_segments;  ///< of more segments than receive() had room for
   Counter rx_dropped_empty;     ///< without a byte in them
   Counter tx_frames;            ///< the driver has taken
   Counter tx_bytes;
+  Counter tx_segments;    ///< buffers and attached pieces that frames left in
   Counter tx_bursts;
   Counter tx_deferred;    ///< built, refused by the driver, kept for its next burst
   Counter tx_no_buffer;   ///< bursts cut short for want of buffers
@@ -71,11 +73,13 @@ struct PortCounterRow {
 inline constexpr auto kPortCounterRows = std::to_array<PortCounterRow>({
     {"rx_frames", &PortCounters::rx_frames},
     {"rx_bytes", &PortCounters::rx_bytes},
+    {"rx_segments", &PortCounters::rx_segments},
     {"rx_bursts", &PortCounters::rx_bursts},
     {"rx_dropped_segments", &PortCounters::rx_dropped_segments},
     {"rx_dropped_empty", &PortCounters::rx_dropped_empty},
     {"tx_frames", &PortCounters::tx_frames},
     {"tx_bytes", &PortCounters::tx_bytes},
+    {"tx_segments", &PortCounters::tx_segments},
     {"tx_bursts", &PortCounters::tx_bursts},
     {"tx_deferred", &PortCounters::tx_deferred},
     {"tx_no_buffer", &PortCounters::tx_no_buffer},

@@ -55,7 +55,7 @@ struct DpdkPort::Impl {
   std::size_t prepare(std::size_t count) noexcept;
   bool flush() noexcept;
   void count_sent(std::span<rte_mbuf* const> frames, std::uint16_t sent,
-                  std::uint64_t bytes) noexcept;
+                  std::uint64_t bytes, std::uint64_t pieces) noexcept;
   void reclaim() noexcept;
   [[nodiscard]] PortState check() noexcept;
   void shut() noexcept;

@@ -18,6 +18,7 @@
 #include <cctype>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <mutex>
@@ -31,6 +32,7 @@ enum class Owner : std::uint8_t { nobody, ours, host, stopped };
 
 std::mutex start_mutex;  // NOLINT: the EAL is process-wide, and so is what guards its start
 Owner owner = Owner::nobody;
+bool has_telemetry = false;  // under start_mutex
 
 /// Lives as long as the process: DPDK may log until the very end.
 struct LogSink {
@@ -146,7 +148,7 @@ std::string main_core_argument(const EalOptions& options, const cpu_set_t& curre
 std::vector<std::string> arguments_of(const EalOptions& options, const cpu_set_t& current) {
   std::vector<std::string> arguments = {"pollux",
                                         "--file-prefix=" + options.instance,
-                                        "--no-telemetry",
+                                        options.telemetry ? "--telemetry" : "--no-telemetry",
                                         "--iova-mode=va",
                                         main_core_argument(options, current),
                                         "--log-level=" + std::to_string(options.log_level),
@@ -177,6 +179,17 @@ std::string explain_failure(int code) {
   return text + ": " + rte_strerror(code);
 }
 
+/// DPDK makes a directory for the instance even when it puts nothing there.
+void remove_directory() { ::rmdir(rte_eal_get_runtime_dir()); }
+
+/// The telemetry library removes its socket when the process ends and not before. Until then the
+/// directory is not empty, and whoever started as the same instance would lose the socket of its
+/// own.
+void leave_at_exit() {
+  remove_directory();
+  instance_lock().release();
+}
+
 int initialise(std::vector<std::string> arguments) {
   std::vector<char*> pointers;
   pointers.reserve(arguments.size() + 1);
@@ -205,6 +218,8 @@ bool start_eal(const EalOptions& options, std::string& error) {
   CPU_ZERO(&affinity);
   pthread_getaffinity_np(pthread_self(), sizeof(affinity), &affinity);
   redirect_log(options);
+  // Before DPDK's own: what is registered first runs last.
+  has_telemetry = options.telemetry && std::atexit(&leave_at_exit) == 0;
   const int code = initialise(arguments_of(options, affinity));
   // The EAL pins its caller; the thread that called a library is not ours to pin.
   pthread_setaffinity_np(pthread_self(), sizeof(affinity), &affinity);
@@ -220,12 +235,11 @@ bool start_eal(const EalOptions& options, std::string& error) {
 void stop_eal() {
   const std::lock_guard guard(start_mutex);
   if (owner != Owner::ours) return;
-  const std::string directory = rte_eal_get_runtime_dir();
   rte_eal_cleanup();
-  // DPDK makes a directory for the instance even when it puts nothing there.
-  ::rmdir(directory.c_str());
-  instance_lock().release();
   owner = Owner::stopped;
+  if (has_telemetry) return;
+  remove_directory();
+  instance_lock().release();
 }
 
 bool register_worker_thread(std::string& error) {

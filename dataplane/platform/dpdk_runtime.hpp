@@ -19,7 +19,8 @@ struct EalOptions {
       "pollux";  ///< letters, digits, '.', '_', '-'; one process at a time owns it
   std::uint32_t memory_mib = 256;  ///< what memory_plan() says
   bool hugepages = false;          ///< false: ordinary pages, no root, no real NIC
-  std::vector<unsigned> cpus;      ///< of the EAL's main core; empty: those of the calling thread
+  bool telemetry = false;      ///< a socket in the instance's directory, and DPDK's thread for it
+  std::vector<unsigned> cpus;  ///< of the EAL's main core; empty: those of the calling thread
   std::vector<std::string> pci_devices;      ///< addresses; empty: the PCI bus is not even scanned
   std::vector<std::string> extra_arguments;  ///< for what the above cannot say; appended last
   unsigned log_level = 4;                    ///< messages above it are dropped

@@ -72,7 +72,7 @@ void Engine::Impl::end(Connection& c, EndReason reason) noexcept {
   c.state = State::closed;
   stop_timer(c);
   c.ack_at = c.limit_at = c.keepalive_at = c.mtu_at = kNever;
-  c.ack_now = false;
+  c.ack_now = c.ack_held = false;
   c.syn_pending = false;
   wheel.cancel(c.timer);
   leave_flow_table(c);

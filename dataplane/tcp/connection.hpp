@@ -101,10 +101,12 @@ struct alignas(64) Connection {
   // Line 2: what has been sent.
   std::uint16_t rcv_mss = 536;  ///< largest payload the peer is expected to send
   bool ack_now = false;
+  bool ack_held = false;  ///< due, and waits until ack_held_until for data that carry it
   bool dirty = false;
   std::uint8_t snd_wnd_shift = 0;
   std::uint8_t rcv_wnd_shift = 0;
   bool events_queued = false;
+  bool was_read = false;  ///< since output() last looked whether the window may open
   bool reader_made_room = false;
   TcpSeq snd_una;
   TcpSeq snd_nxt;
@@ -159,6 +161,7 @@ struct alignas(64) Connection {
   Instant timer_at = kNever;      ///< retransmission or persist timer
   Instant progress_at{};          ///< since when sent data has waited for an acknowledgment
   Instant last_send_at{};
+  Instant ack_held_until{};
   Instant rtt_start{};
   TcpSeq rtt_seq;
   TimerKind timer_kind = TimerKind::none;

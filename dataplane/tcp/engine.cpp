@@ -188,7 +188,10 @@ std::size_t Engine::take_events(std::span<Event> events) noexcept {
 }
 
 Instant Engine::next_deadline() const noexcept {
-  return std::min(impl_->wheel.next_deadline(), impl_->time_wait.next_deadline());
+  Instant earliest = std::min(impl_->wheel.next_deadline(), impl_->time_wait.next_deadline());
+  for (const Connection* c = impl_->dirty.head; c != nullptr; c = c->next_dirty)
+    if (c->ack_held) earliest = std::min(earliest, c->ack_held_until);
+  return earliest;
 }
 
 void Engine::link_restored(Instant now) noexcept { impl_->link_restored(now); }
@@ -283,7 +286,8 @@ void Engine::consume(ConnectionId id, std::uint32_t bytes) noexcept {
     c->received.pop();
   }
   if (c->received.empty()) c->received.rewind();
-  impl_->after_read(*c);
+  c->was_read = true;
+  impl_->mark_dirty(*c);
 }
 
 std::uint32_t Engine::take_front(ConnectionId id, std::uint32_t bytes, RxView& out) noexcept {
@@ -306,7 +310,8 @@ std::uint32_t Engine::take_front(ConnectionId id, std::uint32_t bytes, RxView& o
   } else {
     impl_->memory.retain(view.handle);  // what is left in the queue keeps the reference it had
   }
-  impl_->after_read(*c);
+  c->was_read = true;
+  impl_->mark_dirty(*c);
   return n;
 }
 
@@ -331,7 +336,8 @@ void Engine::send_inline(ConnectionId id, std::span<const std::byte> bytes) noex
   const std::uint32_t at = c->inline_tail & mask;
   const std::uint32_t until_wrap = std::min(length, mask + 1 - at);
   std::memcpy(c->inline_ring + at, bytes.data(), until_wrap);
-  std::memcpy(c->inline_ring, bytes.data() + until_wrap, length - until_wrap);
+  if (until_wrap != length) [[unlikely]]
+    std::memcpy(c->inline_ring, bytes.data() + until_wrap, length - until_wrap);
   // A neighbour in the ring that is not wholly sent grows instead of taking a descriptor more.
   if (c->send_cursor != c->queue.tail && c->queue.back().data == nullptr)
     c->queue.back().length += length;

@@ -173,6 +173,10 @@ struct EngineTimers {
   /// take its time to acknowledge it. Not needed where rto_min is far above any such delay.
   bool rto_covers_ack_delay = false;
   Duration delayed_ack = 10ms;
+  /// An acknowledgment that is due for nothing but two segments' worth of bytes waits so long for
+  /// data that carry it: a reader's next request is mostly on its way, and a frame saved is half of
+  /// what such a command costs. Zero: it leaves in the same turn.
+  Duration ack_hold = Duration::zero();
   /// Longest that a peer may keep an acknowledgment of less than two segments (RFC 8985 7.2): Linux
   /// takes 40 ms, and two ticks of a clock of 100 Hz pass until its timer runs.
   Duration peer_ack_delay = 60ms;
@@ -249,7 +253,8 @@ class Engine {
   /// not called any more.
   void port_removed() noexcept;
   [[nodiscard]] bool is_port_removed() const noexcept;
-  /// Earliest instant at which run_timers has something to do. Slow: for simulation and idle sleep.
+  /// Earliest instant at which run_timers() or output() has something to do by itself. Slow: for
+  /// simulation and idle sleep.
   [[nodiscard]] Instant next_deadline() const noexcept;
 
   // --- Used by the owner of a connection

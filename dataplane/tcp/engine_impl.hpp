@@ -122,6 +122,7 @@ struct Engine::Impl {
     c.ack_now = true;
     mark_dirty(c);
   }
+  void hold_ack(Connection& c, Instant now) noexcept;
   void count_ack_bytes(Connection& c, std::uint32_t bytes, Instant now) noexcept;
 
   // --- receive.cpp: queues of received bytes and the window
@@ -140,7 +141,7 @@ struct Engine::Impl {
   bool move_to_buffer(ReceivedView& view) noexcept;
   bool file_out_of_order(Connection& c, const Segment& segment) noexcept;
   void drain_reassembly(Connection& c) noexcept;
-  void after_read(Connection& c) noexcept;
+  void after_read(Connection& c, Instant now) noexcept;
   /// Whether a queue of `held` pieces may take more: no peer empties the pool for all.
   [[nodiscard]] bool may_keep(std::uint32_t held, std::size_t pieces) const noexcept {
     return views_held + pieces <= limits.receive_views_total ||

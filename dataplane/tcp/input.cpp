@@ -9,6 +9,10 @@
 namespace pollux::tcp {
 namespace {
 
+/// More bytes than so many segments are acknowledged at once: a sender that fills its window waits
+/// for nothing else.
+constexpr std::uint32_t kHeldSegmentsMost = 64;
+
 constexpr Duration kPawsIdle = std::chrono::hours(24 * 24);  // RFC 7323 5.5
 constexpr std::uint8_t kChallengeAcksMin = 8;  // a second and connection, plus up to 7
 
@@ -317,12 +321,23 @@ void Engine::Impl::challenge(Connection& c, Instant now) noexcept {
   request_ack(c);
 }
 
+/// Due, but not urgent. It stays in the list of connections with something to say, so that each
+/// output pass looks at it: no timer is that fine.
+void Engine::Impl::hold_ack(Connection& c, Instant now) noexcept {
+  if (timers.ack_hold == Duration::zero()) return request_ack(c);
+  if (!c.ack_held) c.ack_held_until = now + timers.ack_hold;
+  c.ack_held = true;
+  mark_dirty(c);
+}
+
 /// RFC 5681 4.2 and RFC 9293 3.8.6.3: an ACK for every second full segment's worth of bytes,
 /// however they were cut, or when the timer says so.
 void Engine::Impl::count_ack_bytes(Connection& c, std::uint32_t bytes, Instant now) noexcept {
   c.ack_pending_bytes += bytes;
   if (c.ack_pending_bytes >= 2u * c.rcv_mss) {
-    request_ack(c);
+    c.ack_pending_bytes < kHeldSegmentsMost* c.rcv_mss&& c.ack_pending_bytes < c.rcv_wnd()
+        ? hold_ack(c, now)
+        : request_ack(c);
   } else if (c.ack_at == kNever) {
     c.ack_at = now + timers.delayed_ack;
     arm(c, c.ack_at);

@@ -54,6 +54,7 @@ std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
     return 0;
   }
   settle_timer(c, now);
+  if (std::exchange(c.was_read, false)) after_read(c, now);
   if (c.waits_for_egress) drop_acknowledged(c);
   if (c.fin_known) take_fin(c, now);  // a reader may have drained what lay before it
   switch (refresh_route(c, now)) {
@@ -82,6 +83,7 @@ std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
   const bool has_blocks = c.sack_ok && (!c.reassembly.empty() || c.dsack_pending);
   if (c.ack_now && has_blocks && send_ack(c, now)) ++sent;
   if (may_send(c.state)) sent += send_data(c, now);
+  if (c.ack_held) now < c.ack_held_until ? mark_dirty(c) : void(c.ack_now = true);
   if (c.ack_now && c.state != State::syn_sent) {
     if (send_ack(c, now))
       ++sent;
@@ -96,7 +98,7 @@ void Engine::Impl::on_unreachable(Connection& c, Instant now) noexcept {
   if (c.state == State::closed) return free_if_done(c);
   if (!is_synchronized(c.state)) return end(c, EndReason::host_unreachable);
   // Its sender may be waiting for a minute before it asks again.
-  if (std::exchange(c.ack_now, false)) {
+  if (std::exchange(c.ack_now, false) | std::exchange(c.ack_held, false)) {
     c.ack_at = now + kUnreachableRetry;
     arm(c, c.ack_at);
   }
@@ -393,6 +395,7 @@ bool Engine::Impl::send_reset(Connection& c, Instant now) noexcept {
 
 void Engine::Impl::after_ack_sent(Connection& c) noexcept {
   c.ack_now = false;
+  c.ack_held = false;
   c.reader_made_room = false;
   c.ack_pending_bytes = 0;
   c.ack_at = kNever;

@@ -9,7 +9,8 @@
 namespace pollux::tcp {
 namespace {
 
-constexpr std::uint32_t kViewsBeforeCopy = 16;
+/// More than one turn's burst brings, which is read before the next.
+constexpr std::uint32_t kViewsBeforeCopy = 64;
 
 }  // namespace
 
@@ -189,12 +190,13 @@ bool Engine::Impl::move_to_buffer(ReceivedView& view) noexcept {
   return true;
 }
 
-void Engine::Impl::after_read(Connection& c) noexcept {
+/// In the output pass: however much is read in a turn, the window is looked at once.
+void Engine::Impl::after_read(Connection& c, Instant now) noexcept {
   if (!may_receive(c.state)) return;
   if (!c.reassembly.empty() && c.reassembly.front().start == c.rcv_nxt.raw()) {
     drain_reassembly(c);
     raise(c, kReadable);
-    request_ack(c);
+    c.ack_now = true;
   }
   // A window update is worth a segment when it opens much, or when the peer had next to nothing.
   const std::uint32_t buffer = limits.receive_window_bytes;
@@ -203,10 +205,12 @@ void Engine::Impl::after_read(Connection& c) noexcept {
   if (could_offer <= offered) return;
   const std::uint32_t gain = could_offer - offered;
   const bool was_nearly_closed = offered < std::max<std::uint32_t>(buffer / 8, c.rcv_mss);
-  if (gain >= buffer / 4 ||
-      (was_nearly_closed && gain >= std::min<std::uint32_t>(2u * c.rcv_mss, buffer / 2))) {
+  if (was_nearly_closed && gain >= std::min<std::uint32_t>(2u * c.rcv_mss, buffer / 2)) {
     c.reader_made_room = true;
-    request_ack(c);
+    c.ack_now = true;
+  } else if (gain >= buffer / 4) {
+    c.reader_made_room = true;
+    hold_ack(c, now);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "dataplane/base/spsc_ring.hpp"
 #include "dataplane/iscsi/mailbox.hpp"
 #include "dataplane/platform/port.hpp"
+#include "dataplane/worker/nap_bell.hpp"
 
 namespace pollux::worker {
 
@@ -51,6 +52,8 @@ struct Link {
   std::array<std::atomic<std::uint32_t>, kPortsMost> ports{};
   /// address_word() of each port (worker/address_report.hpp), in the same way.
   std::array<std::atomic<std::uint32_t>, kPortsMost> addresses{};
+  /// Rung after a push to `to_worker`: the worker may sleep.
+  NapBell nap_bell;
   int doorbell_fd = -1;  ///< eventfd of the control thread; -1 in simulation
 };
 

@@ -168,6 +168,16 @@ std::size_t Worker::poll_counted(Instant now, std::uint64_t start,
   return work;
 }
 
+void Worker::count_rest(std::uint64_t end, bool is_nap) noexcept {
+  const std::uint64_t rest = end - turn_ended_;
+  turn_ended_ = end;
+  counters_.idle_cycles.add(rest);
+  if (!is_nap) return;
+  counters_.naps.add();
+  counters_.nap_cycles.add(rest);
+  if (counters_.naps.get() % kSampleNaps == 0) sample();
+}
+
 void Worker::ring_doorbell() noexcept {
   // Pairs with the fence between control's store to control_sleeps and its last look at the rings:
   // either control sees the message, or the worker sees that control sleeps.

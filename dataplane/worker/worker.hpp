@@ -63,6 +63,8 @@ struct WorkerCounters {
   Counter tasks_in_use;
   Counter timers_armed;
   Counter reclaims;       ///< ports made to give back what they had sent
+  Counter naps;           ///< sleeps of the worker's thread between two turns
+  Counter nap_cycles;     ///< of them, part of idle_cycles
   Counter external_held;  ///< frames that still pointed into callers' memory after the last one
 };
 
@@ -85,7 +87,13 @@ class Worker {
   /// one there.
   [[nodiscard]] std::uint64_t turn_ended() const noexcept { return turn_ended_; }
 
+  /// The worker's thread has rested since the last counted turn, asleep (`is_nap`) or not: what it
+  /// took is idle time, and the next turn starts at `end`.
+  void count_rest(std::uint64_t end, bool is_nap) noexcept;
+
   [[nodiscard]] bool stop_requested() const noexcept { return initiator_.stop_requested(); }
+  /// Commands or pings are to be answered: frames will come, and nobody rings for them.
+  [[nodiscard]] bool awaits_frames() const noexcept { return initiator_.tasks_in_use() != 0; }
   /// Earliest instant at which a timer has something to do. Slow: simulation and idle sleep.
   [[nodiscard]] Instant next_deadline() const noexcept;
 
@@ -127,6 +135,7 @@ class Worker {
   /// More than a receive ring holds, even if every frame came alone.
   static constexpr std::size_t kCatchUpBursts = 1024;
   static constexpr std::uint64_t kSampleTurns = 1024;
+  static constexpr std::uint64_t kSampleNaps = 16;  ///< turns are rare then
 
   std::vector<std::unique_ptr<net::Interface>> interfaces_;
   std::vector<std::unique_ptr<SteeredPorts>> steered_ports_;

@@ -83,6 +83,13 @@ POLLUX_EXPORT uint32_t pollux_worker_count(const pollux_instance* instance);
  * a turn that another thread is inside returns 0 at once. Polling ends before pollux_close(). */
 POLLUX_EXPORT int pollux_worker_poll(pollux_instance* instance, uint32_t worker);
 
+/* Embedder mode, the thread that polls the worker, after a poll that returned 0: for how many
+ * nanoseconds no timer needs a turn; INT64_MAX when none is armed. 0 while commands are in flight:
+ * poll on. An embedder that wants to sleep takes this as the upper bound and polls again before it
+ * when it submits. What it does not hear of waits meanwhile: received frames, and the control
+ * thread's part of logins, so sleep a millisecond at most. Costs some microseconds. */
+POLLUX_EXPORT int64_t pollux_worker_idle_ns(pollux_instance* instance, uint32_t worker);
+
 /* --- Sessions
  * --------------------------------------------------------------------------------------- */
 
@@ -266,6 +273,13 @@ typedef struct pollux_worker_stats {
   uint64_t stage_cycles[POLLUX_STAGES];
   uint64_t received_bursts[POLLUX_BURST_SIZES];
   uint64_t sent_bursts[POLLUX_BURST_SIZES];
+  uint64_t naps;       /* sleeps of an idle library-run worker; configured with idle_sleep_max_us */
+  uint64_t nap_cycles; /* of them, part of idle_cycles */
+  uint64_t read_bytes; /* payload that came from targets and that went to them */
+  uint64_t written_bytes;
+  /* Cycles by stage in the turns that were measured. Unlike stage_cycles these only grow: the
+   * differences of two calls are the shares of the time between them. */
+  uint64_t sampled_cycles[POLLUX_STAGES];
 } pollux_worker_stats;
 
 POLLUX_EXPORT int pollux_worker_stats_get(const pollux_instance* instance, uint32_t worker,

@@ -26,6 +26,7 @@ Load::Load(LoadOptions options, pollux_instance& instance, std::uint32_t worker,
 
 Load::~Load() {
   while (in_flight_ != 0) {
+    // Of an instance that turns its workers itself this is refused, and nothing else.
     pollux_worker_poll(&instance_, worker_);
     reap(false);
   }

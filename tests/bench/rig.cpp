@@ -41,6 +41,7 @@ bool Rig::open(std::string& error) {
   setup.config.instance = fmt::format("bench{}_{}", getpid(), ++rigs_made);
   setup.config.memory.hugepages = false;
   setup.config.worker.workers = options_.workers;
+  setup.config.worker.cpus = options_.worker_cpus;
   setup.config.worker.sessions_max =
       options_.sessions_max != 0 ? options_.sessions_max : std::max(16u, options_.sessions);
   setup.config.worker.queue_depth = options_.queue_depth;

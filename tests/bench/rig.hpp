@@ -34,6 +34,7 @@ struct RigOptions {
   /// Called before and after the embedded target is built: whose memory it is.
   void (*note_target)(bool begins) = nullptr;
   pollux_poll_mode poll_mode = POLLUX_POLL_EMBEDDER;
+  std::vector<std::uint32_t> worker_cpus;  ///< of lcores that the library runs; empty: not pinned
 };
 
 class Rig {
@@ -58,6 +59,10 @@ class Rig {
   [[nodiscard]] std::uint64_t lun() const noexcept { return std::uint64_t{options_.lun} << 48; }
   /// Null for a real port.
   [[nodiscard]] target::LabThread* target() noexcept { return lab_ ? lab_->thread() : nullptr; }
+  /// Our end of a wire inside the process.
+  [[nodiscard]] platform::DpdkPort* near_port() noexcept {
+    return lab_ ? lab_->near_port() : nullptr;
+  }
   [[nodiscard]] pollux_worker_stats stats(std::uint32_t worker) const;
 
  private:

@@ -70,6 +70,7 @@ TcpHostOptions draw_host(std::uint8_t number, std::uint16_t mtu, Random& random)
   timers.rto_min = between(random, 2ms, 200ms);
   timers.rto_max = between(random, 1s, 10s);
   timers.delayed_ack = between(random, 200us, 20ms);
+  if (one_in(random, 2)) timers.ack_hold = between(random, 1us, 50us);
   // Longer than the other end's longest timeout: its FIN is answered for as long as it may come.
   timers.time_wait = between(random, 25s, 60s);
   return options;

@@ -168,16 +168,19 @@ std::string EngineChecks::check_no_stall(const Connection& c) const {
   if (!tcp::is_synchronized(c.state))
     return timer_runs(c) || deadline_runs(c, c.limit_at) ? "" : "no timer of the handshake";
   if (c.state == State::time_wait) return {};  // its record has the time
-  if (c.ack_pending_bytes != 0 && !c.ack_now && !deadline_runs(c, c.ack_at))
+  const bool is_held = c.ack_held && c.dirty;
+  if (c.ack_held && !c.dirty) return "a held acknowledgment that no output pass will look at";
+  if (c.ack_pending_bytes != 0 && !c.ack_now && !is_held && !deadline_runs(c, c.ack_at))
     return "received bytes wait for an acknowledgment that no timer sends";
   if (c.ack_now) return "an acknowledgment is due";
   // RFC 9293 3.8.6.2.2: a reader that has made half of the buffer free has told the peer so.
   const std::uint32_t buffer = impl_.limits.receive_window_bytes;
   const std::uint32_t could_offer = std::min(impl_.free_window(c), 0xffffu << c.rcv_wnd_shift);
-  // Of a silent neighbour it is told when that is asked again (kUnreachableRetry).
+  // Without a neighbour to send it to the timer tries again (RFC 1122 4.2.3.9).
+  const bool has_route =
+      c.route_known && c.route_generation == impl_.interface.neighbour_generation();
   if (tcp::may_receive(c.state) && engine_.open_connections() == 1 && c.rcv_wnd() < c.rcv_mss &&
-      !deadline_runs(c, c.ack_at) &&
-      could_offer >= c.rcv_wnd() + std::max<std::uint32_t>(buffer / 2, 2u * c.rcv_mss))
+      has_route && could_offer >= c.rcv_wnd() + std::max<std::uint32_t>(buffer / 2, 2u * c.rcv_mss))
     return "the window stays closed although there is room";
   if (!tcp::may_send(c.state)) return {};
   if (c.flight() != 0 && !timer_runs(c)) return "data in flight and no timer";
@@ -188,9 +191,6 @@ std::string EngineChecks::check_no_stall(const Connection& c) const {
   // RFC 9293 3.8.6.2.1: a whole segment that window and congestion window take must have gone.
   const std::uint32_t room = c.snd_wnd > c.flight() ? c.snd_wnd - c.flight() : 0;
   const bool has_place = c.scoreboard.size() + 128 < impl_.limits.transmissions;
-  // Without a neighbour to send it to the timer tries again (RFC 1122 4.2.3.9).
-  const bool has_route =
-      c.route_known && c.route_generation == impl_.interface.neighbour_generation();
   if (c.phase == tcp::Phase::open && c.unsent() >= c.mss && room >= c.mss && has_place &&
       has_route && c.congestion.cwnd >= c.pipe() + c.mss && c.timer_kind != TimerKind::persist)
     return "a whole segment could go and does not";

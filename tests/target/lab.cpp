@@ -73,4 +73,9 @@ LabThread* Lab::thread() noexcept {
   return wire == nullptr ? nullptr : wire->thread.get();
 }
 
+platform::DpdkPort* Lab::near_port() noexcept {
+  const std::shared_ptr<Wire> wire = first_.lock();
+  return wire == nullptr ? nullptr : &wire->wire->left();
+}
+
 }  // namespace pollux::target

@@ -34,6 +34,8 @@ class Lab {
 
   /// The target of the first port; null before the instance has opened it and after it was closed.
   [[nodiscard]] LabThread* thread() noexcept;
+  /// The instance's end of that wire; null as thread() is.
+  [[nodiscard]] platform::DpdkPort* near_port() noexcept;
 
  private:
   struct Wire;

@@ -27,6 +27,7 @@ struct Flags {
   bool software_checksums = false;
   bool no_tso = false;
   std::string wire = "ring";
+  bool telemetry = false;
   bool self_test = false;
   bool json = false;
 };
@@ -51,6 +52,7 @@ int serve(const Flags& flags) {
   pollux::library::OpenSetup setup;
   setup.config.instance = flags.instance;
   setup.config.memory.hugepages = false;
+  setup.config.telemetry.enabled = flags.telemetry;
   setup.config.ring.socket = flags.socket;
   setup.config.state_directory = flags.state_directory;
   setup.config.worker.cpus = flags.worker_cpu;
@@ -111,6 +113,7 @@ int main(int argc, char** argv) {
   app.add_flag("--no-tso", flags.no_tso, "the port is never asked to cut large segments");
   app.add_option("--wire", flags.wire, "between pollux and the target")
       ->check(CLI::IsMember({"ring", "memif", "virtio_user"}));
+  app.add_flag("--telemetry", flags.telemetry, "open DPDK's telemetry socket");
   app.add_flag("--self-test", flags.self_test, "say what works on the wire, and end");
   app.add_flag("--json", flags.json, "the self-test's result for programs");
   CLI11_PARSE(app, argc, argv);

@@ -354,12 +354,37 @@ void FakeService::on_bench(const ring::Request& request) {
   answer_with(request, out);
 }
 
+std::string FakeService::stats_json() {
+  const std::uint64_t n = ++stats_asked_;
+  // Long before the first look the stages were others: only differences may count.
+  return fmt::format(
+      R"({{"schema":"pollux.stats/1","counters":{{"rx_pdus":12}},"workers":[{{"busy_cycles":{},)"
+      R"("idle_cycles":{},"away_cycles":{},"commands":{},"read_bytes":{},"written_bytes":{},)"
+      R"("frames_received":{},"frames_sent":{},"retransmitted_segments":{},"buffers_in_use":77,)"
+      R"("tasks_in_use":5,"stage_cycles":{{"tcp":{},"copy":{}}},)"
+      R"("sampled_cycles":{{"tcp":{},"copy":{}}},"received_bursts":{{"1":{},"3-4":{}}},)"
+      R"("sent_bursts":{{"1":{},"3-4":0}}}}],)"
+      R"("protocols":[{{"port":"lan\"0","worker":0,"rx_frames":9,"drop_short_frame":0,)"
+      R"("address_state":2,"tcp_sent_bytes":8}},)"
+      R"({{"port":"","worker":0,"iscsi_pdus_sent_total":6}}]}})",
+      600'000 * n, 300'000 * n, 100'000 * n, 500 * n, 4096 * 1000 * n, 4096 * 500 * n, 1000 * n,
+      300 * n, 0, 150'000 * n, 450'000 * n, 25 * n, 5'000'000 + 75 * n, 100 * n, 100 * n, 100 * n);
+}
+
 void FakeService::on_json(const ring::Request& request) {
-  std::string json = R"({"schema":"pollux.stats/1","counters":{"rx_pdus":12}})";
-  if (request.opcode == POLLUX_OP_STATUS) {
+  std::string json;
+  if (request.opcode == POLLUX_OP_STATS) {
+    json = stats_json();
+    if (stats_asked_ == dies_at_stats) {
+      is_dead_ = true;
+      return;
+    }
+  } else {
     json = R"({"schema":"pollux.status/1","version":"0.1.0","workers":[{"id":0}])";
     if (!sessions.empty())
-      json += fmt::format(R"(,"sessions":[{{"id":"0x{:016x}","worker":3}}])", sessions.front().id);
+      json += fmt::format(
+          R"(,"sessions":[{{"id":"0x{:016x}","worker":3,"state":"LOGGED_IN","target":"{}"}}])",
+          sessions.front().id, sessions.front().target);
     json += '}';
   }
   pollux_status_out out{};

@@ -54,6 +54,7 @@ class FakeService final : private ring::Handler {
   std::vector<std::byte> disk;
   std::atomic<bool> never_ends_io = false;  ///< reads, writes and benchmarks stay until cancelled
   std::atomic<bool> dies_on_io = false;     ///< ends the service when a read arrives
+  std::atomic<std::uint32_t> dies_at_stats = 0;  ///< ends the service at the so many-th; 0: never
   std::atomic<std::uint32_t> read_fails_at = UINT32_MAX;  ///< LBA that answers with a medium error
 
   [[nodiscard]] std::uint64_t cancels() const noexcept { return cancels_; }
@@ -75,6 +76,8 @@ class FakeService final : private ring::Handler {
   void on_io(const ring::Request& request);
   void on_bench(const ring::Request& request);
   void on_json(const ring::Request& request);
+  /// Of worker 0, with counters that have grown by the same amounts each time they are asked for.
+  [[nodiscard]] std::string stats_json();
 
   void answer(const ring::Request& request, std::span<const std::byte> bytes);
   template <typename Output>
@@ -89,6 +92,7 @@ class FakeService final : private ring::Handler {
   std::vector<ring::RequestId> held_;
   std::atomic<std::uint64_t> cancels_{0};
   std::atomic<std::uint64_t> io_commands_{0};
+  std::uint32_t stats_asked_ = 0;
   std::atomic<bool> is_stopping_{false};
   std::uint64_t next_session_ = kFirstSession;
   std::thread thread_;

@@ -27,6 +27,7 @@ TEST_F(CliTest, NoServiceIsExitTwentyForEveryVerb) {
       {"logout", "0x1"},
       {"status"},
       {"stats"},
+      {"top", "--count", "1"},
   };
   for (const auto& command : commands) {
     const Outcome run = pollux(command);

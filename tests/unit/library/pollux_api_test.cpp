@@ -188,6 +188,31 @@ TEST_P(PolluxApi, WritesAndReadsThroughEveryKindOfMemory) {
   EXPECT_EQ(pollux_logout(instance_, session, &error), POLLUX_OK) << error.message;
 }
 
+TEST_P(PolluxApi, SaysForHowLongAWorkerNeedsNoTurn) {
+  if (GetParam() == POLLUX_POLL_LIBRARY) {
+    EXPECT_EQ(pollux_worker_idle_ns(instance_, 0), POLLUX_EINVAL);
+    return;
+  }
+  EXPECT_EQ(pollux_worker_idle_ns(instance_, 1), POLLUX_EINVAL);
+  const auto session = log_in();
+  pollux_queue* queue = make_queue();
+  // A log-in leaves timers behind, of acknowledgments and frames not yet given back: soon none.
+  std::int64_t idle = 0;
+  for (int i = 0; i < 10'000'000 && idle < 100'000'000; ++i) {
+    if (pollux_worker_poll(instance_, 0) == 0) idle = pollux_worker_idle_ns(instance_, 0);
+  }
+  EXPECT_GE(idle, 100'000'000);
+  std::vector<std::byte> data(4 * KiB);
+  const iovec iov{data.data(), data.size()};
+  const auto command = transfer(POLLUX_READ, session, 0, iov);
+  ASSERT_EQ(pollux_queue_submit(queue, &command, 1), 1);
+  pollux_worker_poll(instance_, 0);
+  EXPECT_EQ(pollux_worker_idle_ns(instance_, 0), 0);
+  EXPECT_EQ(wait(queue).result, POLLUX_OK);
+  destroy(queue);
+  EXPECT_EQ(pollux_logout(instance_, session, nullptr), POLLUX_OK);
+}
+
 TEST_P(PolluxApi, LogsInAndMovesDataOverIpv6) {
   const auto session = log_in("iscsi://[fd99::1]:3260/iqn.2026-01.org.pollux:disk/0");
   pollux_queue* queue = make_queue(8);

@@ -46,6 +46,8 @@ workers = 2
 cpus = [1, 3]
 sessions_max = 5
 queue_depth = 32
+idle_spin_us = 20
+idle_sleep_max_us = 1000
 [tcp]
 congestion = "dctcp"
 ecn = true
@@ -70,6 +72,8 @@ monitor_group = "b"
 [memory]
 hugepages = false
 memory_mib = 256
+[telemetry]
+enabled = true
 )",
                                    "f.toml", error);
   ASSERT_TRUE(config) << error;
@@ -77,6 +81,8 @@ memory_mib = 256
   EXPECT_EQ(to_text(config->ports[0].interface.address), "10.99.0.2");
   EXPECT_EQ(config->ports[0].queues, 2);
   EXPECT_EQ(config->worker.workers, 2u);
+  EXPECT_EQ(config->worker.idle_spin_us, 20u);
+  EXPECT_EQ(config->worker.idle_sleep_max_us, 1000u);
   const net::InterfaceConfig& interface = config->ports[0].interface;
   EXPECT_EQ(to_text(interface.address6), "fd99::2");
   EXPECT_EQ(interface.prefix_length6, 64);
@@ -95,6 +101,7 @@ memory_mib = 256
   EXPECT_DOUBLE_EQ(config->login.timeout.count(), 2.5);
   EXPECT_TRUE(config->login.initial_r2t);
   EXPECT_FALSE(config->memory.hugepages);
+  EXPECT_TRUE(config->telemetry.enabled);
   // What is written back reads the same.
   const std::string written = to_toml(*config);
   const auto again = parse_config(written, "again", error);
@@ -107,6 +114,7 @@ TEST(Config, TheExampleFileIsValid) {
   const auto config = load_config(POLLUX_EXAMPLE_CONFIG, error);
   ASSERT_TRUE(config) << error;
   EXPECT_EQ(config->login.max_burst_length, LoginConfig{}.max_burst_length);
+  EXPECT_EQ(config->worker.idle_sleep_max_us, 0u) << "nobody sleeps unasked";
 }
 
 struct Refusal {
@@ -133,6 +141,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"[worker]\nsessions_max = 0", {"f.toml:2", "worker.sessions_max", "1 to 16384"}},
         Refusal{"[worker]\nsessions_max = -1", {"1 to 16384"}},
         Refusal{"[worker]\nsessions_max = \"many\"", {"worker.sessions_max"}},
+        Refusal{"[worker]\nidle_sleep_max_us = 10001", {"idle_sleep_max_us", "0 to 10000"}},
         Refusal{"[worker]\ncpus = [1, 1]", {"cpus", "twice"}},
         Refusal{"[worker]\ncpus = [1, 2]\nworkers = 3", {"workers", "3", "cpus", "2"}},
         Refusal{"[worker]\ncpus = [1.5]", {"f.toml:2", "cpus"}},

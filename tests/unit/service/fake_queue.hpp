@@ -135,6 +135,16 @@ class RamQueueSource final : public QueueSource {
   }
   bool stats(std::uint32_t, pollux_worker_stats& stats) noexcept override {
     stats.tsc_hz = 1'000'000'000;
+    stats.busy_cycles = 300;
+    stats.idle_cycles = 500;
+    stats.away_cycles = 200;
+    stats.commands = 4;
+    stats.read_bytes = 8192;
+    stats.written_bytes = 4096;
+    stats.stage_cycles[POLLUX_STAGE_TCP] = 180;
+    stats.sampled_cycles[POLLUX_STAGE_TCP] = 3;
+    stats.received_bursts[2] = 6;
+    stats.sent_bursts[POLLUX_BURST_SIZES - 1] = 7;
     return true;
   }
 };

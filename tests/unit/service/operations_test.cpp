@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
@@ -505,6 +506,25 @@ TEST_F(OperationsTest, StatusAndStatsAreJson) {
     EXPECT_EQ(json.size(), read_as<pollux_status_out>(output).JsonSize);
     EXPECT_NE(json.find("\"schema\":\"pollux.st"), std::string::npos) << json;
   }
+}
+
+TEST_F(OperationsTest, StatsSayWhereTheCyclesOfAWorkerGo) {
+  Bytes output(16384);
+  ASSERT_EQ(call(POLLUX_OP_STATS, {}, output), 0);
+  const auto json = nlohmann::json::parse(text_behind(output, 8));
+  EXPECT_EQ(json["schema"], "pollux.stats.1") << "members are added without a new number";
+  const auto& counted = json["workers"].at(0);
+  EXPECT_EQ(counted["away_cycles"], 200);
+  EXPECT_DOUBLE_EQ(counted["busy_share"].get<double>(), 0.3);
+  EXPECT_DOUBLE_EQ(counted["cycles_per_command"].get<double>(), 75.0);
+  EXPECT_EQ(counted["read_bytes"], 8192);
+  EXPECT_EQ(counted["written_bytes"], 4096);
+  EXPECT_EQ(counted["stage_cycles"].size(), POLLUX_STAGES);
+  EXPECT_EQ(counted["stage_cycles"]["tcp"], 180);
+  EXPECT_EQ(counted["sampled_cycles"]["tcp"], 3);
+  EXPECT_EQ(counted["sampled_cycles"]["copy"], 0);
+  EXPECT_EQ(counted["received_bursts"]["3-4"], 6);
+  EXPECT_EQ(counted["sent_bursts"]["33 up"], 7);
 }
 
 TEST_F(OperationsTest, StatusShowsTheStateOfAnAddressAndTheEventOfAConflict) {

@@ -1,0 +1,88 @@
+// See worker_rates.hpp.
+#include "control/cli/worker_rates.hpp"
+
+#include "control/cli/service_json.hpp"
+
+namespace pollux::cli {
+namespace {
+
+constexpr double kMib = 1024.0 * 1024.0;
+
+std::uint64_t sum_in(const Json& worker, const char* name) {
+  const auto found = worker.find(name);
+  std::uint64_t sum = 0;
+  if (found == worker.end() || !found->is_object()) return sum;
+  for (const Json& value : *found)
+    if (value.is_number_unsigned()) sum += value.get<std::uint64_t>();
+  return sum;
+}
+
+WorkerSnapshot snapshot_of(const Json& worker) {
+  WorkerSnapshot snapshot;
+  if (!worker.is_object()) return snapshot;
+  snapshot.busy_cycles = number_in(worker, "busy_cycles");
+  snapshot.idle_cycles = number_in(worker, "idle_cycles");
+  snapshot.away_cycles = number_in(worker, "away_cycles");
+  snapshot.commands = number_in(worker, "commands");
+  snapshot.read_bytes = number_in(worker, "read_bytes");
+  snapshot.written_bytes = number_in(worker, "written_bytes");
+  snapshot.frames_received = number_in(worker, "frames_received");
+  snapshot.frames_sent = number_in(worker, "frames_sent");
+  snapshot.received_bursts = sum_in(worker, "received_bursts");
+  snapshot.sent_bursts = sum_in(worker, "sent_bursts");
+  snapshot.retransmitted_segments = number_in(worker, "retransmitted_segments");
+  snapshot.buffers_in_use = number_in(worker, "buffers_in_use");
+  snapshot.tasks_in_use = number_in(worker, "tasks_in_use");
+  const auto stages = worker.find("sampled_cycles");
+  if (stages == worker.end() || !stages->is_object()) return snapshot;
+  for (const auto& [name, cycles] : stages->items())
+    if (cycles.is_number_unsigned())
+      snapshot.stages.emplace_back(clean(name), cycles.get<std::uint64_t>());
+  return snapshot;
+}
+
+double grown(std::uint64_t before, std::uint64_t after) {
+  return after > before ? static_cast<double>(after - before) : 0.0;
+}
+
+double ratio(double part, double whole) { return whole > 0 ? part / whole : 0.0; }
+
+}  // namespace
+
+std::vector<WorkerSnapshot> worker_snapshots(const Json& stats) {
+  std::vector<WorkerSnapshot> snapshots;
+  for (const Json& worker : list_in(stats, "workers")) snapshots.push_back(snapshot_of(worker));
+  return snapshots;
+}
+
+WorkerRates rates_between(const WorkerSnapshot& before, const WorkerSnapshot& after,
+                          double seconds) {
+  const auto change = [&](std::uint64_t WorkerSnapshot::*counter) {
+    return grown(before.*counter, after.*counter);
+  };
+  using S = WorkerSnapshot;
+  WorkerRates rates;
+  const double busy = change(&S::busy_cycles);
+  const double commands = change(&S::commands);
+  rates.iops = ratio(commands, seconds);
+  rates.read_mib = ratio(change(&S::read_bytes) / kMib, seconds);
+  rates.written_mib = ratio(change(&S::written_bytes) / kMib, seconds);
+  rates.busy_percent = 100 * ratio(busy, busy + change(&S::idle_cycles) + change(&S::away_cycles));
+  rates.cycles_per_io = ratio(busy, commands);
+  rates.received_burst = ratio(change(&S::frames_received), change(&S::received_bursts));
+  rates.sent_burst = ratio(change(&S::frames_sent), change(&S::sent_bursts));
+  rates.retransmissions = ratio(change(&S::retransmitted_segments), seconds);
+  rates.buffers_in_use = after.buffers_in_use;
+  rates.tasks_in_use = after.tasks_in_use;
+  double measured = 0;
+  for (std::size_t i = 0; i < after.stages.size(); ++i) {
+    const auto& [name, cycles] = after.stages[i];
+    const std::uint64_t earlier =
+        i < before.stages.size() && before.stages[i].first == name ? before.stages[i].second : 0;
+    measured += rates.stage_percent.emplace_back(name, grown(earlier, cycles)).second;
+  }
+  for (auto& [name, share] : rates.stage_percent) share = 100 * ratio(share, measured);
+  return rates;
+}
+
+}  // namespace pollux::cli
