@@ -84,7 +84,6 @@ struct Connection {
   Parameters parameters;
   StatSn exp_stat_sn;
   std::uint8_t credits = 0;
-  Reader reader;
 
   IntrusiveList<Task, &Task::write_link> writers;  ///< tasks with data to send, in order of arrival
   FixedRing<ControlPdu*> control_pdus{kControlPdusMax};
@@ -101,6 +100,7 @@ struct Connection {
   SnapshotList snapshots;  ///< chunks in the send queue, in order of sending
   ListLink<Connection> send_link;
   ListLink<Connection> starved_link;  ///< waits for any slab to come back
+  Reader reader;                      ///< last, because its scratch is seldom touched
 };
 
 }  // namespace pollux::iscsi

@@ -60,6 +60,11 @@ class Initiator {
     return limits.tasks + SnapshotPool::trackers_needed(limits);
   }
 
+  /// On its way from memory while others are served: what on_event() of this owner looks at first.
+  void prefetch(const tcp::Event& event) const noexcept {
+    if (event.owner < setup_.limits.connections) prefetch(connections_[event.owner]);
+  }
+
   // The turn, in the worker's order. Each returns the units of work it did.
   void on_event(const tcp::Event& event, tcp::Engine& engine, Instant now) noexcept;
   std::size_t run_timers(Instant now) noexcept;
@@ -87,6 +92,14 @@ class Initiator {
   }
 
  private:
+  /// With a thousand sessions the state of none of them is in the nearest caches.
+  static void prefetch(const Connection& connection) noexcept {
+    constexpr std::size_t kLine = 64;
+    const auto* const end = reinterpret_cast<const std::byte*>(&connection.reader.scratch);
+    for (const auto* at = reinterpret_cast<const std::byte*>(&connection); at < end; at += kLine)
+      __builtin_prefetch(at, 1);
+  }
+
   // messages.cpp
   void handle(const ToWorker& message, Instant now) noexcept;
   void open(Connection& connection, const ToWorker& message, Instant now) noexcept;
@@ -106,6 +119,8 @@ class Initiator {
   void take_returned(worker::CommandQueue& queue) noexcept;
   void start_command(worker::CommandQueue& queue, const worker::Submission& submission,
                      Instant now) noexcept;
+  /// For the i-th submission that waits in `queue`; i > 0.
+  void prefetch_for(const worker::CommandQueue& queue, std::size_t i) const noexcept;
   bool reserve_lent(Task& task) noexcept;
   void refuse(worker::CommandQueue& queue, const worker::Submission& submission,
               int result) noexcept;

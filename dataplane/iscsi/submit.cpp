@@ -4,6 +4,12 @@
 #include "dataplane/iscsi/initiator.hpp"
 
 namespace pollux::iscsi {
+namespace {
+
+/// Submissions whose connections are on their way from memory.
+constexpr std::size_t kAhead = 3;
+
+}  // namespace
 
 void Initiator::attach(worker::CommandQueue& queue) noexcept {
   POLLUX_ASSERT(queue_count_ < kQueuesMax);
@@ -37,6 +43,15 @@ void Initiator::take_returned(worker::CommandQueue& queue) noexcept {
   }
 }
 
+/// Commands of one session often come one behind the other: what the first needs is there then.
+void Initiator::prefetch_for(const worker::CommandQueue& queue, std::size_t i) const noexcept {
+  const std::uint64_t session = queue.submissions.item(i).session_id;
+  const std::size_t slot = session & 0xffff;
+  if (session == queue.submissions.item(i - 1).session_id || slot >= setup_.limits.connections)
+    return;
+  prefetch(connections_[slot]);
+}
+
 std::size_t Initiator::take_submissions(Instant now) noexcept {
   std::size_t taken = 0;
   std::size_t q = next_queue_ < queue_count_ ? next_queue_ : 0;
@@ -46,7 +61,11 @@ std::size_t Initiator::take_submissions(Instant now) noexcept {
     const std::size_t free = setup_.limits.tasks - tasks_.in_use();
     const std::size_t room = std::min(kSubmissionsPerTurn, free);
     const std::size_t count = queue.submissions.available(room);
-    for (std::size_t i = 0; i < count; ++i) start_command(queue, queue.submissions.item(i), now);
+    for (std::size_t i = 1; i < std::min(count, kAhead); ++i) prefetch_for(queue, i);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i + kAhead < count) prefetch_for(queue, i + kAhead);
+      start_command(queue, queue.submissions.item(i), now);
+    }
     if (count != 0) queue.submissions.drop(count);
     taken += count;
     if (++q == queue_count_) q = 0;
@@ -106,6 +125,8 @@ void Initiator::start_command(worker::CommandQueue& queue, const worker::Submiss
   task.solicited_end = 0;
   ++queue.open_commands;
 
+  // Once for the commands of a turn; the send that follows finds it there.
+  if (!connection->send_link.linked) connection->engine->prefetch_send(connection->tcp);
   connection->session.pending.push_back(task);
   if ((task.flags & POLLUX_LENT) != 0 && !reserve_lent(task)) {
     counters_.lent_reads_refused.add();

@@ -293,6 +293,8 @@ class Engine {
   /// consume() still work then).
   std::uint32_t take_front(ConnectionId id, std::uint32_t bytes, RxView& view) noexcept;
 
+  /// What send_inline() and the frame after it will touch is on its way from memory.
+  void prefetch_send(ConnectionId id) const noexcept;
   [[nodiscard]] SendSpace send_space(ConnectionId id) const noexcept;
   /// Queues a copy of `bytes`. It must fit send_space().
   void send_inline(ConnectionId id, std::span<const std::byte> bytes) noexcept;

@@ -19,6 +19,22 @@ std::uint32_t window_room(const Connection& c) noexcept { return minus(c.snd_wnd
 
 }  // namespace
 
+/// Addresses come from the slot alone: nothing of the connection need be there yet. Queues that run
+/// empty start over at the front of their storage.
+void Engine::prefetch_send(ConnectionId id) const noexcept {
+  constexpr std::size_t kLine = 64;
+  const EngineLimits& limits = impl_->limits;
+  if (id.slot >= limits.connections) return;
+  const std::size_t slot = id.slot;
+  const Connection& c = impl_->connections[slot];
+  const auto* const end = reinterpret_cast<const std::byte*>(&c.rack);
+  for (const auto* at = reinterpret_cast<const std::byte*>(&c); at < end; at += kLine)
+    __builtin_prefetch(at, 1);
+  __builtin_prefetch(&impl_->inline_storage[slot * limits.send_inline_bytes], 1);
+  __builtin_prefetch(&impl_->descriptor_storage[slot * limits.send_descriptors], 1);
+  __builtin_prefetch(&impl_->transmission_storage[slot * limits.transmissions], 1);
+}
+
 std::size_t Engine::Impl::output(Instant now) noexcept {
   std::size_t frames = 0;
   for (std::uint32_t left = dirty.count; left != 0; --left) {

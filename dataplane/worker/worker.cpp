@@ -105,7 +105,10 @@ std::size_t Worker::send(std::size_t path, Instant now) noexcept {
 std::size_t Worker::hand_on_events(iscsi::Path& path, Instant now) noexcept {
   stages_.enter(Stage::pdu);
   const std::size_t count = path.engine->take_events(events_);
-  for (std::size_t i = 0; i < count; ++i) initiator_.on_event(events_[i], *path.engine, now);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i + 1 < count) initiator_.prefetch(events_[i + 1]);
+    initiator_.on_event(events_[i], *path.engine, now);
+  }
   return count;
 }
 

@@ -39,15 +39,15 @@ inline double quantile(std::vector<double>& values, double part) {
   return values[static_cast<std::size_t>(at)];
 }
 
-/// Worker and target of a rig in turns on one thread, by a clock that moves a little with each: no
-/// other core takes part. The rig's target thread is paused meanwhile.
+/// Worker and target of a rig in turns on one thread: no other core takes part. The rig's target
+/// thread is paused meanwhile. By the clock of the machine, so that both can go on in threads
+/// afterwards without a jump in time that looks like a loss.
 class Turns {
  public:
-  explicit Turns(Rig& rig, Duration step = std::chrono::microseconds(5))
+  explicit Turns(Rig& rig)
       : worker_(*rig.instance().units[0]->worker),
         target_(rig.target()->target()),
-        now_(rig.instance().clock->now()),
-        step_(step) {}
+        clock_(*rig.instance().clock) {}
 
   struct Cycles {
     std::uint64_t ios = 0;
@@ -62,14 +62,14 @@ class Turns {
     Cycles cycles;
     const std::uint64_t begin = TscClock::cycles();
     while (cycles.ios < ios) {
+      const Instant now = clock_.now();
       const std::uint64_t start = TscClock::cycles();
-      worker_.poll_once(now_);
+      worker_.poll_once(now);
       const std::uint64_t middle = TscClock::cycles();
       for (std::size_t reaped = 1; reaped != 0; cycles.ios += reaped) reaped = load.reap(true);
       cycles.calls += TscClock::cycles() - middle;
       cycles.worker += middle - start;
-      for (int i = 0; i < kTargetTurns; ++i) target_.poll_once(now_);
-      now_ += step_;
+      for (int i = 0; i < kTargetTurns; ++i) target_.poll_once(now);
     }
     cycles.all = TscClock::cycles() - begin;
     return cycles;
@@ -81,8 +81,7 @@ class Turns {
 
   worker::Worker& worker_;
   target::Target& target_;
-  Instant now_;
-  Duration step_;
+  platform::TscClock clock_;
 };
 
 }  // namespace pollux::bench

@@ -130,9 +130,9 @@ int measure_scale_cycles(const ScaleOptions& options) {
   if (!rig.open(error)) return fail(error);
   pin(options.cpu);
   std::vector<Point> points = points_up_to(rig_options.sessions);
-  const int rounds = options.is_short ? 3 : 7;
+  const int rounds = options.is_short ? 2 : 7;
   const std::uint64_t chunks = options.is_short ? 64 : 256;
-  const double seconds = options.is_short ? 0.05 : 0.25;
+  const double seconds = options.is_short ? 0.02 : 0.25;
   for (int i = 0; i < rounds; ++i)
     for (Point& point : points)
       if (!Round(rig, point).run(chunks, seconds, error)) return fail(error);
