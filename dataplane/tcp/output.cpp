@@ -98,7 +98,9 @@ void Engine::Impl::on_unreachable(Connection& c, Instant now) noexcept {
   if (c.state == State::closed) return free_if_done(c);
   if (!is_synchronized(c.state)) return end(c, EndReason::host_unreachable);
   // Its sender may be waiting for a minute before it asks again.
-  if (std::exchange(c.ack_now, false) | std::exchange(c.ack_held, false)) {
+  const bool is_owed = c.ack_now || c.ack_held;
+  c.ack_now = c.ack_held = false;
+  if (is_owed) {
     c.ack_at = now + kUnreachableRetry;
     arm(c, c.ack_at);
   }

@@ -52,7 +52,8 @@ def inclusive(path):
 def run(program, digests, rows):
     with tempfile.TemporaryDirectory() as directory:
         out = os.path.join(directory, "counts")
-        command = ["valgrind", "--tool=callgrind", "--cache-sim=yes", "--collect-atstart=no",
+        # Polling threads would otherwise keep the control thread from its turn while it logs in.
+        command = ["valgrind", "--tool=callgrind", "--fair-sched=yes", "--cache-sim=yes", "--collect-atstart=no",
                    *(f"--toggle-collect=*{name}*" for name in COUNTED.values()), f"--callgrind-out-file={out}",
                    program, "--digests", digests, "--ios", str(IOS), "--warm-up", "1024"]
         for row in rows:
