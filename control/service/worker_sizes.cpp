@@ -51,6 +51,7 @@ tcp::EngineLimits tcp_limits(const Config& config) {
   // A plan that cannot be had is refused by check_memory() before a worker exists.
   if (platform::plan_memory(input, plan, error)) {
     limits.receive_views_total = plan.receive_views_total;
+    limits.receive_views_most = plan.receive_views_most;
     limits.receive_views_least = plan.receive_views_least;
     limits.receive_window_least = input.window_bytes_min;
   }

@@ -14,8 +14,9 @@ constexpr std::uint64_t kEgressFrames = 256;  // built, waiting in an interface 
 /// What a turn may build is bounded by the interface's queue (net::Egress), not by the sessions:
 /// who finds no room in it is asked again in the next turn.
 constexpr std::uint64_t kCommandFrames = 1024;
-/// Of connections whose data the peer of an in-process wire has taken and not read, at once.
-constexpr std::uint64_t kHoldingPeers = 256;
+/// Connections that have data lying unread at once: in an initiator, or in the peer of an
+/// in-process wire. Readers look in every turn, so it is few whatever the sessions.
+constexpr std::uint64_t kHoldingConnections = 256;
 constexpr std::uint64_t kReserveFrames =
     256;  // acknowledgements and resets when all else is used up
 constexpr std::uint64_t kHandoverSegments = 1024;  // of each ring between two workers of a port
@@ -55,6 +56,12 @@ std::uint64_t buffers_for(std::uint64_t payload, std::uint64_t segment_bytes, st
   return divide_up(payload, segment_bytes) * chain * 2;
 }
 
+std::uint64_t smallest_windows(const MemoryPlanInput& in, std::uint64_t connections,
+                               std::uint64_t segment_bytes, std::uint64_t chain) {
+  return std::min(connections, kHoldingConnections) *
+         buffers_for(in.window_bytes_min, segment_bytes, chain);
+}
+
 void add_receive(const MemoryPlanInput& in, std::uint64_t connections, std::uint64_t chain,
                  std::uint64_t segment_bytes, MemoryPlan& plan) {
   const auto add = [&plan](const char* place, std::uint64_t n) {
@@ -64,8 +71,8 @@ void add_receive(const MemoryPlanInput& in, std::uint64_t connections, std::uint
   add("receive descriptors", std::uint64_t{in.ports} * in.rx_descriptors);
   // Taken from the driver, not yet from the port.
   add("bursts in hand", in.ports * kBurst * chain);
-  // What every connection may have been sent and nobody has read.
-  add("smallest windows", connections * buffers_for(in.window_bytes_min, segment_bytes, chain));
+  // What connections may have been sent and nobody has read.
+  add("smallest windows", smallest_windows(in, connections, segment_bytes, chain));
   // The part of windows that grows where it is used.
   add("window growth", buffers_for(in.window_bytes_budget, segment_bytes, chain));
   // Reads in the application's hands.
@@ -110,7 +117,7 @@ void add_transmit(const MemoryPlanInput& in, std::uint64_t connections, std::uin
   if (in.in_process_wire) {
     // What the peer has received and not read is still ours: its windows, out of our pools.
     const std::uint64_t held =
-        std::min(connections, kHoldingPeers) * divide_up(in.window_bytes_min, segment_bytes) +
+        std::min(connections, kHoldingConnections) * divide_up(in.window_bytes_min, segment_bytes) +
         divide_up(in.window_bytes_budget, segment_bytes);
     frames("held by the peer of the wire", held);
     external("held by the peer of the wire", held * 2);
@@ -120,8 +127,8 @@ void add_transmit(const MemoryPlanInput& in, std::uint64_t connections, std::uin
 }
 
 /// What TCP may keep, so that the lines of windows hold: each connection has two queues.
-void set_receive_views(const MemoryPlanInput& in, std::uint64_t chain, std::uint64_t segment_bytes,
-                       MemoryPlan& plan) {
+void set_receive_views(const MemoryPlanInput& in, std::uint64_t connections, std::uint64_t chain,
+                       std::uint64_t segment_bytes, MemoryPlan& plan) {
   const std::uint64_t least = buffers_for(in.window_bytes_min, segment_bytes, chain) / 2;
   // Over the in-process wire two pieces of the peer's external memory make a segment.
   const std::uint64_t growth = in.in_process_wire
@@ -129,6 +136,8 @@ void set_receive_views(const MemoryPlanInput& in, std::uint64_t chain, std::uint
                                    : buffers_for(in.window_bytes_budget, segment_bytes, chain);
   plan.receive_views_least = static_cast<std::uint32_t>(least);
   plan.receive_views_total = static_cast<std::uint32_t>(growth / in.ports);
+  const std::uint64_t floors = smallest_windows(in, connections, segment_bytes, chain);
+  plan.receive_views_most = static_cast<std::uint32_t>((growth + floors) / in.ports);
 }
 
 bool input_ok(const MemoryPlanInput& in, std::string& error) {
@@ -203,7 +212,7 @@ bool plan_memory(const MemoryPlanInput& input, MemoryPlan& plan, std::string& er
   options.frame_bytes = std::max(kBufferBytes, (input.mtu + kFrameSlack + 63) / 64 * 64);
   options.reserve_buffers = static_cast<std::uint32_t>(sum(plan, PlanPool::reserve));
   options.external_buffers = static_cast<std::uint32_t>(external);
-  set_receive_views(input, chain, segment_bytes, plan);
+  set_receive_views(input, connections, chain, segment_bytes, plan);
   options.trackers = input.trackers;
   options.cache_buffers = kCache;
   add_bytes(input, plan);

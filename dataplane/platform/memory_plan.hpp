@@ -41,6 +41,7 @@ struct MemoryPlan {
   DpdkMemoryOptions options;              ///< for each worker's DpdkPacketMemory
   std::vector<MemoryPlanLine> lines;      ///< sums up to the pools in options
   std::uint32_t receive_views_total = 0;  ///< tcp::EngineLimits, for the TCP of one port
+  std::uint32_t receive_views_most = 0;
   std::uint32_t receive_views_least = 0;
   std::uint64_t bytes_per_worker = 0;
   std::uint64_t total_bytes = 0;  ///< all workers and what DPDK itself takes

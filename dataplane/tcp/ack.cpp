@@ -160,7 +160,7 @@ void Engine::Impl::drop_acknowledged(Connection& c) noexcept {
     if (!start.precedes(c.snd_una)) break;
     const std::uint32_t covered = std::min(c.snd_una.distance_from(start), d.length);
     if (d.data == nullptr) {
-      c.inline_head = d.inline_at + covered;
+      c.inline_bytes.drop_before(d.inline_at + covered);
       made_room = true;
     }
     if (covered != d.length) {
@@ -187,7 +187,7 @@ void Engine::Impl::drop_acknowledged(Connection& c) noexcept {
   if (c.queue.empty()) {
     c.queue.rewind();
     c.send_cursor = 0;
-    c.inline_head = c.inline_tail = 0;
+    c.inline_bytes.rewind();
   }
   if (made_room) raise(c, kSendSpace);
 }
@@ -195,7 +195,7 @@ void Engine::Impl::drop_acknowledged(Connection& c) noexcept {
 void Engine::Impl::drop_send_queue(Connection& c) noexcept {
   for (; !c.queue.empty(); c.queue.pop()) give_back_reference(c.queue.front());
   c.send_cursor = c.queue.head;
-  c.inline_head = c.inline_tail;
+  c.inline_bytes.drop_all();
   c.scoreboard.clear();
 }
 

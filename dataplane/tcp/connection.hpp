@@ -19,6 +19,7 @@
 #include "dataplane/tcp/congestion.hpp"
 #include "dataplane/tcp/ecn.hpp"
 #include "dataplane/tcp/engine.hpp"
+#include "dataplane/tcp/inline_ring.hpp"
 #include "dataplane/tcp/path_mtu.hpp"
 #include "dataplane/tcp/prr.hpp"
 #include "dataplane/tcp/rack.hpp"
@@ -31,12 +32,12 @@ namespace pollux::tcp {
 
 /// One run of queued bytes. Trivial, so that unused storage is never touched.
 struct SendDescriptor {
-  const std::byte* data;  ///< external memory; nullptr: in the inline ring at inline_at
+  const std::byte* data;  ///< external memory; nullptr: in inline_bytes at inline_at
   platform::TxTracker* tracker;
   SendReference* reference;
   std::uint32_t start;  ///< sequence number of the first byte
   std::uint32_t length;
-  std::uint32_t inline_at;  ///< free-running position in the inline ring
+  std::uint32_t inline_at;  ///< position in inline_bytes
 };
 
 struct ReceivedView {
@@ -214,9 +215,7 @@ struct alignas(64) Connection {
   std::uint8_t resent = 0;          ///< timeouts since resent_una became the oldest byte
   TcpSeq resent_una;
 
-  std::byte* inline_ring = nullptr;
-  std::uint32_t inline_head = 0;  ///< free-running
-  std::uint32_t inline_tail = 0;
+  InlineRing inline_bytes;
 
   /// IP and TCP without options: what an MSS leaves of the MTU (RFC 9293 3.7.1, RFC 8200 8.3).
   [[nodiscard]] std::uint16_t header_bytes() const noexcept {

@@ -31,34 +31,22 @@ Engine::Impl::Impl(const EngineLimits& limits_in, const EngineTimers& timers_in,
       copies(limits.copy_cells),
       connections(new Connection[limits.connections]),
       free_slots(new std::uint32_t[limits.connections]),
-      view_storage(new ReceivedView[std::size_t{limits.connections} * limits.receive_views]),
+      view_rings(limits.connections, limits.receive_views),
       piece_storage(
           new OutOfOrderPiece[std::size_t{limits.connections} * limits.out_of_order_views]),
-      descriptor_storage(
-          new SendDescriptor[std::size_t{limits.connections} * limits.send_descriptors]),
-      transmission_storage(
-          new Transmission[std::size_t{limits.connections} * limits.transmissions]),
-      inline_storage(new std::byte[std::size_t{limits.connections} * limits.send_inline_bytes]),
+      descriptor_rings(limits.connections, limits.send_descriptors),
+      transmission_rings(limits.connections, limits.transmissions),
+      inline_rings(limits.connections, limits.send_inline_bytes),
       reset_tokens_at(start) {
-  POLLUX_ASSERT(std::has_single_bit(limits.receive_views));
-  POLLUX_ASSERT(std::has_single_bit(limits.send_descriptors));
-  POLLUX_ASSERT(std::has_single_bit(limits.send_inline_bytes));
-  POLLUX_ASSERT(std::has_single_bit(limits.transmissions) && limits.transmissions > 64);
+  POLLUX_ASSERT(limits.transmissions > 64);
   while (limits.receive_window_bytes >> window_shift > 0xffff) ++window_shift;
   POLLUX_ASSERT(window_shift <= wire::kWindowScaleMax);
   for (std::uint32_t slot = 0; slot < limits.connections; ++slot) {
     Connection& c = connections[slot];
     c.slot = slot;
     c.timer.owner_index = slot;
-    c.received.attach(&view_storage[std::size_t{slot} * limits.receive_views],
-                      limits.receive_views);
     c.reassembly.attach(&piece_storage[std::size_t{slot} * limits.out_of_order_views],
                         limits.out_of_order_views);
-    c.queue.attach(&descriptor_storage[std::size_t{slot} * limits.send_descriptors],
-                   limits.send_descriptors);
-    c.scoreboard.attach(&transmission_storage[std::size_t{slot} * limits.transmissions],
-                        limits.transmissions);
-    c.inline_ring = &inline_storage[std::size_t{slot} * limits.send_inline_bytes];
     free_slots[limits.connections - 1 - slot] = slot;
   }
   free_count = limits.connections;
@@ -90,11 +78,10 @@ Connection* Engine::Impl::take_slot() noexcept {
   fresh.slot = c.slot;
   fresh.generation = c.generation;
   fresh.timer.owner_index = c.slot;
-  fresh.received.attach(c.received.items, limits.receive_views);
-  fresh.queue.attach(c.queue.items, limits.send_descriptors);
-  fresh.inline_ring = c.inline_ring;
-  fresh.scoreboard = c.scoreboard;
-  fresh.scoreboard.clear();
+  fresh.received = view_rings.ring(c.slot);
+  fresh.queue = descriptor_rings.ring(c.slot);
+  fresh.inline_bytes = InlineRing(inline_rings.ring(c.slot));
+  fresh.scoreboard = Scoreboard(transmission_rings.ring(c.slot));
   fresh.reassembly = c.reassembly;
   fresh.reassembly.clear();
   c = fresh;
@@ -318,7 +305,7 @@ std::uint32_t Engine::take_front(ConnectionId id, std::uint32_t bytes, RxView& o
 SendSpace Engine::Impl::send_space(const Connection* c) const noexcept {
   if (c == nullptr || c->fin_queued || c->state == State::closed || c->state == State::time_wait)
     return {};
-  return {c->queue.space(), limits.send_inline_bytes - (c->inline_tail - c->inline_head)};
+  return {c->queue.space(), c->inline_bytes.space()};
 }
 
 SendSpace Engine::send_space(ConnectionId id) const noexcept {
@@ -332,18 +319,12 @@ void Engine::send_inline(ConnectionId id, std::span<const std::byte> bytes) noex
   if (space.descriptors == 0 && space.inline_bytes == 0) return;  // it ended meanwhile
   POLLUX_ASSERT(space.descriptors != 0 && bytes.size() <= space.inline_bytes);
   const auto length = static_cast<std::uint32_t>(bytes.size());
-  const std::uint32_t mask = impl_->limits.send_inline_bytes - 1;
-  const std::uint32_t at = c->inline_tail & mask;
-  const std::uint32_t until_wrap = std::min(length, mask + 1 - at);
-  std::memcpy(c->inline_ring + at, bytes.data(), until_wrap);
-  if (until_wrap != length) [[unlikely]]
-    std::memcpy(c->inline_ring, bytes.data() + until_wrap, length - until_wrap);
   // A neighbour in the ring that is not wholly sent grows instead of taking a descriptor more.
   if (c->send_cursor != c->queue.tail && c->queue.back().data == nullptr)
     c->queue.back().length += length;
   else
-    c->queue.push({nullptr, nullptr, nullptr, c->snd_end.raw(), length, c->inline_tail});
-  c->inline_tail += length;
+    c->queue.push({nullptr, nullptr, nullptr, c->snd_end.raw(), length, c->inline_bytes.tail()});
+  c->inline_bytes.append(bytes);
   c->snd_end += length;
   impl_->mark_dirty(*c);
 }

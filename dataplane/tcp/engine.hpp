@@ -138,7 +138,9 @@ struct EngineLimits {
   /// Pieces (so packet buffers) that all connections together may keep. When they are used up,
   /// either queue of a connection (in order, out of order) may still grow to receive_views_least,
   /// windows shrink to receive_window_least, and what was offered before is dropped and counted.
+  /// With receive_views_most in use only a reader that has nothing gets its next segment.
   std::uint32_t receive_views_total = 0xffff'ffff;
+  std::uint32_t receive_views_most = 0xffff'ffff;
   std::uint32_t receive_views_least = 16;
   std::uint32_t receive_window_least = 16 * 1024;  ///< bytes offered when the total is used up
   std::uint32_t out_of_order_views = 256;  ///< pieces waiting for a hole to fill, per connection

@@ -129,6 +129,9 @@ struct Engine::Impl {
   // --------------------------------------------
   void append(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
   bool append_copy(Connection& c, const std::byte* data, std::uint32_t length) noexcept;
+  /// Small pieces of one connection that may stay in their packet buffers from turn to turn.
+  static constexpr std::uint32_t kPiecesInPlace = 16;
+  void copy_waiting(Connection& c) noexcept;
   void append_piece(Connection& c, std::byte* data, std::uint32_t length, void* handle) noexcept;
   using Pieces = std::span<const platform::RxSegment>;
   bool append_payload(Connection& c, Pieces payload, std::uint32_t skip,
@@ -145,7 +148,12 @@ struct Engine::Impl {
   /// Whether a queue of `held` pieces may take more: no peer empties the pool for all.
   [[nodiscard]] bool may_keep(std::uint32_t held, std::size_t pieces) const noexcept {
     return views_held + pieces <= limits.receive_views_total ||
-           held + pieces <= limits.receive_views_least;
+           (held + pieces <= limits.receive_views_least &&
+            views_held + pieces <= limits.receive_views_most);
+  }
+  /// The same for what is next in order: a reader that waits with nothing to read is never refused.
+  [[nodiscard]] bool may_keep_next(const Connection& c, std::size_t pieces) const noexcept {
+    return c.received.empty() || may_keep(c.received.size(), pieces);
   }
   [[nodiscard]] std::uint32_t free_window(const Connection& c) const noexcept {
     const std::uint32_t most =
@@ -268,7 +276,7 @@ struct Engine::Impl {
                    Urgency urgency = Urgency::normal) noexcept;
   std::uint32_t gather(Connection& c, Frame& frame, TcpSeq seq, std::uint32_t want,
                        bool copy) noexcept;
-  bool copy_in(Frame& frame, const std::byte* bytes, std::uint32_t length,
+  bool copy_in(Frame& frame, std::span<const std::byte> bytes,
                std::uint32_t& placed) noexcept;
   void drop_frame(Frame& frame) noexcept;
   /// Writes headers, `options` among them, and hands the frame to the interface.
@@ -380,11 +388,11 @@ struct Engine::Impl {
   std::unique_ptr<Connection[]> connections;
   std::unique_ptr<std::uint32_t[]> free_slots;
   std::uint32_t free_count = 0;
-  std::unique_ptr<ReceivedView[]> view_storage;
+  RingSlab<ReceivedView> view_rings;
   std::unique_ptr<OutOfOrderPiece[]> piece_storage;
-  std::unique_ptr<SendDescriptor[]> descriptor_storage;
-  std::unique_ptr<Transmission[]> transmission_storage;
-  std::unique_ptr<std::byte[]> inline_storage;
+  RingSlab<SendDescriptor> descriptor_rings;
+  Scoreboard::Slab transmission_rings;
+  InlineRing::Slab inline_rings;
 
   ConnectionList<&Connection::next_dirty> dirty;
   ConnectionList<&Connection::next_event> with_events;

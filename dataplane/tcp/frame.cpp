@@ -134,11 +134,10 @@ void Engine::Impl::drop_frame(Frame& frame) noexcept {
     if (frame.segments[i].handle != nullptr) give_back(frame.segments[i].handle);
 }
 
-/// Appends a copy of `length` bytes; `placed` grows by what found room. False when that was not
-/// all.
-bool Engine::Impl::copy_in(Frame& frame, const std::byte* bytes, std::uint32_t length,
+/// Appends a copy; `placed` grows by what found room. False when that was not all.
+bool Engine::Impl::copy_in(Frame& frame, std::span<const std::byte> bytes,
                            std::uint32_t& placed) noexcept {
-  while (length != 0) {
+  while (!bytes.empty()) {
     if (frame.tail == nullptr || frame.tail_room == 0) {
       if (frame.count == frame.limit) return false;
       const platform::FrameBuffer buffer = interface.take_buffer();
@@ -150,15 +149,15 @@ bool Engine::Impl::copy_in(Frame& frame, const std::byte* bytes, std::uint32_t l
       frame.tail = buffer.data;
       frame.tail_room = buffer.capacity;
     }
-    const std::uint32_t n = std::min(length, frame.tail_room);
-    std::memcpy(frame.tail, bytes, n);
+    const auto n =
+        static_cast<std::uint32_t>(std::min<std::size_t>(bytes.size(), frame.tail_room));
+    std::memcpy(frame.tail, bytes.data(), n);
     frame.tail += n;
     frame.tail_room -= n;
     frame.segments[frame.count - 1].length += n;
     counters.bytes_copied.add(n);
     placed += n;
-    bytes += n;
-    length -= n;
+    bytes = bytes.subspan(n);
   }
   return true;
 }
@@ -196,14 +195,10 @@ std::uint32_t Engine::Impl::gather(Connection& c, Frame& frame, TcpSeq seq, std:
     const std::uint32_t offset = (seq + placed).distance_from(TcpSeq{d.start});
     const std::uint32_t length = std::min(d.length - offset, want - placed);
     if (d.data == nullptr) {
-      const std::uint32_t mask = limits.send_inline_bytes - 1;
-      const std::uint32_t at = (d.inline_at + offset) & mask;
-      const std::uint32_t until_wrap = std::min(length, mask + 1 - at);
-      if (!copy_in(frame, c.inline_ring + at, until_wrap, placed) ||
-          !copy_in(frame, c.inline_ring, length - until_wrap, placed))
-        break;
+      const auto [first, rest] = c.inline_bytes.at(d.inline_at + offset, length);
+      if (!copy_in(frame, first, placed) || !copy_in(frame, rest, placed)) break;
     } else if (copy || length < kCopyBelow) {
-      if (!copy_in(frame, d.data + offset, length, placed)) break;
+      if (!copy_in(frame, {d.data + offset, length}, placed)) break;
     } else {
       if (frame.count == frame.limit) break;
       frame.segments[frame.count++] = {

@@ -335,9 +335,11 @@ void Engine::Impl::hold_ack(Connection& c, Instant now) noexcept {
 void Engine::Impl::count_ack_bytes(Connection& c, std::uint32_t bytes, Instant now) noexcept {
   c.ack_pending_bytes += bytes;
   if (c.ack_pending_bytes >= 2u * c.rcv_mss) {
-    c.ack_pending_bytes < kHeldSegmentsMost* c.rcv_mss&& c.ack_pending_bytes < c.rcv_wnd()
-        ? hold_ack(c, now)
-        : request_ack(c);
+    const std::uint32_t held_most = std::min(kHeldSegmentsMost * c.rcv_mss, c.rcv_wnd());
+    if (c.ack_pending_bytes < held_most)
+      hold_ack(c, now);
+    else
+      request_ack(c);
   } else if (c.ack_at == kNever) {
     c.ack_at = now + timers.delayed_ack;
     arm(c, c.ack_at);

@@ -25,14 +25,14 @@ void Engine::prefetch_send(ConnectionId id) const noexcept {
   constexpr std::size_t kLine = 64;
   const EngineLimits& limits = impl_->limits;
   if (id.slot >= limits.connections) return;
-  const std::size_t slot = id.slot;
+  const std::uint32_t slot = id.slot;
   const Connection& c = impl_->connections[slot];
   const auto* const end = reinterpret_cast<const std::byte*>(&c.rack);
   for (const auto* at = reinterpret_cast<const std::byte*>(&c); at < end; at += kLine)
     __builtin_prefetch(at, 1);
-  __builtin_prefetch(&impl_->inline_storage[slot * limits.send_inline_bytes], 1);
-  __builtin_prefetch(&impl_->descriptor_storage[slot * limits.send_descriptors], 1);
-  __builtin_prefetch(&impl_->transmission_storage[slot * limits.transmissions], 1);
+  __builtin_prefetch(impl_->inline_rings.home(slot), 1);
+  __builtin_prefetch(impl_->descriptor_rings.home(slot), 1);
+  __builtin_prefetch(impl_->transmission_rings.home(slot), 1);
 }
 
 std::size_t Engine::Impl::output(Instant now) noexcept {
@@ -78,12 +78,16 @@ std::size_t Engine::Impl::output_one(Connection& c, Instant now) noexcept {
     if (!sent) mark_dirty(c);
     return sent ? 1 : 0;
   }
+  if (c.received.size() > kPiecesInPlace) [[unlikely]] copy_waiting(c);
   std::size_t sent = c.keepalive_due ? send_keepalive(c, now) : 0;
   // SACK blocks find room only in an acknowledgment without data.
   const bool has_blocks = c.sack_ok && (!c.reassembly.empty() || c.dsack_pending);
   if (c.ack_now && has_blocks && send_ack(c, now)) ++sent;
   if (may_send(c.state)) sent += send_data(c, now);
-  if (c.ack_held) now < c.ack_held_until ? mark_dirty(c) : void(c.ack_now = true);
+  if (c.ack_held && now < c.ack_held_until)
+    mark_dirty(c);
+  else if (c.ack_held)
+    c.ack_now = true;
   if (c.ack_now && c.state != State::syn_sent) {
     if (send_ack(c, now))
       ++sent;

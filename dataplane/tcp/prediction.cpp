@@ -38,7 +38,7 @@ void Engine::Impl::prefetch(const net::TcpDatagram& datagram,
   for (std::size_t line = 0; line < kLines; ++line) __builtin_prefetch(at + line * kLine);
   __builtin_prefetch(&connections[slot].timer);
   // The reader's queue starts over whenever it is empty.
-  __builtin_prefetch(&view_storage[std::size_t{slot} * limits.receive_views], 1);
+  __builtin_prefetch(view_rings.home(slot), 1);
 }
 
 /// The segment everybody waits for: in order, nothing unusual about it. True when it was handled.

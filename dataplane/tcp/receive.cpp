@@ -7,18 +7,13 @@
 #include "dataplane/tcp/engine_impl.hpp"
 
 namespace pollux::tcp {
-namespace {
-
-/// More than one turn's burst brings, which is read before the next.
-constexpr std::uint32_t kViewsBeforeCopy = 64;
-
-}  // namespace
 
 void Engine::Impl::append(Connection& c, std::byte* data, std::uint32_t length,
                           void* handle) noexcept {
   c.received.push({data, handle, length});
   c.readable += length;
   c.rcv_nxt += length;
+  if (c.received.size() > kPiecesInPlace) mark_dirty(c);  // for copy_waiting()
   counters.bytes_received.add(length);
 }
 
@@ -31,16 +26,32 @@ bool Engine::Impl::fits_cells(Pieces payload) const noexcept {
          std::all_of(payload.begin(), payload.end(), is_small);
 }
 
-/// The first pieces of a queue wait where they are, since they are mostly read in the same turn;
-/// when more pile up, small ones are copied and their packet buffer is free. False: not copied.
+/// Pieces wait where they are, since nearly all are read in the same turn; where packet buffers are
+/// short, small ones are copied at once. False: not copied.
 bool Engine::Impl::append_copy(Connection& c, const std::byte* data,
                                std::uint32_t length) noexcept {
-  if (c.received.size() < kViewsBeforeCopy && views_held < limits.receive_views_total) return false;
+  if (views_held < limits.receive_views_total) return false;
   std::byte* const cell = copies.copy(data, length);
   if (cell == nullptr) return false;
   append(c, cell, length, cell);
   counters.pieces_copied_out.add();
   return true;
+}
+
+/// At the end of a turn: when many pieces are left unread, small ones are copied and their packet
+/// buffers are free.
+void Engine::Impl::copy_waiting(Connection& c) noexcept {
+  for (std::uint32_t i = c.received.head + kPiecesInPlace;
+       static_cast<std::int32_t>(c.received.tail - i) > 0; ++i) {
+    ReceivedView& view = c.received.at(i);
+    if (copies.owns(view.handle)) continue;
+    std::byte* const cell = copies.copy(view.data, view.length);
+    if (cell == nullptr) continue;
+    drop_piece(view.handle);
+    view.data = cell;
+    view.handle = cell;
+    counters.pieces_copied_out.add();
+  }
 }
 
 /// A piece at rcv_nxt joins the queue; its handle passes to the queue or is given back.
@@ -56,7 +67,7 @@ void Engine::Impl::append_piece(Connection& c, std::byte* data, std::uint32_t le
 bool Engine::Impl::append_payload(Connection& c, Pieces payload, std::uint32_t skip,
                                   std::uint32_t length) noexcept {
   if (c.received.space() < payload.size()) return false;
-  if (!may_keep(c.received.size(), payload.size()) && !fits_cells(payload)) [[unlikely]]
+  if (!may_keep_next(c, payload.size()) && !fits_cells(payload)) [[unlikely]]
     return false;
   for (const platform::RxSegment& piece : payload) {
     const std::uint32_t cut = std::min(skip, piece.length);
@@ -75,8 +86,10 @@ bool Engine::Impl::append_payload(Connection& c, Pieces payload, std::uint32_t s
 bool Engine::Impl::file_out_of_order(Connection& c, const Segment& segment) noexcept {
   // Every piece may end up in two parts, around one that was there before.
   // What fills a hole does not compete with what waits behind it, or neither would ever be read.
-  const std::uint32_t held = segment.seq == c.rcv_nxt ? c.received.size() : c.reassembly.count();
-  if (!may_keep(held, 2 * segment.payload.size()) && !fits_cells(segment.payload)) [[unlikely]] {
+  const std::size_t pieces = 2 * segment.payload.size();
+  const bool may = segment.seq == c.rcv_nxt ? may_keep_next(c, pieces)
+                                            : may_keep(c.reassembly.count(), pieces);
+  if (!may && !fits_cells(segment.payload)) [[unlikely]] {
     counters.dropped_receive_budget.add();
     return false;
   }

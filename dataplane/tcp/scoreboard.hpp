@@ -33,10 +33,11 @@ class Scoreboard {
  public:
   static constexpr std::uint32_t kDupThresh = 3;  // RFC 6675 2
 
-  /// `capacity` runs, a power of two; the storage outlives the scoreboard.
-  void attach(Transmission* storage, std::uint32_t capacity) noexcept {
-    ring_.attach(storage, capacity);
-  }
+  using Slab = RingSlab<Transmission>;
+
+  Scoreboard() = default;
+  /// The slab of the ring outlives the scoreboard.
+  explicit Scoreboard(const Slab::Ring& ring) noexcept : ring_(ring) {}
   void clear() noexcept;
 
   [[nodiscard]] bool empty() const noexcept { return ring_.empty(); }
@@ -150,7 +151,7 @@ class Scoreboard {
     if (run.resent) resent_bytes_ -= bytes;
   }
 
-  SlabRing<Transmission> ring_;
+  Slab::Ring ring_;
   std::uint32_t sacked_bytes_ = 0;
   std::uint32_t sacked_runs_ = 0;
   std::uint32_t lost_bytes_ = 0;

@@ -1,37 +1,44 @@
-// First-in first-out ring over memory that belongs to somebody else: the queues of all connections
-// are cut from one allocation, which stays untouched (and so costs no memory) until a queue is
-// used.
+// First-in first-out ring over memory that belongs to somebody else. Each starts in a few entries
+// that lie next to those of the other connections, so that thousands of quiet connections share
+// pages; a ring that fills them moves to a part of its own, which costs no memory until then.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
+#include <memory>
 #include <type_traits>
 
 #include "dataplane/base/assert.hpp"
 
 namespace pollux::tcp {
 
-template <class T>
+/// kHome: entries that the first part has. Mask: holds the capacity - 1.
+template <class T, std::uint32_t kHome = 16, class Mask = std::uint16_t>
 requires std::is_trivial_v<T>
 struct SlabRing {
   T* items = nullptr;
-  std::uint32_t mask = 0;  ///< capacity - 1; capacity is a power of two
   std::uint32_t head = 0;  ///< free-running, as tail: size is tail - head
   std::uint32_t tail = 0;
+  std::uint32_t far = 0;  ///< where the larger part begins, in entries from `items`; 0: there
+  Mask mask = 0;          ///< of the part in use: its entries - 1
+  Mask mask_most = 0;     ///< of the ring: its capacity - 1; capacity is a power of two
 
-  void attach(T* storage, std::uint32_t capacity) noexcept {
-    items = storage;
-    mask = capacity - 1;
-  }
   [[nodiscard]] std::uint32_t size() const noexcept { return tail - head; }
-  [[nodiscard]] std::uint32_t space() const noexcept { return mask + 1 - size(); }
+  [[nodiscard]] std::uint32_t space() const noexcept { return mask_most + 1u - size(); }
   [[nodiscard]] bool empty() const noexcept { return head == tail; }
   /// By free-running index, head <= index < tail.
   T& at(std::uint32_t index) noexcept { return items[index & mask]; }
   const T& at(std::uint32_t index) const noexcept { return items[index & mask]; }
-  T& front() noexcept { return items[head & mask]; }
-  T& back() noexcept { return items[(tail - 1) & mask]; }
+  T& front() noexcept { return at(head); }
+  T& back() noexcept { return at(tail - 1); }
+  /// Before `more` entries are put in, space() or less.
+  void make_room(std::uint32_t more) noexcept {
+    if (size() + more > mask + 1u) [[unlikely]]
+      move_out();
+  }
   void push(const T& item) noexcept {
-    POLLUX_ASSERT(space() != 0);
+    make_room(1);
     items[tail++ & mask] = item;
   }
   void pop() noexcept { ++head; }
@@ -39,6 +46,50 @@ struct SlabRing {
   /// again then stays in a few lines of the cache instead of wandering through all of its memory.
   /// Indexes that somebody keeps start over as well.
   void rewind() noexcept { head = tail = 0; }
+
+ private:
+  void move_out() noexcept {
+    POLLUX_ASSERT(far != 0);
+    T* const to = items + far;
+    for (std::uint32_t i = head; i != tail; ++i) to[i & mask_most] = at(i);
+    items = to;
+    mask = mask_most;
+    far = 0;
+  }
+};
+
+/// The memory of one ring of every connection, untouched until used. Lives as long as they do.
+template <class T, std::uint32_t kHome = 16, class Mask = std::uint16_t>
+class RingSlab {
+ public:
+  using Ring = SlabRing<T, kHome, Mask>;
+
+  /// `capacity`: of each ring; a power of two.
+  RingSlab(std::uint32_t rings, std::uint32_t capacity)
+      : rings_(rings),
+        capacity_(capacity),
+        home_(std::min(capacity, kHome)),
+        storage_(new T[std::size_t{rings} * (home_ + capacity)]) {
+    POLLUX_ASSERT(std::has_single_bit(capacity) && Mask(capacity - 1) == capacity - 1);
+  }
+  [[nodiscard]] Ring ring(std::uint32_t slot) const noexcept {
+    Ring ring;
+    ring.items = home(slot);
+    ring.mask = static_cast<Mask>(home_ - 1);
+    ring.mask_most = static_cast<Mask>(capacity_ - 1);
+    if (capacity_ > home_) ring.far = (rings_ - slot) * home_ + slot * capacity_;
+    return ring;
+  }
+  /// Where the ring of a connection starts, for who wants to fetch it ahead.
+  [[nodiscard]] T* home(std::uint32_t slot) const noexcept {
+    return &storage_[std::size_t{slot} * home_];
+  }
+
+ private:
+  std::uint32_t rings_;
+  std::uint32_t capacity_;
+  std::uint32_t home_;
+  std::unique_ptr<T[]> storage_;
 };
 
 }  // namespace pollux::tcp

@@ -56,6 +56,7 @@ TcpHostOptions draw_host(std::uint8_t number, std::uint16_t mtu, Random& random)
   limits.receive_window_bytes = 1u << (14 + random.below(7));
   limits.receive_views = one_in(random, 6) ? 16 : 1024;
   limits.receive_views_total = 512;
+  limits.receive_views_most = 640;
   limits.out_of_order_views = one_in(random, 6) ? 4 : 256;
   limits.send_descriptors = one_in(random, 4) ? 8 : 256;
   limits.send_inline_bytes = one_in(random, 4) ? 1024 : 16 * 1024;

@@ -151,7 +151,7 @@ std::string EngineChecks::check_queues(const Connection& c) const {
           c.reassembly.count(), c.reassembly[i].length, static_cast<std::int32_t>(from), wnd);
     at = from + c.reassembly[i].length;
   }
-  if (c.inline_tail - c.inline_head > impl_.limits.send_inline_bytes) return "inline ring overrun";
+  if (c.inline_bytes.space() > impl_.limits.send_inline_bytes) return "inline ring overrun";
   if (c.queue.empty() || !tcp::may_send(c.state)) return {};
   TcpSeq next{c.queue.at(c.queue.head).start};
   if (!next.precedes_or_is(c.snd_una)) return "the send queue starts above snd_una";

@@ -28,7 +28,7 @@ void receive_two(TcpScript& s, std::uint32_t seq = 1) {
   s.read();
 }
 
-TEST(TcpAckHold, TheNextRequestCarriesIt) {
+TEST(TcpAckHold, C40_TheNextRequestCarriesIt) {
   TcpScript s(holding());
   s.establish();
   receive_two(s);
@@ -40,7 +40,7 @@ TEST(TcpAckHold, TheNextRequestCarriesIt) {
   s.expect_silence();
 }
 
-TEST(TcpAckHold, ItLeavesAloneWhenItsTimeIsOver) {
+TEST(TcpAckHold, C40_ItLeavesAloneWhenItsTimeIsOver) {
   TcpScript s(holding());
   s.establish();
   receive_two(s);
@@ -55,7 +55,19 @@ TEST(TcpAckHold, ItLeavesAloneWhenItsTimeIsOver) {
   s.expect_silence();
 }
 
-TEST(TcpAckHold, AWindowInFlightIsAcknowledgedAtOnce) {
+TEST(TcpAckHold, C40_WhatComesMeanwhileDoesNotPutItOff) {
+  TcpScript s(holding());
+  s.establish();
+  receive_two(s);
+  s.clock.advance(kHold - 1ns);
+  receive_two(s, 1 + 2 * kSegment);
+  s.expect_silence();
+  s.clock.advance(1ns);
+  s.turn();
+  s.expect({.flags = "A", .ack = 1 + 4 * kSegment});
+}
+
+TEST(TcpAckHold, C40_AWindowInFlightIsAcknowledgedAtOnce) {
   TcpScript s(holding());
   s.establish();
   for (std::uint32_t i = 0; i < 63; ++i)
@@ -66,7 +78,7 @@ TEST(TcpAckHold, AWindowInFlightIsAcknowledgedAtOnce) {
   s.expect({.flags = "A", .ack = 1 + 64 * kSegment});
 }
 
-TEST(TcpAckHold, AHoleIsReportedAtOnce) {
+TEST(TcpAckHold, C40_AHoleIsReportedAtOnce) {
   TcpScript s(holding());
   s.establish();
   receive_two(s);
@@ -74,7 +86,7 @@ TEST(TcpAckHold, AHoleIsReportedAtOnce) {
   s.expect({.flags = "A", .ack = 1 + 2 * kSegment});
 }
 
-TEST(TcpAckHold, ALoneSegmentStillWaitsForTheDelayedAck) {
+TEST(TcpAckHold, C40_ALoneSegmentStillWaitsForTheDelayedAck) {
   TcpScript s(holding());
   s.establish();
   s.receive({.payload = "one"});
@@ -85,7 +97,7 @@ TEST(TcpAckHold, ALoneSegmentStillWaitsForTheDelayedAck) {
   s.expect({.flags = "A", .ack = 4});
 }
 
-TEST(TcpAckHold, ManyHoldsEachEnd) {
+TEST(TcpAckHold, C40_ManyHoldsEachEnd) {
   TcpScript s(holding());
   s.establish();
   for (std::uint32_t i = 0; i < 50; ++i) {

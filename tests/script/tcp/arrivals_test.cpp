@@ -401,6 +401,35 @@ TEST(TcpArrivals, C38_WhatAllConnectionsKeepIsBounded) {
   EXPECT_LE(s.host.memory.buffers_in_use(), before);
 }
 
+TEST(TcpArrivals, C38_WithAllInUseAReaderWithNothingToReadStillGetsMore) {
+  sim::TcpHostOptions options = TcpScript::default_options();
+  options.limits.receive_views_total = options.limits.receive_views_most = 6;
+  options.limits.copy_cells = 0;
+  TcpScript s(options);
+  s.establish();
+  for (std::uint32_t i = 0; i < 20; ++i) s.receive({.seq = 2 + 2 * i, .payload = "x"});
+  EXPECT_NE(s.counters().dropped_receive_budget.get(), 0u);
+  s.receive({.seq = 1, .payload = "1"});
+  EXPECT_EQ(s.read().substr(0, 2), "1x");
+}
+
+TEST(TcpArrivals, C38_BothQueuesTogetherKeepNoMoreThanThereIs) {
+  sim::TcpHostOptions options = TcpScript::default_options();
+  options.limits.receive_views_total = 6;
+  options.limits.receive_views_most = 8;
+  options.limits.receive_views_least = 6;
+  options.limits.copy_cells = 0;
+  TcpScript s(options);
+  s.establish();
+  const std::size_t before = s.host.memory.buffers_in_use();
+  // Each of the two queues may grow to six, and both together to eight.
+  for (std::uint32_t i = 0; i < 5; ++i) s.receive({.seq = 1 + i, .payload = pattern(1, i)});
+  for (std::uint32_t i = 0; i < 20; ++i) s.receive({.seq = 7 + 2 * i, .payload = "x"});
+  EXPECT_LE(s.host.memory.buffers_in_use(), before + 8);
+  EXPECT_NE(s.counters().dropped_receive_budget.get(), 0u);
+  EXPECT_EQ(s.read(), pattern(5));
+}
+
 TEST(TcpArrivals, C43_TheBudgetOfAllShrinksTheWindowButNeverMovesItsEdgeLeft) {
   sim::TcpHostOptions options = TcpScript::default_options();
   options.limits.receive_views_total = 4;

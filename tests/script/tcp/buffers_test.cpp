@@ -133,8 +133,8 @@ TEST(TcpBuffers, C38_WithoutCellsTheBudgetOfBuffersHolds) {
   EXPECT_LE(s.host.memory.buffers_in_use(), before + 32);
 }
 
-/// Pieces that wait where they came, since they are mostly read in the same turn.
-constexpr std::uint32_t kPiecesInPlace = 64;
+/// Pieces that wait where they came from turn to turn.
+constexpr std::uint32_t kPiecesInPlace = 16;
 
 TEST(TcpBuffers, C38_UnreadSmallSegmentsGiveTheirBuffersBack) {
   TcpScript s;

@@ -91,9 +91,8 @@ TEST(TcpRack, C82_ALostRetransmissionIsFoundByWhatLeftAfterIt) {
 }
 
 TEST(TcpRack, C82_SegmentsThatLeftTogetherAreOrderedByTheirNumbers) {
-  std::array<tcp::Transmission, 128> storage;
-  tcp::Scoreboard board;
-  board.attach(storage.data(), 128);
+  tcp::Scoreboard::Slab slab(1, 128);
+  tcp::Scoreboard board(slab.ring(0));
   const Instant sent = Instant{} + 1s;
   for (std::uint32_t i = 0; i < 3; ++i)
     board.on_sent(TcpSeq{i * 1000}, TcpSeq{(i + 1) * 1000}, sent);
@@ -129,9 +128,8 @@ TEST(TcpRack, C83_ReorderingWithinAQuarterOfTheRoundTripResendsNothing) {
 }
 
 TEST(TcpRack, C83_DsackWidensTheWindowForSixteenRecoveries) {
-  std::array<tcp::Transmission, 128> storage;
-  tcp::Scoreboard board;
-  board.attach(storage.data(), 128);
+  tcp::Scoreboard::Slab slab(1, 128);
+  tcp::Scoreboard board(slab.ring(0));
   tcp::Rack rack;
   rack.on_established(TcpSeq{0});
   const Instant start = Instant{} + 1s;
@@ -168,9 +166,8 @@ TEST(TcpRack, C82_AnAnswerTooEarlyForTheCopyIsNotTakenForIt) {
   rack.on_delivered(run, false, start + 20ms);
   EXPECT_EQ(rack.min_rtt(), 20ms);
   // Sent again at 30 ms and acknowledged at 35 ms: that was the original.
-  std::array<tcp::Transmission, 128> storage;
-  tcp::Scoreboard board;
-  board.attach(storage.data(), 128);
+  tcp::Scoreboard::Slab slab(1, 128);
+  tcp::Scoreboard board(slab.ring(0));
   board.on_sent(TcpSeq{1000}, TcpSeq{2000}, start + 25ms);
   run = {.sent_at_ns = (start + 30ms).time_since_epoch().count(),
          .start = 2000,

@@ -19,7 +19,6 @@ constexpr TcpSeq kUna{0xffff'ff00};  // wraps in every test
 
 struct Board {
   explicit Board(std::uint32_t segments) {
-    board.attach(storage.data(), 256);
     for (std::uint32_t i = 0; i < segments; ++i)
       board.on_sent(kUna + i * kMss, kUna + (i + 1) * kMss, Instant{Duration{i}});
     nxt = kUna + segments * kMss;
@@ -47,8 +46,8 @@ struct Board {
     ASSERT_EQ(lost, board.lost_bytes());
     ASSERT_EQ(resent, board.resent_bytes());
   }
-  std::array<Transmission, 256> storage;
-  Scoreboard board;
+  Scoreboard::Slab slab{1, 256};
+  Scoreboard board{slab.ring(0)};
   TcpSeq nxt;
 };
 

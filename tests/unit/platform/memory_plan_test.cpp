@@ -63,16 +63,31 @@ TEST(MemoryPlan, RefusalsNameTheNumber) {
   EXPECT_NE(error.find("lower tx_descriptors"), std::string::npos);
 }
 
+std::uint64_t window_buffers(const MemoryPlan& plan) {
+  std::uint64_t windows = 0;
+  for (const MemoryPlanLine& line : plan.lines)
+    if (std::string(line.place).find("window") != std::string::npos) windows += line.buffers;
+  return windows;
+}
+
 TEST(MemoryPlan, WhatTcpMayKeepFitsTheLinesOfWindows) {
   for (const std::uint32_t mtu : {1500U, 9000U}) {
     const MemoryPlan plan = planned({.sessions = 100, .mtu = mtu});
-    std::uint64_t windows = 0;
-    for (const MemoryPlanLine& line : plan.lines)
-      if (std::string(line.place).find("window") != std::string::npos) windows += line.buffers;
+    const std::uint64_t windows = window_buffers(plan);
+    EXPECT_LE(plan.receive_views_most, windows);
     EXPECT_GT(plan.receive_views_least, 0U);
     EXPECT_LE(plan.receive_views_total + 100U * 2 * plan.receive_views_least, windows);
     EXPECT_GE(plan.receive_views_total + 100U * 2 * plan.receive_views_least, windows / 2);
   }
+}
+
+TEST(MemoryPlan, SmallestWindowsAreForSoManyConnectionsAsHoldSomethingAtOnce) {
+  const MemoryPlan some = planned({.sessions = 256});
+  const MemoryPlan many = planned({.sessions = 4096});
+  EXPECT_EQ(window_buffers(many), window_buffers(some));
+  EXPECT_EQ(many.receive_views_most, some.receive_views_most);
+  EXPECT_EQ(many.receive_views_least, some.receive_views_least);
+  EXPECT_GT(many.receive_views_most, many.receive_views_total);
 }
 
 }  // namespace
