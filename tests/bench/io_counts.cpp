@@ -7,7 +7,6 @@
 #include <pthread.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <sstream>
@@ -19,6 +18,7 @@
 #include "dataplane/platform/dpdk_runtime.hpp"
 #include "dataplane/platform/tsc_clock.hpp"
 #include "tests/bench/load.hpp"
+#include "tests/bench/quantile.hpp"
 #include "tests/bench/rig.hpp"
 
 #if __has_include(<valgrind/callgrind.h>)
@@ -31,6 +31,7 @@
 namespace {
 
 using namespace pollux;
+using bench::quantile;
 using platform::TscClock;
 
 /// Shorter than any real turn, so that our clock never runs ahead of the instance's own.
@@ -74,12 +75,6 @@ struct Counts {
 };
 
 constexpr std::uint64_t kChunk = 1024;
-
-double quantile(std::vector<double> values, double part) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1))];
-}
 
 void pin(int cpu) {
   cpu_set_t set;
