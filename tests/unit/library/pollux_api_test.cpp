@@ -351,11 +351,11 @@ TEST_P(PolluxApi, LoggedOutSessionRefusesCommandsAndIsNeverAnother) {
 TEST_P(PolluxApi, StatsOfAnOlderCallerEndWhereItsStructureDid) {
   pollux_worker_stats stats{};
   stats.size = offsetof(pollux_worker_stats, away_cycles);
-  stats.stage_cycles[0] = 77;
+  stats.received_bursts[0] = 77;
   ASSERT_EQ(pollux_worker_stats_get(instance_, 0, &stats), POLLUX_OK);
   EXPECT_EQ(stats.size, offsetof(pollux_worker_stats, away_cycles));
   EXPECT_GT(stats.tsc_hz, 0u);
-  EXPECT_EQ(stats.stage_cycles[0], 77u);
+  EXPECT_EQ(stats.received_bursts[0], 77u);
   stats.size = sizeof(stats) + 1;
   EXPECT_EQ(pollux_worker_stats_get(instance_, 0, &stats), POLLUX_EINVAL);
   stats.size = 16;
@@ -389,14 +389,15 @@ TEST_P(PolluxApi, CyclesAddUpToTheTimeThatPassed) {
   std::uint64_t staged = 0;
   for (std::uint32_t stage = 0; stage < POLLUX_STAGES; ++stage) {
     EXPECT_NE(pollux_stage_name(stage), nullptr);
-    staged += after.stage_cycles[stage];
+    EXPECT_GE(after.sampled_cycles[stage], before.sampled_cycles[stage]);
+    staged += after.sampled_cycles[stage] - before.sampled_cycles[stage];
   }
-  if (staged != 0) {  // so few turns may hold none that was measured
-    EXPECT_NEAR(static_cast<double>(staged) / static_cast<double>(after.busy_cycles), 1.0, 0.02);
-  }
+  // The other worker turns while it is looked at, and in so few turns may have measured none.
   if (GetParam() == POLLUX_POLL_EMBEDDER) {
-    EXPECT_GT(after.stage_cycles[POLLUX_STAGE_COPY], 0u);
-    EXPECT_GT(after.stage_cycles[POLLUX_STAGE_COMPLETION], 0u);
+    EXPECT_LE(staged, busy);
+    EXPECT_GT(after.sampled_cycles[POLLUX_STAGE_COPY], before.sampled_cycles[POLLUX_STAGE_COPY]);
+    EXPECT_GT(after.sampled_cycles[POLLUX_STAGE_COMPLETION],
+              before.sampled_cycles[POLLUX_STAGE_COMPLETION]);
   }
   EXPECT_EQ(pollux_stage_name(POLLUX_STAGES), nullptr);
   const auto sum = [](const std::uint64_t(&sizes)[POLLUX_BURST_SIZES]) {
