@@ -87,7 +87,8 @@ POLLUX_EXPORT int pollux_worker_poll(pollux_instance* instance, uint32_t worker)
  * nanoseconds no timer needs a turn; INT64_MAX when none is armed. 0 while commands are in flight:
  * poll on. An embedder that wants to sleep takes this as the upper bound and polls again before it
  * when it submits. What it does not hear of waits meanwhile: received frames, and the control
- * thread's part of logins, so sleep a millisecond at most. Costs some microseconds. */
+ * thread's part of logins and of new queues, so sleep a millisecond at most. Costs some
+ * microseconds. */
 POLLUX_EXPORT int64_t pollux_worker_idle_ns(pollux_instance* instance, uint32_t worker);
 
 /* --- Sessions
