@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "control/cli/service_json.hpp"
+#include "control/cli/worker_rates.hpp"
+#include "control/ratio.hpp"
 
 namespace pollux::cli {
 namespace {
@@ -29,20 +31,16 @@ void drop_zeros(Json& json) {
 std::string stages_table(const Json& stats) {
   Table table({"WORKER", "STAGE", "CYCLES", "% OF BUSY", "CYCLES/COMMAND"});
   std::size_t rows = 0;
-  std::size_t index = 0;
-  for (const Json& worker : list_in(stats, "workers")) {
-    const std::size_t number = index++;
-    if (!worker.is_object() || !worker.contains("stage_cycles")) continue;
-    const auto busy = static_cast<double>(number_in(worker, "busy_cycles"));
-    const auto commands = static_cast<double>(number_in(worker, "commands"));
-    for (const auto& [stage, value] : worker["stage_cycles"].items()) {
-      if (!value.is_number_unsigned()) continue;
-      const auto cycles = value.get<double>();
-      table.add({fmt::format("{}", number), clean(stage), fmt::format("{:.0f}", cycles),
-                 busy > 0 ? fmt::format("{:.1f}", 100 * cycles / busy) : "-",
-                 commands > 0 ? fmt::format("{:.1f}", cycles / commands) : "-"});
-      ++rows;
-    }
+  std::size_t number = 0;
+  for (const WorkerSnapshot& worker : worker_snapshots(stats)) {
+    const auto busy = static_cast<double>(worker.busy_cycles);
+    const auto commands = static_cast<double>(worker.commands);
+    const std::vector<double> costs = spread(busy, worker.sampled_cycles);
+    for (std::size_t i = 0; i < costs.size(); ++i, ++rows)
+      table.add({fmt::format("{}", number), worker.stages[i], fmt::format("{:.0f}", costs[i]),
+                 busy > 0 ? fmt::format("{:.1f}", 100 * costs[i] / busy) : "-",
+                 commands > 0 ? fmt::format("{:.1f}", costs[i] / commands) : "-"});
+    ++number;
   }
   return rows == 0 ? std::string{} : "\n" + table.text();
 }
@@ -123,11 +121,11 @@ std::string joined(const std::string& labels, const std::string& one_more) {
   return labels.empty() ? one_more : labels + "," + one_more;
 }
 
-/// The numbers of one object. Those by stage are the measured ones: the scaled ones may shrink.
+/// The numbers of one object.
 void add_object(Exposition& out, const std::string& prefix, const std::string& labels,
                 const Json& object) {
   for (const auto& [key, value] : object.items()) {
-    if (key == "worker" || key == "port" || key == "stage_cycles") continue;
+    if (key == "worker" || key == "port") continue;
     if (value.is_number_unsigned()) {
       out.add(prefix + key, is_level(key), labels, value.get<std::uint64_t>());
     } else if (value.is_object()) {
@@ -164,7 +162,7 @@ std::string stats_text(Json stats) {
   const std::string tables = stages_table(stats) + bursts_table(stats);
   if (const auto workers = stats.find("workers"); workers != stats.end() && workers->is_array())
     for (Json& worker : *workers)
-      for (const char* table : {"stage_cycles", "sampled_cycles", "received_bursts", "sent_bursts"})
+      for (const char* table : {"sampled_cycles", "received_bursts", "sent_bursts"})
         if (worker.is_object()) worker.erase(table);
   return flatten(stats) + tables;
 }

@@ -2,6 +2,7 @@
 #include "control/cli/worker_rates.hpp"
 
 #include "control/cli/service_json.hpp"
+#include "control/ratio.hpp"
 
 namespace pollux::cli {
 namespace {
@@ -35,17 +36,30 @@ WorkerSnapshot snapshot_of(const Json& worker) {
   snapshot.tasks_in_use = number_in(worker, "tasks_in_use");
   const auto stages = worker.find("sampled_cycles");
   if (stages == worker.end() || !stages->is_object()) return snapshot;
-  for (const auto& [name, cycles] : stages->items())
-    if (cycles.is_number_unsigned())
-      snapshot.stages.emplace_back(clean(name), cycles.get<std::uint64_t>());
+  for (const auto& [name, cycles] : stages->items()) {
+    if (!cycles.is_number_unsigned()) continue;
+    snapshot.stages.push_back(clean(name));
+    snapshot.sampled_cycles.push_back(cycles.get<std::uint64_t>());
+  }
   return snapshot;
 }
 
-double grown(std::uint64_t before, std::uint64_t after) {
-  return after > before ? static_cast<double>(after - before) : 0.0;
+std::uint64_t grown(std::uint64_t before, std::uint64_t after) {
+  return after > before ? after - before : 0;
 }
 
-double ratio(double part, double whole) { return whole > 0 ? part / whole : 0.0; }
+/// By stage, of all that was sampled between the two.
+std::vector<std::pair<std::string, double>> stage_percent(const WorkerSnapshot& before,
+                                                          const WorkerSnapshot& after) {
+  std::vector<std::uint64_t> sampled = after.sampled_cycles;
+  for (std::size_t i = 0; i < sampled.size(); ++i)
+    if (i < before.stages.size() && before.stages[i] == after.stages[i])
+      sampled[i] = grown(before.sampled_cycles[i], sampled[i]);
+  const std::vector<double> shares = spread(100, sampled);
+  std::vector<std::pair<std::string, double>> percent;
+  for (std::size_t i = 0; i < shares.size(); ++i) percent.emplace_back(after.stages[i], shares[i]);
+  return percent;
+}
 
 }  // namespace
 
@@ -58,7 +72,7 @@ std::vector<WorkerSnapshot> worker_snapshots(const Json& stats) {
 WorkerRates rates_between(const WorkerSnapshot& before, const WorkerSnapshot& after,
                           double seconds) {
   const auto change = [&](std::uint64_t WorkerSnapshot::*counter) {
-    return grown(before.*counter, after.*counter);
+    return static_cast<double>(grown(before.*counter, after.*counter));
   };
   using S = WorkerSnapshot;
   WorkerRates rates;
@@ -74,14 +88,7 @@ WorkerRates rates_between(const WorkerSnapshot& before, const WorkerSnapshot& af
   rates.retransmissions = ratio(change(&S::retransmitted_segments), seconds);
   rates.buffers_in_use = after.buffers_in_use;
   rates.tasks_in_use = after.tasks_in_use;
-  double measured = 0;
-  for (std::size_t i = 0; i < after.stages.size(); ++i) {
-    const auto& [name, cycles] = after.stages[i];
-    const std::uint64_t earlier =
-        i < before.stages.size() && before.stages[i].first == name ? before.stages[i].second : 0;
-    measured += rates.stage_percent.emplace_back(name, grown(earlier, cycles)).second;
-  }
-  for (auto& [name, share] : rates.stage_percent) share = 100 * ratio(share, measured);
+  rates.stage_percent = stage_percent(before, after);
   return rates;
 }
 

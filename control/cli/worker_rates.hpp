@@ -26,7 +26,8 @@ struct WorkerSnapshot {
   std::uint64_t retransmitted_segments = 0;
   std::uint64_t buffers_in_use = 0;
   std::uint64_t tasks_in_use = 0;
-  std::vector<std::pair<std::string, std::uint64_t>> stages;  ///< cycles measured
+  std::vector<std::string> stages;            ///< their names, fit for a terminal
+  std::vector<std::uint64_t> sampled_cycles;  ///< one for each of them
 };
 
 /// One for each worker of the document that POLLUX_OP_STATS answers with.

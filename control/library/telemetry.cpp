@@ -86,7 +86,7 @@ bool answer_stages(const char* parameters, TelemetryAnswer& answer) {
   const auto stats = stats_of(parameters);
   if (!stats) return false;
   for (std::uint32_t stage = 0; stage < POLLUX_STAGES; ++stage)
-    answer.add(pollux_stage_name(stage), stats->stage_cycles[stage]);
+    answer.add(pollux_stage_name(stage), stats->sampled_cycles[stage]);
   return true;
 }
 
@@ -96,7 +96,8 @@ constexpr auto kCommands = std::to_array<platform::TelemetryCommand>({
      "Counters of a worker; bursts of 1, 2, to 4, 8, 16, 32 and more frames. "
      "Parameters: int worker",
      &answer_worker},
-    {"/pollux/stages", "Busy cycles of a worker by stage. Parameters: int worker", &answer_stages},
+    {"/pollux/stages", "Sampled cycles of a worker by stage. Parameters: int worker",
+     &answer_stages},
 });
 
 }  // namespace

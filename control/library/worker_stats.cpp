@@ -1,8 +1,6 @@
 // A worker's counters as the library shows them.
 #include <pollux/pollux.h>
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstring>
 
@@ -17,20 +15,6 @@ static_assert(StageClock::kStages == POLLUX_STAGES);
 static_assert(static_cast<int>(Stage::digest) == POLLUX_STAGE_DIGEST &&
               static_cast<int>(Stage::transmit) == POLLUX_STAGE_TRANSMIT);
 static_assert(worker::WorkerCounters::kBurstSizes == POLLUX_BURST_SIZES);
-
-/// The shares of the turns that were measured, of all busy cycles.
-void fill_stages(const StageClock& stages, pollux_worker_stats& stats) {
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < POLLUX_STAGES; ++i) {
-    stats.sampled_cycles[i] = stages.sampled(static_cast<Stage>(i));
-    sum += stats.sampled_cycles[i];
-  }
-  const double scale =
-      sum == 0 ? 0 : static_cast<double>(stats.busy_cycles) / static_cast<double>(sum);
-  for (std::size_t i = 0; i < POLLUX_STAGES; ++i)
-    stats.stage_cycles[i] =
-        static_cast<std::uint64_t>(static_cast<double>(stats.sampled_cycles[i]) * scale);
-}
 
 void fill(const pollux_instance& instance, const worker::Worker& source,
           pollux_worker_stats& stats) {
@@ -54,7 +38,8 @@ void fill(const pollux_instance& instance, const worker::Worker& source,
   stats.nap_cycles = counters.nap_cycles.get();
   stats.read_bytes = commands.read_bytes.get();
   stats.written_bytes = commands.written_bytes.get();
-  fill_stages(source.stages(), stats);
+  for (std::size_t i = 0; i < POLLUX_STAGES; ++i)
+    stats.sampled_cycles[i] = source.stages().sampled(static_cast<Stage>(i));
   for (std::size_t i = 0; i < POLLUX_BURST_SIZES; ++i) {
     stats.received_bursts[i] = counters.received_bursts[i].get();
     stats.sent_bursts[i] = counters.sent_bursts[i].get();

@@ -9,6 +9,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "control/ratio.hpp"
 #include "control/ring/text.hpp"
 #include "control/service/config_text.hpp"
 #include "control/service/operations.hpp"
@@ -205,11 +206,10 @@ Json worker_json(const pollux_worker_stats& stats) {
           {"busy_cycles", stats.busy_cycles},
           {"idle_cycles", stats.idle_cycles},
           {"away_cycles", stats.away_cycles},
-          {"busy_share", cycles == 0 ? 0.0 : busy / static_cast<double>(cycles)},
+          {"busy_share", ratio(busy, static_cast<double>(cycles))},
           {"tsc_hz", stats.tsc_hz},
           {"commands", stats.commands},
-          {"cycles_per_command",
-           stats.commands == 0 ? 0.0 : busy / static_cast<double>(stats.commands)},
+          {"cycles_per_command", ratio(busy, static_cast<double>(stats.commands))},
           {"read_bytes", stats.read_bytes},
           {"written_bytes", stats.written_bytes},
           {"copied_bytes", stats.copied_bytes},
@@ -221,7 +221,6 @@ Json worker_json(const pollux_worker_stats& stats) {
           {"timers_armed", stats.timers_armed},
           {"naps", stats.naps},
           {"nap_cycles", stats.nap_cycles},
-          {"stage_cycles", by_name(kStageNames, stats.stage_cycles)},
           {"sampled_cycles", by_name(kStageNames, stats.sampled_cycles)},
           {"received_bursts", by_name(kBurstNames, stats.received_bursts)},
           {"sent_bursts", by_name(kBurstNames, stats.sent_bursts)}};

@@ -1,6 +1,6 @@
 // Where a worker's cycles go. Reading the cycle counter at every edge would cost more than some
 // stages do, so only one turn in kStride is measured; the others pay for a flag that is never set.
-// What is reported is the share of each stage in the turns measured, applied to all busy cycles.
+// A stage's share of what was measured, times all busy cycles, is its cost.
 #pragma once
 
 #include <algorithm>

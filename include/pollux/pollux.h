@@ -87,7 +87,8 @@ POLLUX_EXPORT int pollux_worker_poll(pollux_instance* instance, uint32_t worker)
  * nanoseconds no timer needs a turn; INT64_MAX when none is armed. 0 while commands are in flight:
  * poll on. An embedder that wants to sleep takes this as the upper bound and polls again before it
  * when it submits. What it does not hear of waits meanwhile: received frames, and the control
- * thread's part of logins, so sleep a millisecond at most. Costs some microseconds. */
+ * thread's part of logins and of new queues, so sleep a millisecond at most. Costs some
+ * microseconds. */
 POLLUX_EXPORT int64_t pollux_worker_idle_ns(pollux_instance* instance, uint32_t worker);
 
 /* --- Sessions
@@ -269,16 +270,15 @@ typedef struct pollux_worker_stats {
   uint64_t tasks_in_use;
   uint64_t timers_armed;
   uint64_t away_cycles; /* between two turns: busy, idle and away are the time since the first */
-  /* Busy cycles by stage: the shares in the turns that were measured (one in 61) of all of them. */
-  uint64_t stage_cycles[POLLUX_STAGES];
   uint64_t received_bursts[POLLUX_BURST_SIZES];
   uint64_t sent_bursts[POLLUX_BURST_SIZES];
   uint64_t naps;       /* sleeps of an idle library-run worker; configured with idle_sleep_max_us */
   uint64_t nap_cycles; /* of them, part of idle_cycles */
   uint64_t read_bytes; /* payload that came from targets and that went to them */
   uint64_t written_bytes;
-  /* Cycles by stage in the turns that were measured. Unlike stage_cycles these only grow: the
-   * differences of two calls are the shares of the time between them. */
+  /* Cycles by stage in the busy turns that were measured, one in 61; they only grow. A stage's
+   * share of all of them, times busy_cycles, is its cost: since the start, or with the differences
+   * of two calls in the time between them. */
   uint64_t sampled_cycles[POLLUX_STAGES];
 } pollux_worker_stats;
 

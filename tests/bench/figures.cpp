@@ -1,9 +1,13 @@
 #include "tests/bench/figures.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <vector>
+
+#include "control/ratio.hpp"
 
 namespace pollux::bench {
 namespace {
@@ -52,7 +56,23 @@ void add_bursts(Json& json, const Figures& figures, const std::string& direction
   }
   json[direction + "_bursts"] = counts;
   json["frames_per_" + direction + "_burst"] =
-      all == 0 ? 0 : rounded(static_cast<double>(frames) / static_cast<double>(all), 2);
+      rounded(ratio(static_cast<double>(frames), static_cast<double>(all)), 2);
+}
+
+/// Empty when no turn was measured meanwhile.
+Json stages_per_io(const pollux_worker_stats& before, const pollux_worker_stats& after,
+                   double ios) {
+  std::array<std::uint64_t, POLLUX_STAGES> sampled{};
+  for (std::size_t i = 0; i < POLLUX_STAGES; ++i)
+    sampled[i] = after.sampled_cycles[i] - before.sampled_cycles[i];
+  Json stages = Json::object();
+  if (std::all_of(sampled.begin(), sampled.end(), [](std::uint64_t n) { return n == 0; }))
+    return stages;
+  const std::vector<double> costs =
+      spread(static_cast<double>(after.busy_cycles - before.busy_cycles) / ios, sampled);
+  for (std::uint32_t i = 0; i < POLLUX_STAGES; ++i)
+    stages[pollux_stage_name(i)] = rounded(costs[i], 1);
+  return stages;
 }
 
 void add_worker(Json& json, const Figures& figures, double ios) {
@@ -64,17 +84,7 @@ void add_worker(Json& json, const Figures& figures, double ios) {
   json["busy_cycles_per_io"] = per_io(&pollux_worker_stats::busy_cycles, 1);
   json["idle_cycles_per_io"] = per_io(&pollux_worker_stats::idle_cycles, 1);
   json["caller_cycles_per_io"] = rounded(static_cast<double>(figures.caller_cycles) / ios, 1);
-  // The shares of the turns that were measured meanwhile, of all busy cycles.
-  Json stages = Json::object();
-  double sampled = 0;
-  for (std::uint32_t i = 0; i < POLLUX_STAGES; ++i)
-    sampled += static_cast<double>(after.sampled_cycles[i] - before.sampled_cycles[i]);
-  const double busy = static_cast<double>(after.busy_cycles - before.busy_cycles) / ios;
-  for (std::uint32_t i = 0; i < POLLUX_STAGES && sampled != 0; ++i)
-    stages[pollux_stage_name(i)] = rounded(
-        busy * static_cast<double>(after.sampled_cycles[i] - before.sampled_cycles[i]) / sampled,
-        1);
-  json["stage_cycles_per_io"] = stages;
+  json["stage_cycles_per_io"] = stages_per_io(before, after, ios);
   json["copied_bytes_per_io"] = per_io(&pollux_worker_stats::copied_bytes, 1);
   json["frames_received_per_io"] = per_io(&pollux_worker_stats::frames_received, 4);
   json["frames_sent_per_io"] = per_io(&pollux_worker_stats::frames_sent, 4);
@@ -126,7 +136,7 @@ std::string to_json(const RigOptions& rig, const LoadOptions& options, const Loa
   add_worker(json, figures, ios);
   json["loop_cycles_per_io"] = rounded(elapsed / ios, 1);
   json["target_busy_cycles_per_io"] = rounded(target_busy / ios, 1);
-  json["target_busy_share"] = rounded(target_all == 0 ? 0 : target_busy / target_all, 3);
+  json["target_busy_share"] = rounded(ratio(target_busy, target_all), 3);
   json["tsc_hz"] = figures.after.tsc_hz;
   json["cpu_share"] = rounded(figures.cpu_seconds / seconds, 3);
   if (target_all != 0) json["target_poll_share"] = rounded(figures.target_cpu_seconds / seconds, 3);

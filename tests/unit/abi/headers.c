@@ -21,6 +21,8 @@ static_assert(sizeof(pollux_options) == 96, "pollux_options");
 static_assert(sizeof(pollux_login_options) == 64, "pollux_login_options");
 static_assert(sizeof(pollux_queue_options) == 64, "pollux_queue_options");
 static_assert(sizeof(pollux_error) == 508, "pollux_error");
+static_assert(sizeof(pollux_worker_stats) == 328, "pollux_worker_stats");
+static_assert(offsetof(pollux_worker_stats, away_cycles) == 104, "its first version ended here");
 static_assert(sizeof(SendTargets_IN) == 456 && sizeof(LogoutFromTarget_IN) == 8,
               "MSiSCSI_Operations");
 

@@ -361,14 +361,14 @@ std::string FakeService::stats_json() {
       R"({{"schema":"pollux.stats/1","counters":{{"rx_pdus":12}},"workers":[{{"busy_cycles":{},)"
       R"("idle_cycles":{},"away_cycles":{},"commands":{},"read_bytes":{},"written_bytes":{},)"
       R"("frames_received":{},"frames_sent":{},"retransmitted_segments":{},"buffers_in_use":77,)"
-      R"("tasks_in_use":5,"stage_cycles":{{"tcp":{},"copy":{}}},)"
-      R"("sampled_cycles":{{"tcp":{},"copy":{}}},"received_bursts":{{"1":{},"3-4":{}}},)"
+      R"("tasks_in_use":5,"sampled_cycles":{{"tcp":{},"copy":{}}},)"
+      R"("received_bursts":{{"1":{},"3-4":{}}},)"
       R"("sent_bursts":{{"1":{},"3-4":0}}}}],)"
       R"("protocols":[{{"port":"lan\"0","worker":0,"rx_frames":9,"drop_short_frame":0,)"
       R"("address_state":2,"tcp_sent_bytes":8}},)"
       R"({{"port":"","worker":0,"iscsi_pdus_sent_total":6}}]}})",
       600'000 * n, 300'000 * n, 100'000 * n, 500 * n, 4096 * 1000 * n, 4096 * 500 * n, 1000 * n,
-      300 * n, 0, 150'000 * n, 450'000 * n, 25 * n, 5'000'000 + 75 * n, 100 * n, 100 * n, 100 * n);
+      300 * n, 0, 25 * n, 5'000'000 + 75 * n, 100 * n, 100 * n, 100 * n);
 }
 
 void FakeService::on_json(const ring::Request& request) {

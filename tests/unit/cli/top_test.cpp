@@ -41,7 +41,8 @@ TEST(TopRates, AreOfTheTimeBetweenTwoLooks) {
   before.commands = 1'000'000;
   before.received_bursts = 10;
   before.frames_received = 10;
-  before.stages = {{"tcp", 1'000'000}, {"copy", 50}};
+  before.stages = {"tcp", "copy"};
+  before.sampled_cycles = {1'000'000, 50};
   WorkerSnapshot after = before;
   after.busy_cycles += 600;
   after.idle_cycles += 300;
@@ -53,7 +54,7 @@ TEST(TopRates, AreOfTheTimeBetweenTwoLooks) {
   after.frames_received += 9;
   after.retransmitted_segments += 8;
   after.tasks_in_use = 4;
-  after.stages = {{"tcp", 1'000'030}, {"copy", 60}};
+  after.sampled_cycles = {1'000'030, 60};
   const WorkerRates rates = rates_between(before, after, 2.0);
   EXPECT_DOUBLE_EQ(rates.iops, 1.5);
   EXPECT_DOUBLE_EQ(rates.read_mib, 1.0);
@@ -73,9 +74,11 @@ TEST(TopRates, ACounterThatWentBackHasNotMoved) {
   WorkerSnapshot before;
   before.commands = 10;
   before.busy_cycles = 10;
-  before.stages = {{"tcp", 5}};
+  before.stages = {"tcp"};
+  before.sampled_cycles = {5};
   WorkerSnapshot after;
-  after.stages = {{"tcp", 1}};
+  after.stages = {"tcp"};
+  after.sampled_cycles = {1};
   const WorkerRates rates = rates_between(before, after, 0.0);
   EXPECT_DOUBLE_EQ(rates.iops, 0.0);
   EXPECT_DOUBLE_EQ(rates.cycles_per_io, 0.0);

@@ -141,7 +141,6 @@ class RamQueueSource final : public QueueSource {
     stats.commands = 4;
     stats.read_bytes = 8192;
     stats.written_bytes = 4096;
-    stats.stage_cycles[POLLUX_STAGE_TCP] = 180;
     stats.sampled_cycles[POLLUX_STAGE_TCP] = 3;
     stats.received_bursts[2] = 6;
     stats.sent_bursts[POLLUX_BURST_SIZES - 1] = 7;
