@@ -115,7 +115,7 @@ def default(working_set):
         + [replace(SEQUENTIAL, lun="ram"), replace(SEQUENTIAL, digests="both"), replace(SEQUENTIAL, digests="header")]
         + [replace(SEQUENTIAL, workload="write", memory=memory) for memory in ("registered", "plain")]
         + [replace(SEQUENTIAL, workload="write", memory="registered", io_size=MIB, queue_depth=8)]
-        + [replace(READ, sessions=sessions, queue_depth=depth) for sessions, depth in ((16, 2), (16, 8), (256, 1))]
+        + [replace(READ, sessions=sessions, queue_depth=depth) for sessions, depth in ((16, 2), (16, 8), (256, 1), (1024, 1))]
         + [replace(LIBISCSI, queue_depth=128), replace(LIBISCSI, digests="header"),
            replace(LIBISCSI, queue_depth=1, workload="read", io_size=128 * KIB)])
 
