@@ -150,6 +150,17 @@ TEST(TcpBuffers, C38_UnreadSmallSegmentsGiveTheirBuffersBack) {
   EXPECT_EQ(s.engine().copied_pieces(), 0u);
 }
 
+TEST(TcpBuffers, C38_WhereBuffersAreShortSmallPiecesAreCopiedAtOnce) {
+  sim::TcpHostOptions options = TcpScript::default_options();
+  options.limits.receive_views_total = 4;
+  TcpScript s(options);
+  s.establish();
+  for (std::uint32_t i = 0; i < 10; ++i) s.receive({.seq = 1 + i, .payload = pattern(1, i)});
+  EXPECT_EQ(s.engine().copied_pieces(), 6u);
+  EXPECT_EQ(s.read(), pattern(10));
+  EXPECT_EQ(s.engine().copied_pieces(), 0u);
+}
+
 TEST(TcpBuffers, APieceFromACellIsLentInABufferOfItsOwn) {
   TcpScript s;
   s.establish();
