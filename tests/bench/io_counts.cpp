@@ -4,7 +4,6 @@
 // compares them with what they were); by itself it gives cycles.
 #include <fmt/format.h>
 #include <immintrin.h>
-#include <pthread.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -19,7 +18,9 @@
 #include "dataplane/platform/dpdk_runtime.hpp"
 #include "dataplane/platform/tsc_clock.hpp"
 #include "tests/bench/load.hpp"
+#include "tests/bench/quantile.hpp"
 #include "tests/bench/rig.hpp"
+#include "tests/bench/thread_time.hpp"
 
 #if __has_include(<valgrind/callgrind.h>)
 #include <valgrind/callgrind.h>
@@ -75,19 +76,6 @@ struct Counts {
 
 constexpr std::uint64_t kChunk = 1024;
 
-double quantile(std::vector<double> values, double part) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1))];
-}
-
-void pin(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
-  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-}
-
 /// The target's turns: here, or on a thread of another CPU that waits its turn, so that lines of
 /// the cache change hands as between two machines' cores while both never run at once.
 class FarEnd {
@@ -117,7 +105,7 @@ class FarEnd {
     for (int i = 0; i < kTargetTurns; ++i) target_.poll_once(now_);
   }
   void serve(int cpu) {
-    pin(cpu);
+    bench::pin_to(cpu);
     std::string ignored;
     (void)platform::register_worker_thread(ignored);
     for (;;) {
@@ -221,7 +209,7 @@ Books read_books(bench::Rig& rig) {
           .sent_bytes = port.tx_bytes.get()};
 }
 
-void print(const Row& row, const Flags& flags, const Counts& counts, const Books& before,
+void print(const Row& row, const Flags& flags, Counts& counts, const Books& before,
            const Books& after, std::uint64_t failed) {
   const auto per_io = [&](std::uint64_t n) {
     return static_cast<double>(n) / static_cast<double>(counts.ios);
@@ -231,8 +219,8 @@ void print(const Row& row, const Flags& flags, const Counts& counts, const Books
       "\"turn_cycles\": {:.1f}, \"turn_cycles_least\": {:.1f}, \"turn_cycles_median\": {:.1f}, "
       "\"call_cycles\": {:.1f}, ",
       row.text, flags.rig.digests, flags.rig.sessions, counts.ios, per_io(counts.turn_cycles),
-      quantile(counts.turn_cycles_per_io, 0), quantile(counts.turn_cycles_per_io, 0.5),
-      per_io(counts.call_cycles));
+      bench::quantile(counts.turn_cycles_per_io, 0),
+      bench::quantile(counts.turn_cycles_per_io, 0.5), per_io(counts.call_cycles));
   const auto difference = [&](auto member) { return per_io(after.*member - before.*member); };
   fmt::print(
       "\"turns\": {:.4f}, \"frames_received\": {:.4f}, \"frames_sent\": {:.4f}, "
@@ -249,7 +237,7 @@ bool measure_row(const Row& row, const Flags& flags, bench::Rig& rig, std::strin
   bench::Load load(row.load, rig.instance(), 0, rig.sessions(), rig.lun());
   if (!load.open(error)) return false;
   rig.target()->pause();
-  pin(flags.cpu);
+  bench::pin_to(flags.cpu);
   load.fill();
   Books before;
   Books after;
