@@ -11,7 +11,9 @@
 #include "control/library/instance.hpp"
 #include "dataplane/platform/tsc_clock.hpp"
 #include "tests/bench/load.hpp"
+#include "tests/bench/quantile.hpp"
 #include "tests/bench/rig.hpp"
+#include "tests/bench/thread_time.hpp"
 
 namespace pollux::bench {
 
@@ -28,16 +30,7 @@ int measure_memory_per_connection(const ScaleOptions& options);
 int measure_fairness(const ScaleOptions& options);
 int measure_two_workers(const ScaleOptions& options);
 
-void pin(int cpu);
 int fail(const std::string& error);
-
-/// The value below which `part` of them lie; they are reordered.
-inline double quantile(std::vector<double>& values, double part) {
-  if (values.empty()) return 0;
-  const auto at = static_cast<std::ptrdiff_t>(part * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), values.begin() + at, values.end());
-  return values[static_cast<std::size_t>(at)];
-}
 
 /// Worker and target of a rig in turns on one thread: no other core takes part. The rig's target
 /// thread is paused meanwhile. By the clock of the machine, so that both can go on in threads
