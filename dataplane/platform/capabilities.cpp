@@ -34,6 +34,7 @@ void settle(Capability& row, bool offered, bool wanted, const char* not_wanted,
 std::uint32_t mtu_most(const DeviceOffer& offer, const DriverQuirks& quirks) {
   if (quirks.any_frame) return kMtuUnlimited;
   std::uint32_t most = offer.mtu_most == 0 ? kMtuUnlimited : offer.mtu_most;
+  if (quirks.mtu_most != 0) most = std::min<std::uint32_t>(most, quirks.mtu_most);
   if (offer.frame_most > kFrameOverhead) most = std::min(most, offer.frame_most - kFrameOverhead);
   return most;
 }

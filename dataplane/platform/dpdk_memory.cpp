@@ -97,6 +97,7 @@ std::unique_ptr<DpdkPacketMemory> DpdkPacketMemory::create(const DpdkMemoryOptio
   if (!impl->external) return nullptr;
 
   impl->trackers = std::make_unique<DpdkTracker[]>(options.trackers);
+  impl->credits = std::make_unique<std::atomic<std::uint16_t>[]>(options.trackers);
   impl->tracker_count = options.trackers;
   for (std::uint32_t i = 0; i < options.trackers; ++i) {
     impl->trackers[i].info.free_cb = never_last;
@@ -185,8 +186,10 @@ TxTracker* DpdkPacketMemory::tracker(std::size_t index) noexcept {
 std::size_t DpdkPacketMemory::tracker_count() const noexcept { return impl_->tracker_count; }
 
 std::uint32_t DpdkPacketMemory::in_flight(const TxTracker& tracker) const noexcept {
-  const auto& info = reinterpret_cast<const DpdkTracker&>(tracker).info;
-  const std::uint32_t others = rte_mbuf_ext_refcnt_read(&info) - 1U;
+  const auto& of = reinterpret_cast<const DpdkTracker&>(tracker);
+  const std::uint32_t credits =
+      impl_->credits[&of - impl_->trackers.get()].load(std::memory_order_relaxed);
+  const std::uint32_t others = rte_mbuf_ext_refcnt_read(&of.info) - 1U - credits;
   // What the frames' readers did must not seem to happen after their memory was found free.
   std::atomic_thread_fence(std::memory_order_acquire);
   return others;

@@ -272,8 +272,7 @@ rte_mbuf* DpdkPort::Impl::build(std::span<const TxSegment> segments) noexcept {
     if (mbuf == nullptr) {
       mbuf = external[external_first++];
       auto* data = const_cast<std::byte*>(segment.data);
-      rte_mbuf_ext_shared_info* info = &dpdk_tracker(segment.tracker)->info;
-      rte_mbuf_ext_refcnt_update(info, 1);
+      rte_mbuf_ext_shared_info* info = pools.take_reference(segment.tracker);
       // Registered memory is mapped at its virtual address (iova-mode=va).
       rte_pktmbuf_attach_extbuf(mbuf, data, reinterpret_cast<std::uintptr_t>(data), length, info);
     } else {

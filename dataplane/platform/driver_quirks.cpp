@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::uint32_t kFrameOverhead = 18;  // Ethernet header and CRC
 constexpr std::uint16_t kXdpHeadroom = 256;   // XDP_PACKET_HEADROOM of the kernel
+/// What the kernel takes as one frame is a page: room for this MTU (memory_plan.cpp) and DPDK's
+/// bookkeeping of the buffer.
+constexpr std::uint16_t kXdpMtuMost = 3392;
 constexpr std::uint32_t kMemifBufferDefault = 2048;
 
 constexpr std::array kQuirks = {
@@ -24,6 +27,7 @@ constexpr std::array kQuirks = {
                  .linearise = true,
                  .no_checksum = true,
                  .rx_room_lost = kXdpHeadroom,
+                 .mtu_most = kXdpMtuMost,
                  .pins_memory = true},
     DriverQuirks{.driver = "net_memif", .no_checksum = true, .one_buffer_per_frame = true},
     DriverQuirks{.driver = "net_af_packet", .linearise = true, .no_checksum = true, .blocks = true},

@@ -32,6 +32,8 @@ struct DriverQuirks {
   bool no_tso = false;
   /// Bytes of each receive buffer that a frame cannot use.
   std::uint16_t rx_room_lost = 0;
+  /// Says more than it can: queues cannot be set up with a larger one. 0: what it says holds.
+  std::uint16_t mtu_most = 0;
   /// The other side reaches DPDK's own memory only, not what an application has registered.
   bool own_memory_only = false;
   /// Chains a received frame over buffers without offering it.

@@ -161,20 +161,16 @@ def digests(book):
 
 
 def scale(book):
-    many = book.of_measure("scale_cycles", sessions=1024)
-    one = book.of_measure("scale_cycles", sessions=1)
-    value, base = (many and many.get("turn_cycles_per_io")), (one and one.get("turn_cycles_per_io"))
-    part, note = (many and many.get("ratio")), "worker and target in turns"
-    if part is None:
-        row = book.row(replace(plan.READ, sessions=1024, queue_depth=1))
-        singles = [book.value(replace(plan.READ, queue_depth=depth), "busy_cycles_per_io") for depth in (32, 128)]
-        value = row and row["busy_cycles_per_io"]
-        base = min((single for single in singles if single is not None), default=None)
-        part, note = ratio(value, base), "1,024 sessions at depth 1 against the better of one at depth 32 and 128"
-    yield judge(Goal("cycles per I/O at 1,024 sessions on one worker", "at most 1.3 times one session's",
-                     "one session", unit="cycles"),
-                value if part is not None else None, part is not None and part <= 1.3, base,
-                note if part is not None else "")
+    for compared in ("several commands each", "one command each", "the same commands in flight"):
+        row = book.of_measure("scale_ratio", compared=compared, sessions=1024)
+        part = row and row["ratio"]
+        yield judge(Goal(f"cycles per I/O at 1,024 sessions on one worker, {compared}",
+                         "at most 1.3 times one session's",
+                         f"one session at depth {row['one_queue_depth']:,.0f}" if row else "one session", unit="cycles"),
+                    row and row["turn_cycles_per_io"], part is not None and part <= 1.3,
+                    row and row["one_turn_cycles_per_io"],
+                    f"each at depth {row['queue_depth']:.0f}, worker and target in turns; in threads "
+                    f"{row['busy_ratio']:.2f} times" if row else "")
     row = book.of_measure("memory_per_connection")
     used = row and row.get("bytes_per_connection")
     yield judge(Goal("memory per idle logged-in connection", "at most 16 KiB", unit="bytes"), used,

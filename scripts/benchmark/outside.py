@@ -68,6 +68,8 @@ def scale(settings):
 def detail(row):
     words = [str(row[key]) for key in ("case",) if row.get(key)]
     words += [f"{row['sessions']:,}-sessions"] if row.get("sessions") else []
+    words += [f"q{row['queue_depth']}"] if row.get("queue_depth") else []
+    words += [row["compared"].replace(" ", "-")] if row.get("compared") else []
     words += [row["contender"]] if row.get("measure") == "two_workers" else []
     return "/".join(words) or "all"
 

@@ -6,7 +6,6 @@
 #include <immintrin.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <sstream>
@@ -209,7 +208,7 @@ Books read_books(bench::Rig& rig) {
           .sent_bytes = port.tx_bytes.get()};
 }
 
-void print(const Row& row, const Flags& flags, Counts& counts, const Books& before,
+void print(const Row& row, const Flags& flags, const Counts& counts, const Books& before,
            const Books& after, std::uint64_t failed) {
   const auto per_io = [&](std::uint64_t n) {
     return static_cast<double>(n) / static_cast<double>(counts.ios);

@@ -1,5 +1,4 @@
-// Quantiles of measured values that are kept one by one; service::LatencyHistogram has those of
-// values too many to keep.
+// The value below which a part of many lie.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +7,8 @@
 
 namespace pollux::bench {
 
-/// The value below which `part` of them lie, 0 of none; they are reordered.
-inline double quantile(std::vector<double>& values, double part) {
+/// `part`: 0 to 1. 0 when there are no values.
+[[nodiscard]] inline double quantile(std::vector<double> values, double part) {
   if (values.empty()) return 0;
   const auto at = static_cast<std::ptrdiff_t>(part * static_cast<double>(values.size() - 1));
   std::nth_element(values.begin(), values.begin() + at, values.end());

@@ -19,8 +19,6 @@ namespace {
 std::uint32_t rigs_made = 0;
 std::uint32_t rigs_open = 0;
 constexpr std::uint32_t kLoginsAtOnce = 32;
-/// Pools of many small pieces waste more than the plan expects.
-constexpr std::uint32_t kSessionsPerMib = 16;
 
 }  // namespace
 
@@ -62,8 +60,7 @@ bool Rig::open(std::string& error) {
       if (note != nullptr) note(false);
       return opened;
     };
-    setup.ring_memory_mib =
-        target::kLabMemoryMib + options_.spare_memory_mib + options_.sessions / kSessionsPerMib;
+    setup.ring_memory_mib = target::kLabMemoryMib + options_.spare_memory_mib;
   }
   if (library::open_instance(std::move(setup), instance_, error) != POLLUX_OK) return false;
   ++rigs_open;

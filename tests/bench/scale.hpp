@@ -11,7 +11,6 @@
 #include "control/library/instance.hpp"
 #include "dataplane/platform/tsc_clock.hpp"
 #include "tests/bench/load.hpp"
-#include "tests/bench/quantile.hpp"
 #include "tests/bench/rig.hpp"
 #include "tests/bench/thread_time.hpp"
 

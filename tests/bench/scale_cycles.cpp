@@ -1,13 +1,16 @@
 // Cycles of one command by the number of sessions that share the worker. All sessions of a rig stay
 // logged in; each point loads some of them, and the points are measured in rounds, so that what
-// else the machine does falls on all of them.
+// else the machine does falls on all of them. "One session" can mean three things, so there are
+// three ratios.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <memory>
 
 #include "control/ratio.hpp"
+#include "tests/bench/quantile.hpp"
 #include "tests/bench/scale.hpp"
 
 namespace pollux::bench {
@@ -21,17 +24,24 @@ struct Point {
   std::vector<double> busy;
   double frames_sent = 0;
   double frames_received = 0;
+
+  /// Of chunks, the fast half is what the code costs; the rest is what the machine took.
+  [[nodiscard]] double turn_cycles() const { return quantile(turn, 0.25); }
+  [[nodiscard]] double busy_cycles() const { return quantile(busy, 0.25); }
 };
 
-/// The same commands in flight however many sessions have them; then one session at the depth that
-/// section 6 of the design measures at, and alone with one command.
+/// What one queue takes, divided among all.
+std::uint32_t depth_each(std::uint32_t sessions) { return std::clamp(4096u / sessions, 1u, 32u); }
+
 std::vector<Point> points_up_to(std::uint32_t sessions) {
   std::vector<Point> points;
+  // The same commands in flight however many sessions have them.
   for (const std::uint32_t n : {1u, 16u, 64u, 256u, 1024u})
     if (n <= sessions) points.push_back({.sessions = n, .depth = sessions / n});
-  points.push_back({.sessions = 1, .depth = 32});
-  points.push_back({.sessions = std::min(32u, sessions), .depth = 1});
-  points.push_back({.sessions = 1, .depth = 1});
+  // So many for each session.
+  for (const std::uint32_t depth : {1u, depth_each(sessions)})
+    for (const std::uint32_t n : {1u, sessions})
+      if (depth != sessions / n) points.push_back({.sessions = n, .depth = depth});
   return points;
 }
 
@@ -102,22 +112,34 @@ class Round {
   Point& point_;
 };
 
-void print(std::vector<Point>& points) {
-  // Of chunks, the fast half is what the code costs; the rest is what the machine took.
-  const double one_turn = quantile(points.front().turn, 0.25);
-  const double one_busy = quantile(points.front().busy, 0.25);
-  for (Point& point : points) {
-    const double turn = quantile(point.turn, 0.25);
-    const double busy = quantile(point.busy, 0.25);
-    fmt::print(
-        "{{\"contender\": \"pollux\", \"measure\": \"scale_cycles\", \"sessions\": {}, "
-        "\"queue_depth\": {}, \"turn_cycles_per_io\": {:.1f}, \"median_turn_cycles_per_io\": "
-        "{:.1f}, \"call_cycles_per_io\": {:.1f}, \"busy_cycles_per_io\": {:.1f}, "
-        "\"frames_sent_per_io\": {:.3f}, \"frames_received_per_io\": {:.3f}, "
-        "\"ratio\": {:.3f}, \"busy_ratio\": {:.3f}}}\n",
-        point.sessions, point.depth, turn, quantile(point.turn, 0.5), quantile(point.call, 0.25),
-        busy, point.frames_sent, point.frames_received, turn / one_turn, busy / one_busy);
-  }
+void print(const Point& point) {
+  fmt::print(
+      "{{\"contender\": \"pollux\", \"measure\": \"scale_cycles\", \"sessions\": {}, "
+      "\"queue_depth\": {}, \"turn_cycles_per_io\": {:.1f}, \"median_turn_cycles_per_io\": "
+      "{:.1f}, \"call_cycles_per_io\": {:.1f}, \"busy_cycles_per_io\": {:.1f}, "
+      "\"frames_sent_per_io\": {:.3f}, \"frames_received_per_io\": {:.3f}}}\n",
+      point.sessions, point.depth, point.turn_cycles(), quantile(point.turn, 0.5),
+      quantile(point.call, 0.25), point.busy_cycles(), point.frames_sent, point.frames_received);
+}
+
+/// All sessions with `depth` each, against one with `one_depth`.
+void print_ratio(const std::vector<Point>& points, std::uint32_t sessions, const char* compared,
+                 std::uint32_t depth, std::uint32_t one_depth) {
+  const auto find = [&points](std::uint32_t n, std::uint32_t each) {
+    return std::find_if(points.begin(), points.end(), [n, each](const Point& point) {
+      return point.sessions == n && point.depth == each;
+    });
+  };
+  const auto many = find(sessions, depth);
+  const auto one = find(1, one_depth);
+  if (many == points.end() || one == points.end()) return;
+  fmt::print(
+      "{{\"contender\": \"pollux\", \"measure\": \"scale_ratio\", \"compared\": \"{}\", "
+      "\"sessions\": {}, \"queue_depth\": {}, \"one_queue_depth\": {}, "
+      "\"turn_cycles_per_io\": {:.1f}, \"one_turn_cycles_per_io\": {:.1f}, \"ratio\": {:.3f}, "
+      "\"busy_ratio\": {:.3f}}}\n",
+      compared, sessions, depth, one_depth, many->turn_cycles(), one->turn_cycles(),
+      many->turn_cycles() / one->turn_cycles(), many->busy_cycles() / one->busy_cycles());
 }
 
 }  // namespace
@@ -137,7 +159,12 @@ int measure_scale_cycles(const ScaleOptions& options) {
   for (int i = 0; i < rounds; ++i)
     for (Point& point : points)
       if (!Round(rig, point).run(chunks, seconds, error)) return fail(error);
-  print(points);
+  for (const Point& point : points) print(point);
+  const std::uint32_t sessions = rig_options.sessions;
+  const std::uint32_t each = depth_each(sessions);
+  print_ratio(points, sessions, "several commands each", each, each);
+  print_ratio(points, sessions, "one command each", 1, 1);
+  print_ratio(points, sessions, "the same commands in flight", 1, sessions);
   return rig.target()->violations() == 0 ? 0 : fail("the target saw violations of the protocol");
 }
 

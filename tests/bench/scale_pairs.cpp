@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "dataplane/platform/dpdk_runtime.hpp"
+#include "tests/bench/quantile.hpp"
 #include "tests/bench/scale.hpp"
 
 namespace pollux::bench {

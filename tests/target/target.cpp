@@ -34,7 +34,11 @@ tcp::EngineLimits engine_limits(const TargetOptions& options) {
 class Target::EngineStream final : public Stream {
  public:
   EngineStream(Target& target, Link& link, Instant now) noexcept
-      : target_(target), engine_(target.engine_), link_(link), now_(now) {}
+      : engine_(target.engine_), link_(link), now_(now) {
+    // Trackers are dealt out by connection, so that none of their small counts overflows.
+    const std::size_t count = target.memory_.tracker_count();
+    tracker_ = target.memory_.tracker(link.id.slot % count);
+  }
   [[nodiscard]] std::uint32_t readable() const noexcept override {
     return engine_.readable(link_.id);
   }
@@ -50,21 +54,17 @@ class Target::EngineStream final : public Stream {
     engine_.send_inline(link_.id, bytes);
   }
   void send_external(const std::byte* data, std::uint32_t length) noexcept override {
-    engine_.send_external(link_.id, data, length, target_.next_tracker(), &link_.reference);
+    engine_.send_external(link_.id, data, length, tracker_, &link_.reference);
   }
   void close() noexcept override { engine_.close(link_.id, now_); }
   void abort() noexcept override { engine_.abort(link_.id, now_); }
 
  private:
-  Target& target_;
   tcp::Engine& engine_;
   Link& link_;
   Instant now_;
+  platform::TxTracker* tracker_;
 };
-
-platform::TxTracker* Target::next_tracker() noexcept {
-  return memory_.tracker(next_tracker_++ % std::min(memory_.tracker_count(), kTrackers));
-}
 
 Target::Target(const TargetOptions& options, platform::Port& port, platform::PacketMemory& memory,
                Instant start)

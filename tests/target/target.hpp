@@ -78,15 +78,10 @@ class Target final : private tcp::Listener {
 
   bool on_syn(const net::Endpoint& local, const net::Endpoint& remote,
               tcp::OpenRequest& fill) noexcept override;
-  /// In turn, so that none of their small counts overflows, nor is one counter the line of the cache
-  /// that our CPU and that of whoever releases the frames both write for every command.
-  platform::TxTracker* next_tracker() noexcept;
   void take_event(const tcp::Event& event) noexcept;
   void want_service(std::uint32_t index) noexcept;
   std::size_t serve(Instant now) noexcept;
   void run_own_timers(Instant now) noexcept;
-
-  static constexpr std::size_t kTrackers = 256;
 
   Protocol protocol_;
   net::Interface interface_;
@@ -94,7 +89,6 @@ class Target final : private tcp::Listener {
   platform::PacketMemory& memory_;
   std::vector<Link> links_;
   FixedRing<std::uint32_t> work_;  ///< connections to be served, each at most once
-  std::size_t next_tracker_ = 0;
   Instant next_ping_ = kNever;
   bool accepts_ = true;
   std::array<net::TcpDatagram, 64> datagrams_;

@@ -141,6 +141,13 @@ TEST(Capabilities, MtuIsRefusedWithTheLargestOne) {
 
 // --- What drivers do wrong
 
+TEST(Quirks, AnAfXdpBufferMustFitAPage) {
+  DeviceOffer offer = everything("net_af_xdp");
+  offer.mtu_most = 3542;
+  EXPECT_NE(refused(offer, {.name = "p", .mtu = 3393, .rx_buffer_bytes = 4096}).find("at most 3392"),
+            std::string::npos);
+}
+
 TEST(Quirks, TapSumsAreNeverUsed) {
   const PortPlan plan = agreed(everything("net_tap"));
   for (const Feature feature : {Feature::tx_ipv4_checksum, Feature::tx_tcp_checksum,

@@ -101,6 +101,24 @@ TEST_F(RingWireTest, CarriesOddPiecesOfExternalMemory) {
   EXPECT_EQ(wire->right().counters().rx_bytes.get(), expected.size());
 }
 
+TEST_F(RingWireTest, WhatIsInFlightIsExactHoweverManyFramesThereHaveBeen) {
+  make_wire({});
+  std::array<RxSegment, 4> held;
+  std::array<RxSegment, 4> segments;
+  ASSERT_EQ(wire->left().transmit(frame(60, {100})), 2U);
+  ASSERT_EQ(wire->right().receive(held), 2U);
+  // References are taken many at a time.
+  for (std::uint32_t i = 0; i < 3000; ++i) {
+    ASSERT_EQ(in_flight(), 1U) << i;
+    ASSERT_EQ(wire->left().transmit(frame(60, {100})), 2U);
+    ASSERT_EQ(in_flight(), 2U) << i;
+    ASSERT_EQ(wire->right().receive(segments), 2U);
+    release({segments.data(), 2});
+  }
+  release({held.data(), 2});
+  EXPECT_EQ(in_flight(), 0U);
+}
+
 TEST_F(RingWireTest, RetainedSegmentNeedsTwoReleases) {
   make_wire({});
   ASSERT_EQ(wire->left().transmit(frame(60, {100})), 2U);

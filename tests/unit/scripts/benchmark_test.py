@@ -165,15 +165,14 @@ class Bulk(unittest.TestCase):
 
 class Elsewhere(unittest.TestCase):
     def test_sessions(self):
-        many = replace(plan.READ, sessions=1024, queue_depth=1)
-        found = [row_of(plan.READ, iops=1, busy_cycles_per_io=1100),
-                 row_of(replace(plan.READ, queue_depth=128), busy_cycles_per_io=1000), row_of(many, busy_cycles_per_io=1300)]
-        self.assertEqual(verdict(found, "1,024 sessions").status, MET)
-        found[2]["busy_cycles_per_io"] = 1301
-        self.assertEqual(verdict(found, "1,024 sessions").status, NOT_MET)
-        of_scale = [rows.complete({"measure": "scale_cycles", "sessions": sessions, "turn_cycles_per_io": cycles,
-                                   "ratio": cycles / 1000}, "s") for sessions, cycles in ((1, 1000), (1024, 1200))]
-        self.assertEqual(verdict(found + of_scale, "1,024 sessions").status, MET)
+        found = [rows.complete({"measure": "scale_ratio", "compared": what, "sessions": 1024, "queue_depth": 1,
+                                "one_queue_depth": 1, "turn_cycles_per_io": cycles, "one_turn_cycles_per_io": 1000,
+                                "ratio": cycles / 1000, "busy_ratio": 1}, what)
+                 for what, cycles in (("several commands each", 1300), ("one command each", 700),
+                                      ("the same commands in flight", 1301))]
+        self.assertEqual(verdict(found, "several commands each").status, MET)
+        self.assertEqual(verdict(found, "one command each").value, 700)
+        self.assertEqual(verdict(found, "same commands in flight").status, NOT_MET)
 
     def test_measures_of_other_programs(self):
         for words, row, is_met in (
