@@ -1,4 +1,4 @@
-// Arithmetic of reports: a part of a whole, and a whole in proportion to measured parts.
+// Arithmetic of reports: parts of a whole, a whole in proportion to measured parts, rates.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,10 @@ namespace pollux {
   for (const std::uint64_t part : parts)
     shares.push_back(whole * ratio(static_cast<double>(part), sum));
   return shares;
+}
+
+[[nodiscard]] inline double mib_per_second(double bytes, double seconds) {
+  return ratio(bytes / (1024.0 * 1024.0), seconds);
 }
 
 }  // namespace pollux

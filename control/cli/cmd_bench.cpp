@@ -13,6 +13,7 @@
 #include "control/cli/render.hpp"
 #include "control/cli/session_calls.hpp"
 #include "control/cli/verbs.hpp"
+#include "control/ratio.hpp"
 #include "control/url/lun.hpp"
 #include "pollux/operations.h"
 
@@ -148,7 +149,7 @@ class BenchRun {
 
 Json bench_json(const pollux_bench_in& in, const pollux_bench_out& out) {
   const auto per_io = [&](std::uint64_t value) {
-    return out.TotalIos == 0 ? 0.0 : static_cast<double>(value) / static_cast<double>(out.TotalIos);
+    return ratio(static_cast<double>(value), static_cast<double>(out.TotalIos));
   };
   const auto in_us = [](std::uint64_t ns) { return static_cast<double>(ns) / 1e3; };
   Json result;
@@ -171,7 +172,7 @@ Json bench_json(const pollux_bench_in& in, const pollux_bench_out& out) {
   result["busy_cycles_per_io"] = per_io(out.BusyCycles);
   result["copied_bytes_per_io"] = per_io(out.CopiedBytes);
   const double elapsed = static_cast<double>(out.BusyCycles) + static_cast<double>(out.IdleCycles);
-  result["busy_share"] = elapsed > 0 ? static_cast<double>(out.BusyCycles) / elapsed : 0.0;
+  result["busy_share"] = ratio(static_cast<double>(out.BusyCycles), elapsed);
   result["cycles_per_second"] = out.CyclesPerSecond;
   Json json = document("bench");
   json["results"] = Json::array({std::move(result)});

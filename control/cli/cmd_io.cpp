@@ -5,12 +5,11 @@
 #include "control/cli/session_calls.hpp"
 #include "control/cli/transfer.hpp"
 #include "control/cli/verbs.hpp"
+#include "control/ratio.hpp"
 #include "control/url/lun.hpp"
 
 namespace pollux::cli {
 namespace {
-
-constexpr double kMib = 1024.0 * 1024.0;
 
 Extent extent_of(const Options& options, const SessionUse& use, const Capacity& capacity) {
   Extent extent{use.id(), use.lun(), options.lba, 0, capacity.block_bytes, use.lun_name()};
@@ -43,7 +42,7 @@ void fit_to_file(Extent& extent, const InputFile& file, const Options& options) 
 void report(const Options& options, const Extent& extent, std::uint64_t bytes,
             std::chrono::milliseconds elapsed, const Json& extra, const std::string& sentence) {
   const double seconds = std::chrono::duration<double>(elapsed).count();
-  const double rate = seconds > 0 ? static_cast<double>(bytes) / kMib / seconds : 0;
+  const double rate = mib_per_second(static_cast<double>(bytes), seconds);
   if (!options.json) {
     print(fmt::format("{} ({}, {:.2f} s, {:.1f} MiB/s).\n", sentence, human_size(bytes), seconds,
                       rate));

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "control/cli/render.hpp"
+#include "control/ratio.hpp"
 
 namespace pollux::cli {
 namespace {
@@ -18,7 +19,6 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds kDrawEvery{200};
 constexpr int kBarCells = 24;
-constexpr double kMib = 1024.0 * 1024.0;
 constexpr std::string_view kEraseLine = "\r\033[K";
 
 }  // namespace
@@ -37,7 +37,7 @@ std::string progress_line(const std::string& label, std::uint64_t done,
   const double seconds = duration<double>(elapsed).count();
   if (seconds <= 0 || done == 0) return line;
   const double rate = static_cast<double>(done) / seconds;
-  line += fmt::format("  {:.1f} MiB/s", rate / kMib);
+  line += fmt::format("  {:.1f} MiB/s", mib_per_second(static_cast<double>(done), seconds));
   if (total && *total > done) {
     const auto left = static_cast<std::uint64_t>(static_cast<double>(*total - done) / rate);
     line += fmt::format("  ETA {}:{:02}", left / 60, left % 60);

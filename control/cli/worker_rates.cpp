@@ -7,8 +7,6 @@
 namespace pollux::cli {
 namespace {
 
-constexpr double kMib = 1024.0 * 1024.0;
-
 std::uint64_t sum_in(const Json& worker, const char* name) {
   const auto found = worker.find(name);
   std::uint64_t sum = 0;
@@ -79,8 +77,8 @@ WorkerRates rates_between(const WorkerSnapshot& before, const WorkerSnapshot& af
   const double busy = change(&S::busy_cycles);
   const double commands = change(&S::commands);
   rates.iops = ratio(commands, seconds);
-  rates.read_mib = ratio(change(&S::read_bytes) / kMib, seconds);
-  rates.written_mib = ratio(change(&S::written_bytes) / kMib, seconds);
+  rates.read_mib = mib_per_second(change(&S::read_bytes), seconds);
+  rates.written_mib = mib_per_second(change(&S::written_bytes), seconds);
   rates.busy_percent = 100 * ratio(busy, busy + change(&S::idle_cycles) + change(&S::away_cycles));
   rates.cycles_per_io = ratio(busy, commands);
   rates.received_burst = ratio(change(&S::frames_received), change(&S::received_bursts));

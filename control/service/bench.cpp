@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/ratio.hpp"
 #include "dataplane/base/random.hpp"
 
 namespace pollux::service {
@@ -313,7 +314,7 @@ void Bench::publish(const LatencyHistogram& latencies, std::uint64_t errors, std
   figures_.Bytes = bytes;
   figures_.RuntimeNs = runtime_ns;
   figures_.Iops = static_cast<double>(latencies.count()) / seconds;
-  figures_.Mibps = static_cast<double>(bytes) / seconds / (1024.0 * 1024.0);
+  figures_.Mibps = mib_per_second(static_cast<double>(bytes), seconds);
   figures_.LatencyAverageNs = latencies.average();
   figures_.LatencyP50Ns = latencies.percentile(500);
   figures_.LatencyP99Ns = latencies.percentile(990);

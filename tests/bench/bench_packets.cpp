@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include "control/ratio.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
 #include "dataplane/platform/tsc_clock.hpp"
 #include "tests/bench/thread_time.hpp"
@@ -202,7 +203,7 @@ class Measurement {
         "\"tsc_hz\": {:.0f}, \"cpu_share\": {:.3f}}}\n",
         flags_.wire, flags_.request_bytes == 0 ? "stream" : "ask-and-answer", flags_.frame_bytes,
         flags_.request_bytes, flags_.request_bytes == 0 ? 0 : flags_.depth, flags_.mtu,
-        frames / seconds, static_cast<double>(found.bytes) / seconds / 1048576.0,
+        frames / seconds, mib_per_second(static_cast<double>(found.bytes), seconds),
         static_cast<double>(found.busy_cycles) / frames, hz, found.cpu_seconds / seconds);
   }
 

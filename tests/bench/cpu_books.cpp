@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "control/ratio.hpp"
+
 namespace pollux::bench {
 namespace {
 
@@ -80,9 +82,7 @@ std::string CpuBooks::cpu_json(std::size_t cpu) const {
   const Cpu& before = before_.cpus[cpu];
   const Cpu& after = after_.cpus[cpu];
   const auto all = static_cast<double>(after.all_ticks - before.all_ticks);
-  const auto share = [all](std::uint64_t ticks) {
-    return all == 0 ? 0 : static_cast<double>(ticks) / all;
-  };
+  const auto share = [all](std::uint64_t ticks) { return ratio(static_cast<double>(ticks), all); };
   return fmt::format("\"cpu{}_busy\": {:.3f}, \"cpu{}_softirq\": {:.3f}", cpu,
                      share(after.busy_ticks - before.busy_ticks), cpu,
                      share(after.softirq_ticks - before.softirq_ticks));

@@ -125,7 +125,7 @@ std::string to_json(const RigOptions& rig, const LoadOptions& options, const Loa
   json["working_set"] = options.working_set;
   json["mtu"] = rig.mtu;
   json["iops"] = rounded(ios / seconds, 0);
-  json["mibps"] = rounded(ios * options.io_size / seconds / 1048576.0, 1);
+  json["mibps"] = rounded(mib_per_second(ios * options.io_size, seconds), 1);
   json["avg_latency_us"] = rounded(static_cast<double>(load.latencies().average()) * 1e6 / hz, 3);
   json["p50_latency_us"] = microseconds(500);
   json["p99_latency_us"] = microseconds(990);

@@ -4,7 +4,6 @@
 // compares them with what they were); by itself it gives cycles.
 #include <fmt/format.h>
 #include <immintrin.h>
-#include <pthread.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
@@ -20,6 +19,7 @@
 #include "tests/bench/load.hpp"
 #include "tests/bench/quantile.hpp"
 #include "tests/bench/rig.hpp"
+#include "tests/bench/thread_time.hpp"
 
 #if __has_include(<valgrind/callgrind.h>)
 #include <valgrind/callgrind.h>
@@ -31,7 +31,6 @@
 namespace {
 
 using namespace pollux;
-using bench::quantile;
 using platform::TscClock;
 
 /// Shorter than any real turn, so that our clock never runs ahead of the instance's own.
@@ -76,13 +75,6 @@ struct Counts {
 
 constexpr std::uint64_t kChunk = 1024;
 
-void pin(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
-  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-}
-
 /// The target's turns: here, or on a thread of another CPU that waits its turn, so that lines of
 /// the cache change hands as between two machines' cores while both never run at once.
 class FarEnd {
@@ -112,7 +104,7 @@ class FarEnd {
     for (int i = 0; i < kTargetTurns; ++i) target_.poll_once(now_);
   }
   void serve(int cpu) {
-    pin(cpu);
+    bench::pin_to(cpu);
     std::string ignored;
     (void)platform::register_worker_thread(ignored);
     for (;;) {
@@ -226,8 +218,8 @@ void print(const Row& row, const Flags& flags, const Counts& counts, const Books
       "\"turn_cycles\": {:.1f}, \"turn_cycles_least\": {:.1f}, \"turn_cycles_median\": {:.1f}, "
       "\"call_cycles\": {:.1f}, ",
       row.text, flags.rig.digests, flags.rig.sessions, counts.ios, per_io(counts.turn_cycles),
-      quantile(counts.turn_cycles_per_io, 0), quantile(counts.turn_cycles_per_io, 0.5),
-      per_io(counts.call_cycles));
+      bench::quantile(counts.turn_cycles_per_io, 0),
+      bench::quantile(counts.turn_cycles_per_io, 0.5), per_io(counts.call_cycles));
   const auto difference = [&](auto member) { return per_io(after.*member - before.*member); };
   fmt::print(
       "\"turns\": {:.4f}, \"frames_received\": {:.4f}, \"frames_sent\": {:.4f}, "
@@ -244,7 +236,7 @@ bool measure_row(const Row& row, const Flags& flags, bench::Rig& rig, std::strin
   bench::Load load(row.load, rig.instance(), 0, rig.sessions(), rig.lun());
   if (!load.open(error)) return false;
   rig.target()->pause();
-  pin(flags.cpu);
+  bench::pin_to(flags.cpu);
   load.fill();
   Books before;
   Books after;

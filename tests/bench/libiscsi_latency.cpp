@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "control/ratio.hpp"
 #include "control/service/latency_histogram.hpp"
 #include "dataplane/base/random.hpp"
 #include "tests/bench/cpu_books.hpp"
@@ -91,7 +92,8 @@ class Load {
         "\"iops\": {:.0f}, \"mibps\": {:.1f}, \"avg_latency_us\": {:.2f}, "
         "\"p50_latency_us\": {:.2f}, \"p99_latency_us\": {:.2f}, \"cpu_ns_per_io\": {:.1f}, "
         "\"failed\": {}, \"polling\": {}, {}}}\n",
-        flags_.workload, flags_.io_size, flags_.depth, iops, iops * flags_.io_size / 1048576,
+        flags_.workload, flags_.io_size, flags_.depth, iops,
+        mib_per_second(ios * flags_.io_size, elapsed_),
         static_cast<double>(latencies_.average()) / 1e3,
         static_cast<double>(latencies_.percentile(500)) / 1e3,
         static_cast<double>(latencies_.percentile(990)) / 1e3, books.process_seconds() * 1e9 / ios,

@@ -15,6 +15,7 @@
 
 #include "control/ring/server.hpp"
 #include "pollux/client.h"
+#include "tests/bench/quantile.hpp"
 
 namespace {
 
@@ -44,10 +45,6 @@ void serve(pollux::ring::Server& server, const std::atomic<bool>& is_stopping) {
   }
 }
 
-double percentile_us(std::vector<double>& sorted, double part) {
-  return sorted[static_cast<std::size_t>(part * static_cast<double>(sorted.size() - 1))];
-}
-
 void measure_latency(pollux_client* client) {
   constexpr int kRounds = 50000;
   std::vector<double> latencies_us;
@@ -56,9 +53,9 @@ void measure_latency(pollux_client* client) {
     if (pollux_client_call(client, 1, nullptr, 0, nullptr, 0, nullptr, 1000) != 0) std::exit(1);
     latencies_us.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
   }
-  std::sort(latencies_us.begin(), latencies_us.end());
-  fmt::print("hot client: p50 {:.2f} us, p99 {:.2f} us\n", percentile_us(latencies_us, 0.5),
-             percentile_us(latencies_us, 0.99));
+  fmt::print("hot client: p50 {:.2f} us, p99 {:.2f} us\n",
+             pollux::bench::quantile(latencies_us, 0.5),
+             pollux::bench::quantile(latencies_us, 0.99));
 }
 
 void measure_rate(pollux_client* client) {

@@ -3,19 +3,11 @@
 #include "tests/bench/scale.hpp"
 
 #include <fmt/format.h>
-#include <pthread.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 namespace pollux::bench {
-
-void pin(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
-  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-}
 
 int fail(const std::string& error) {
   fmt::print(stderr, "scale: {}\n", error);

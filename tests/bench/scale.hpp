@@ -12,6 +12,7 @@
 #include "dataplane/platform/tsc_clock.hpp"
 #include "tests/bench/load.hpp"
 #include "tests/bench/rig.hpp"
+#include "tests/bench/thread_time.hpp"
 
 namespace pollux::bench {
 
@@ -28,7 +29,6 @@ int measure_memory_per_connection(const ScaleOptions& options);
 int measure_fairness(const ScaleOptions& options);
 int measure_two_workers(const ScaleOptions& options);
 
-void pin(int cpu);
 int fail(const std::string& error);
 
 /// Worker and target of a rig in turns on one thread: no other core takes part. The rig's target

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "control/ratio.hpp"
 #include "tests/bench/quantile.hpp"
 #include "tests/bench/scale.hpp"
 
@@ -45,7 +46,7 @@ std::vector<Point> points_up_to(std::uint32_t sessions) {
 }
 
 double per(std::uint64_t amount, std::uint64_t ios) {
-  return static_cast<double>(amount) / static_cast<double>(std::max<std::uint64_t>(ios, 1));
+  return ratio(static_cast<double>(amount), static_cast<double>(ios));
 }
 
 class Round {
@@ -150,7 +151,7 @@ int measure_scale_cycles(const ScaleOptions& options) {
   Rig rig(rig_options);
   std::string error;
   if (!rig.open(error)) return fail(error);
-  pin(options.cpu);
+  pin_to(options.cpu);
   std::vector<Point> points = points_up_to(rig_options.sessions);
   const int rounds = options.is_short ? 2 : 7;
   const std::uint64_t chunks = options.is_short ? 64 : 256;

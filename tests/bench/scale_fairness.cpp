@@ -116,7 +116,7 @@ int measure_fairness(const ScaleOptions& options) {
   Rig rig(rig_options);
   std::string error;
   if (!rig.open(error)) return fail(error);
-  pin(options.cpu);
+  pin_to(options.cpu);
   const double seconds = options.is_short ? 0.3 : 3;
   const bool ok = equal(rig, 4, 4096, seconds, error) && equal(rig, 32, 4096, seconds, error) &&
                   equal(rig, 4, 128 * KiB, seconds, error) && greedy(rig, 4096, seconds, error) &&

@@ -169,7 +169,7 @@ class Pairs {
 
  private:
   void walk(std::size_t me) {
-    pin(cpus_[me]);
+    pin_to(cpus_[me]);
     // A thread without a cache of its own would share the pools' locks with the other.
     if (!platform::register_worker_thread(errors_[me])) return barrier_.arrive_and_drop();
     for (auto& kind : kinds_)

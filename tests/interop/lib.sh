@@ -27,20 +27,26 @@ sha_of() { sha256sum "$1" | cut -d ' ' -f 1; }
 # json EXPRESSION: of the document on standard input, called d.
 json() { python3 -c 'import json, sys; d = json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"; }
 
+# two_namespaces NAME: what every rig begins with. DIR, and TARGET_NETNS and POLLUX_NETNS with nothing in them.
+two_namespaces() {
+  need_root
+  need_program tgtd tgt
+  need_program ip iproute2
+  clean_up_on_exit
+  new_run_dir "pollux-$1"
+  export POLLUX_SOCKET=$DIR/pollux.sock
+  TARGET_NETNS=plx-t-$$ POLLUX_NETNS=plx-p-$$
+  new_netns "$TARGET_NETNS"
+  new_netns "$POLLUX_NETNS"
+}
+
 # start_rig NAME MIB [polluxd flags...]: tgt with LUN 1 of MIB in TARGET_NETNS, polluxd on net_tap in POLLUX_NETNS,
 # the two facing each other with an MTU of 1500.
 start_rig() {
   local name=$1 mib=$2
   shift 2
-  need_root
-  need_program tgtd tgt
-  need_program ip iproute2
-  clean_up_on_exit
-  new_run_dir "pollux-$name"
-  export POLLUX_SOCKET=$DIR/pollux.sock
-  TARGET_NETNS=plx-t-$$ POLLUX_NETNS=plx-p-$$ TAP=plx$$
-  new_netns "$TARGET_NETNS"
-  new_netns "$POLLUX_NETNS"
+  two_namespaces "$name"
+  TAP=plx$$
   start_tgt "$TARGET_NETNS" "$DIR" "$TARGET_NAME"
   tgt_lun 1 "$DIR/lun" "$mib"
   # The target takes digests that the initiator asks for, and insists on none.
@@ -54,16 +60,9 @@ start_rig() {
 # veth_rig NAME: two namespaces joined by a veth pair, whose end in POLLUX_NETNS is left for net_af_xdp. False: the
 # kernel has no veth.
 veth_rig() {
-  need_root
-  need_program tgtd tgt
-  need_program ip iproute2
+  two_namespaces "$1"
   need_program ethtool ethtool
-  clean_up_on_exit
-  new_run_dir "pollux-$1"
-  export POLLUX_SOCKET=$DIR/pollux.sock
-  TARGET_NETNS=plx-t-$$ POLLUX_NETNS=plx-p-$$ VETH=vp$$
-  new_netns "$TARGET_NETNS"
-  new_netns "$POLLUX_NETNS"
+  VETH=vp$$
   ip -n "$POLLUX_NETNS" link add "$VETH" type veth peer name vt$$ netns "$TARGET_NETNS" 2>/dev/null || return 1
   ip -n "$TARGET_NETNS" address add "$RIG_TARGET_ADDRESS/24" dev vt$$
   # Sums that the kernel leaves to a device would never be computed on this way.
