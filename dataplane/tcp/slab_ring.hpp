@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <type_traits>
 
@@ -17,12 +18,15 @@ namespace pollux::tcp {
 template <class T, std::uint32_t kHome = 16, class Mask = std::uint16_t>
 requires std::is_trivial_v<T>
 struct SlabRing {
+  /// Large rings of tens of thousands of connections lie more than 4 G entries apart.
+  using Distance = std::conditional_t<sizeof(Mask) == 2, std::uint32_t, std::uint64_t>;
+
   T* items = nullptr;
   std::uint32_t head = 0;  ///< free-running, as tail: size is tail - head
   std::uint32_t tail = 0;
-  std::uint32_t far = 0;  ///< where the larger part begins, in entries from `items`; 0: there
-  Mask mask = 0;          ///< of the part in use: its entries - 1
-  Mask mask_most = 0;     ///< of the ring: its capacity - 1; capacity is a power of two
+  Distance far = 0;    ///< where the larger part begins, in entries from `items`; 0: there
+  Mask mask = 0;       ///< of the part in use: its entries - 1
+  Mask mask_most = 0;  ///< of the ring: its capacity - 1; capacity is a power of two
 
   [[nodiscard]] std::uint32_t size() const noexcept { return tail - head; }
   [[nodiscard]] std::uint32_t space() const noexcept { return mask_most + 1u - size(); }
@@ -71,13 +75,14 @@ class RingSlab {
         home_(std::min(capacity, kHome)),
         storage_(new T[std::size_t{rings} * (home_ + capacity)]) {
     POLLUX_ASSERT(std::has_single_bit(capacity) && Mask(capacity - 1) == capacity - 1);
+    POLLUX_ASSERT(distance(rings) <= std::numeric_limits<typename Ring::Distance>::max());
   }
   [[nodiscard]] Ring ring(std::uint32_t slot) const noexcept {
     Ring ring;
     ring.items = home(slot);
     ring.mask = static_cast<Mask>(home_ - 1);
     ring.mask_most = static_cast<Mask>(capacity_ - 1);
-    if (capacity_ > home_) ring.far = (rings_ - slot) * home_ + slot * capacity_;
+    if (capacity_ > home_) ring.far = static_cast<typename Ring::Distance>(distance(slot));
     return ring;
   }
   /// Where the ring of a connection starts, for who wants to fetch it ahead.
@@ -86,6 +91,11 @@ class RingSlab {
   }
 
  private:
+  /// From the first part of a ring to the second.
+  [[nodiscard]] std::uint64_t distance(std::uint32_t slot) const noexcept {
+    return std::uint64_t{rings_ - slot} * home_ + std::uint64_t{slot} * capacity_;
+  }
+
   std::uint32_t rings_;
   std::uint32_t capacity_;
   std::uint32_t home_;
