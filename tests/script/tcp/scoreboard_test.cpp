@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
 
 #include "dataplane/base/random.hpp"
 #include "tests/support/tcp_script.hpp"

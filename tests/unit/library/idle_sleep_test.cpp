@@ -16,6 +16,7 @@
 
 #include "control/library/instance.hpp"
 #include "dataplane/net/counters.hpp"
+#include "tests/support/api_calls.hpp"
 #include "tests/support/disk_stamp.hpp"
 #include "tests/target/lab.hpp"
 
@@ -78,25 +79,12 @@ class IdleSleep : public testing::Test {
     return session;
   }
   pollux_queue* make_queue(std::uint32_t worker = 0) {
-    pollux_queue_options options;
-    pollux_queue_options_init(&options);
-    options.worker = worker;
-    pollux_queue* queue = nullptr;
-    pollux_error error{};
-    EXPECT_EQ(pollux_queue_create(instance_, &options, &queue, &error), POLLUX_OK) << error.message;
-    return queue;
+    return test::make_queue(instance_, test::queue_options(worker));
   }
   /// One command on all of `data`, which `iov` has to name.
   int submit(pollux_queue* queue, std::uint8_t opcode, pollux_session_id session,
              const iovec& iov) {
-    pollux_command command{};
-    command.opcode = opcode;
-    command.session = session;
-    command.lba = 64;
-    command.iov = &iov;
-    command.iov_count = 1;
-    command.length = static_cast<std::uint32_t>(iov.iov_len);
-    command.block_count = command.length / 512;
+    const pollux_command command = test::transfer(opcode, session, 64, iov);
     return pollux_queue_submit(queue, &command, 1);
   }
   /// Runs one command to its end.

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "control/library/instance.hpp"
+#include "tests/support/api_calls.hpp"
 #include "tests/target/lab.hpp"
 
 namespace pollux {
@@ -62,14 +63,10 @@ class PolluxApi : public testing::TestWithParam<pollux_poll_mode> {
   }
 
   pollux_queue* make_queue(std::uint32_t depth = 32, std::uint32_t lent_bytes = 0) {
-    pollux_queue_options options;
-    pollux_queue_options_init(&options);
+    pollux_queue_options options = test::queue_options();
     options.depth = depth;
     options.lent_read_bytes_max = lent_bytes;
-    pollux_queue* queue = nullptr;
-    pollux_error error{};
-    EXPECT_EQ(pollux_queue_create(instance_, &options, &queue, &error), POLLUX_OK) << error.message;
-    return queue;
+    return test::make_queue(instance_, options);
   }
 
   void turn() {
@@ -101,20 +98,6 @@ class PolluxApi : public testing::TestWithParam<pollux_poll_mode> {
     for (int i = 0; i < 10'000'000 && (result = pollux_queue_destroy(queue)) == POLLUX_EBUSY; ++i)
       turn();
     EXPECT_EQ(result, POLLUX_OK);
-  }
-
-  static pollux_command transfer(std::uint8_t opcode, pollux_session_id session, std::uint64_t lba,
-                                 const iovec& iov, std::uint8_t flags = 0) {
-    pollux_command command{};
-    command.opcode = opcode;
-    command.flags = flags;
-    command.session = session;
-    command.lba = lba;
-    command.iov = &iov;
-    command.iov_count = 1;
-    command.length = static_cast<std::uint32_t>(iov.iov_len);
-    command.block_count = command.length / 512;
-    return command;
   }
 
   target::Lab lab_{{}};

@@ -45,18 +45,18 @@ TEST_P(PolluxApi, WritesAndReadsThroughEveryKindOfMemory) {
     std::byte* source = registered ? memory.get() : plain.data();
     sim::stamp({source, bytes}, 64, round, 7);
     const iovec iov{source, bytes};
-    auto done =
-        run(queue, transfer(POLLUX_WRITE, session, 64, iov, registered ? POLLUX_REGISTERED : 0));
+    auto done = run(
+        queue, test::transfer(POLLUX_WRITE, session, 64, iov, registered ? POLLUX_REGISTERED : 0));
     ASSERT_EQ(done.result, POLLUX_OK);
     ASSERT_EQ(done.transferred, bytes);
 
     std::vector<std::byte> back(bytes);
     const iovec in{back.data(), bytes};
-    done = run(queue, transfer(POLLUX_READ, session, 64, in));
+    done = run(queue, test::transfer(POLLUX_READ, session, 64, in));
     ASSERT_EQ(done.result, POLLUX_OK);
     EXPECT_EQ(sim::wrong_blocks(back, 64, round, 7), 0u);
 
-    auto lent = transfer(POLLUX_READ, session, 64, in, POLLUX_LENT);
+    auto lent = test::transfer(POLLUX_READ, session, 64, in, POLLUX_LENT);
     lent.iov_count = 0;
     done = run(queue, lent);
     ASSERT_EQ(done.result, POLLUX_OK);
@@ -90,7 +90,7 @@ TEST_P(PolluxApi, SaysForHowLongAWorkerNeedsNoTurn) {
   pollux_queue* queue = make_queue();
   std::vector<std::byte> data(4 * KiB);
   const iovec iov{data.data(), data.size()};
-  const auto command = transfer(POLLUX_READ, session, 0, iov);
+  const auto command = test::transfer(POLLUX_READ, session, 0, iov);
   // The control thread tells the worker of a new queue, on a busy machine long after it was made;
   // until then its commands are nothing the worker knows of. One that has ended shows it knows.
   ASSERT_EQ(run(queue, command).result, POLLUX_OK);
@@ -116,8 +116,8 @@ TEST_P(PolluxApi, LogsInAndMovesDataOverIpv6) {
   sim::stamp(out, 64, 3, 6);
   const iovec write_from{out.data(), out.size()};
   const iovec read_to{back.data(), back.size()};
-  for (const pollux_command& command : {transfer(POLLUX_WRITE, session, 64, write_from),
-                                        transfer(POLLUX_READ, session, 64, read_to)}) {
+  for (const pollux_command& command : {test::transfer(POLLUX_WRITE, session, 64, write_from),
+                                        test::transfer(POLLUX_READ, session, 64, read_to)}) {
     ASSERT_EQ(run(queue, command).result, POLLUX_OK);
   }
   EXPECT_EQ(sim::wrong_blocks(back, 64, 3, 6), 0u);
@@ -139,7 +139,7 @@ TEST_P(PolluxApi, CallbacksRunOnlyInsideProcessAndMaySubmit) {
   } state;
   state.queue = queue;
   state.iov = {state.memory.data(), state.memory.size()};
-  state.command = transfer(POLLUX_READ, session, 0, state.iov);
+  state.command = test::transfer(POLLUX_READ, session, 0, state.iov);
   state.command.context = &state;
   state.command.callback = [](void* context, const pollux_completion* completion) {
     auto& self = *static_cast<State*>(context);
@@ -168,7 +168,7 @@ TEST_P(PolluxApi, SubmitTakesNoMoreThanTheDepthAndRefusesMalformedCommands) {
   pollux_queue* queue = make_queue(4);
   std::vector<std::byte> memory(4096);
   const iovec iov{memory.data(), memory.size()};
-  const pollux_command good = transfer(POLLUX_READ, session, 0, iov);
+  const pollux_command good = test::transfer(POLLUX_READ, session, 0, iov);
   const std::vector<pollux_command> many(10, good);
   EXPECT_EQ(pollux_queue_submit(queue, many.data(), 10), 4);
   EXPECT_EQ(pollux_queue_submit(queue, many.data(), 10), 0);
@@ -233,8 +233,8 @@ TEST_P(PolluxApi, LoggedOutSessionRefusesCommandsAndIsNeverAnother) {
   pollux_queue* queue = make_queue();
   std::vector<std::byte> memory(512);
   const iovec iov{memory.data(), memory.size()};
-  EXPECT_EQ(run(queue, transfer(POLLUX_READ, first, 0, iov)).result, POLLUX_ENOSESSION);
-  EXPECT_EQ(run(queue, transfer(POLLUX_READ, second, 0, iov)).result, POLLUX_OK);
+  EXPECT_EQ(run(queue, test::transfer(POLLUX_READ, first, 0, iov)).result, POLLUX_ENOSESSION);
+  EXPECT_EQ(run(queue, test::transfer(POLLUX_READ, second, 0, iov)).result, POLLUX_OK);
   destroy(queue);
 }
 
@@ -265,7 +265,8 @@ TEST_P(PolluxApi, RefusesListsWhoseLengthsWrapAndQueuesLargerThanMemory) {
   std::vector<std::byte> memory(4096);
   const std::array<iovec, 2> wrapping{iovec{memory.data(), SIZE_MAX - 511},
                                       iovec{memory.data(), 4096 + 512}};
-  pollux_command command = transfer(POLLUX_READ, session, 0, iovec{memory.data(), memory.size()});
+  pollux_command command =
+      test::transfer(POLLUX_READ, session, 0, iovec{memory.data(), memory.size()});
   command.iov = wrapping.data();
   command.iov_count = 2;
   EXPECT_EQ(pollux_queue_submit(queue, &command, 1), POLLUX_EINVAL);

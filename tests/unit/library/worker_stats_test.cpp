@@ -42,7 +42,7 @@ class WorkerStats : public PolluxApi {
   }
 
   pollux_command read(std::uint8_t flags = 0) {
-    pollux_command command = transfer(POLLUX_READ, session_, 0, iov_, flags);
+    pollux_command command = test::transfer(POLLUX_READ, session_, 0, iov_, flags);
     if ((flags & POLLUX_LENT) != 0) command.iov_count = 0;
     return command;
   }

@@ -22,6 +22,7 @@
 #include "dataplane/net/counters.hpp"
 #include "dataplane/platform/dpdk_runtime.hpp"
 #include "dataplane/tcp/counters.hpp"
+#include "tests/support/api_calls.hpp"
 #include "tests/support/disk_stamp.hpp"
 #include "tests/target/lab.hpp"
 
@@ -191,25 +192,7 @@ class TwoWorkers : public ::testing::TestWithParam<Case> {
     return completion;
   }
   pollux_queue* make_queue(std::uint32_t worker) {
-    pollux_queue_options options;
-    pollux_queue_options_init(&options);
-    options.worker = worker;
-    pollux_queue* queue = nullptr;
-    pollux_error error{};
-    EXPECT_EQ(pollux_queue_create(instance_, &options, &queue, &error), POLLUX_OK) << error.message;
-    return queue;
-  }
-  static pollux_command transfer(std::uint8_t opcode, pollux_session_id session, std::uint64_t lba,
-                                 const iovec& iov) {
-    pollux_command command{};
-    command.opcode = opcode;
-    command.session = session;
-    command.lba = lba;
-    command.iov = &iov;
-    command.iov_count = 1;
-    command.length = static_cast<std::uint32_t>(iov.iov_len);
-    command.block_count = command.length / 512;
-    return command;
+    return test::make_queue(instance_, test::queue_options(worker));
   }
   void write_and_read_back(pollux_queue* queue, pollux_session_id session, std::uint64_t lba) {
     std::vector<std::byte> out(GetParam().mode == POLLUX_POLL_LIBRARY ? 32 * 1024 : 256 * 1024);
@@ -217,8 +200,8 @@ class TwoWorkers : public ::testing::TestWithParam<Case> {
     sim::stamp(out, lba, 1, 42);
     const iovec from{out.data(), out.size()};
     const iovec to{in.data(), in.size()};
-    EXPECT_EQ(run(queue, transfer(POLLUX_WRITE, session, lba, from)).result, POLLUX_OK);
-    EXPECT_EQ(run(queue, transfer(POLLUX_READ, session, lba, to)).result, POLLUX_OK);
+    EXPECT_EQ(run(queue, test::transfer(POLLUX_WRITE, session, lba, from)).result, POLLUX_OK);
+    EXPECT_EQ(run(queue, test::transfer(POLLUX_READ, session, lba, to)).result, POLLUX_OK);
     EXPECT_EQ(sim::wrong_blocks(in, lba, 1, 42), 0u);
   }
 
